@@ -1,0 +1,14 @@
+"""Who listens, in what order, and what they missed.
+
+    hub.py        the face: publish, transact, subscribe
+    committer.py  one task: queue → one transaction → fan-out in order → wake the publishers
+    fanout.py     topics and their subscriptions; encode once, write once per connection
+    replay.py     from a place in history to live, without gap or repeat
+    since.py      the places a reader can name: a position, an id, an age, a time
+    sweeper.py    retention in the background
+
+What the hub promises: within a channel every reader sees the same order, that of the
+offsets. A publish that returned is committed. A reader that resumes gets each event it
+missed once, or is told ``recovered = False``. Not promised: order across channels for
+readers of several, and exactly-once processing in the reader's own code.
+"""

@@ -1,0 +1,271 @@
+"""Topics and their subscriptions; delivering a committed batch to all of them.
+
+An event is encoded and framed once per kind of listener, what is consecutive is joined,
+and each connection gets one write per batch. Nothing here awaits a reader: an outbox
+takes bytes or says no, and a reader that is too slow goes back to reading history.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any, Final, Protocol
+
+import attrs
+import trio
+
+from rtlite.errors import Reason
+from rtlite.metrics import Metrics
+from rtlite.model import Event, is_pattern, kind_of
+
+Encoder = Callable[[Event], bytes]
+"""An event as framed bytes. Its identity groups subscriptions, so it is a module's function, not a fresh lambda."""
+
+CHUNK_BYTES: Final = 64 * 1024
+RECENT_EVENTS: Final = 1024
+RECENT_BYTES: Final = 1024 * 1024
+SLICE_SECONDS: Final = 0.005
+
+
+class Outbox(Protocol):
+    """The way out of a connection, as the hub sees it."""
+
+    def offer(self, data: bytes) -> bool:
+        """Take ``data`` without waiting, or say no: this reader is too slow."""
+        ...
+
+    async def send(self, data: bytes) -> None:
+        """Take ``data`` once there is room. :raises trio.BrokenResourceError: the connection is gone."""
+        ...
+
+
+@attrs.define(eq=False, slots=True)
+class Subscription:
+    """One listener on one topic.
+
+    Live: the fan-out writes to it. Not live: it reads history from ``cursor``, and the
+    fan-out leaves it alone until it has caught up.
+    """
+
+    topic: Topic
+    outbox: Outbox
+    encode: Encoder
+    spawn: Callable[[Callable[..., Awaitable[Any]], Subscription], None]
+    """Runs the way back from history in the connection's own nursery."""
+    on_lost: Callable[[Reason], None]
+    """Called once when events cannot be delivered any more."""
+    resume: Callable[[Subscription], Awaitable[None]]
+    """Reads history from ``cursor`` until live (replay.catch_up, bound to its hub)."""
+    live: bool = False
+    closed: bool = False
+    cursor: int = 0
+
+    def close(self) -> None:
+        """Stop listening. Idempotent."""
+        if not self.closed:
+            self.closed = True
+            self.live = False
+            self.topic.discard(self)
+
+    def fall_behind(self, after: int) -> None:
+        """The outbox is full: everything past ``after`` comes from history from now on."""
+        self.live = False
+        if not self.topic.history:
+            self.lose(Reason.TOO_SLOW)
+            return
+        self.cursor = after
+        self.topic.metrics.spilled.inc()
+        self.spawn(self.resume, self)
+
+    def lose(self, reason: Reason) -> None:
+        """Events were lost to this reader: it is closed, so that it knows."""
+        self.topic.metrics.dropped.inc()
+        self.close()
+        self.on_lost(reason)
+
+
+class Topic:
+    """What one name (a channel, or ``kind:*``) is listened to by.
+
+    ``cursor`` is the last place fanned out: an offset, or for a pattern a sequence. It is
+    ``None`` until the committer has set it, in order with its commits.
+    """
+
+    __slots__ = (
+        "behind",
+        "cursor",
+        "epoch",
+        "fanout",
+        "groups",
+        "history",
+        "metrics",
+        "name",
+        "pattern",
+        "recent",
+        "recent_bytes",
+        "recent_floor",
+    )
+
+    def __init__(self, fanout: Fanout, name: str, history: bool, metrics: Metrics) -> None:
+        self.fanout = fanout
+        self.name = name
+        self.pattern = is_pattern(name)
+        self.history = history
+        self.metrics = metrics
+        self.epoch = ""
+        self.cursor: int | None = None
+        self.groups: dict[Encoder, dict[Subscription, None]] = {}
+        self.behind: dict[Subscription, None] = {}
+        self.recent: deque[Event] = deque()
+        self.recent_bytes = 0
+        self.recent_floor = 0
+
+    @property
+    def kind(self) -> str:
+        return kind_of(self.name)
+
+    def key(self, event: Event) -> int:
+        """The event's place in this topic's order."""
+        return event.sequence if self.pattern else event.offset
+
+    def add(self, subscription: Subscription) -> None:
+        self.groups.setdefault(subscription.encode, {})[subscription] = None
+
+    def discard(self, subscription: Subscription) -> None:
+        group = self.groups.get(subscription.encode)
+        if group is not None:
+            group.pop(subscription, None)
+            if not group:
+                del self.groups[subscription.encode]
+        if not self.groups:
+            self.fanout.topics.pop(self.name, None)
+
+    def start_recording(self, subscription: Subscription) -> None:
+        """While someone reads history, the newest events are kept here, so that the last step needs no read."""
+        if not self.behind:
+            self.recent_floor = self.cursor or 0
+        self.behind[subscription] = None
+
+    def stop_recording(self, subscription: Subscription) -> None:
+        self.behind.pop(subscription, None)
+        if not self.behind:
+            self.recent.clear()
+            self.recent_bytes = 0
+
+    def record(self, events: Iterable[Event]) -> None:
+        for event in events:
+            self.recent.append(event)
+            self.recent_bytes += len(event.data)
+        while len(self.recent) > RECENT_EVENTS or self.recent_bytes > RECENT_BYTES:
+            dropped = self.recent.popleft()
+            self.recent_bytes -= len(dropped.data)
+            self.recent_floor = self.key(dropped)
+
+    def chunks(self, events: list[Event], encode: Encoder, after: int) -> list[tuple[int, bytes]]:
+        """``events`` encoded and joined: each chunk with the cursor that stands before it."""
+        chunks: list[tuple[int, bytes]] = []
+        parts: list[bytes] = []
+        size, start = 0, after
+        for event in events:
+            part = encode(event)
+            if parts and size + len(part) > CHUNK_BYTES:
+                chunks.append((start, b"".join(parts)))
+                parts, size, start = [], 0, after
+            parts.append(part)
+            size += len(part)
+            after = self.key(event)
+        if parts:
+            chunks.append((start, parts[0] if len(parts) == 1 else b"".join(parts)))
+        return chunks
+
+
+class Fanout:
+    """Delivers committed events, in order, to every live subscription."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self.topics: dict[str, Topic] = {}
+        self._metrics = metrics
+
+    def topic(self, name: str, history: bool) -> Topic:
+        """The topic of this name; it exists as long as it has subscriptions."""
+        if name not in self.topics:
+            self.topics[name] = Topic(self, name, history, self._metrics)
+        return self.topics[name]
+
+    async def deliver(self, events: list[Event]) -> None:
+        """Fan a batch out. Other tasks run every few milliseconds meanwhile; the order stays.
+
+        Cursors move before the first write, in one step: whoever goes live from here on has
+        these events from elsewhere, and the lists below hold exactly those that do not.
+        """
+        plan: list[tuple[Topic, list[Subscription], list[tuple[int, bytes]], int]] = []
+        for topic, share in self._share(events).items():
+            after = topic.cursor or 0
+            topic.cursor = topic.key(share[-1])
+            topic.epoch = share[-1].epoch
+            if topic.behind:
+                topic.record(share)
+            for encode, group in topic.groups.items():
+                live = [subscription for subscription in group if subscription.live]
+                if live:
+                    plan.append((topic, live, topic.chunks(share, encode, after), len(share)))
+        if len(plan) > 1:
+            await self._deliver_joined(plan)
+        elif plan:
+            await self._deliver_one(*plan[0])
+
+    def _share(self, events: list[Event]) -> dict[Topic, list[Event]]:
+        shares: dict[Topic, list[Event]] = {}
+        topics = self.topics
+        for event in events:
+            for name in (event.channel, kind_of(event.channel) + ":*"):
+                topic = topics.get(name)
+                if topic is not None and topic.cursor is not None:
+                    shares.setdefault(topic, []).append(event)
+        return shares
+
+    async def _deliver_one(
+        self, topic: Topic, live: list[Subscription], chunks: list[tuple[int, bytes]], count: int
+    ) -> None:
+        """The common case, one topic in the batch, and the hot path: nothing is allocated per subscriber."""
+        deadline = trio.current_time() + SLICE_SECONDS
+        delivered = 0
+        for number, subscription in enumerate(live):
+            for after, blob in chunks:
+                if not subscription.live:  # closed or fallen behind since the list was made
+                    break
+                if not subscription.outbox.offer(blob):
+                    subscription.fall_behind(after)
+                    break
+            else:
+                delivered += count
+            if number & 63 == 63 and trio.current_time() > deadline:
+                await trio.lowlevel.checkpoint()
+                deadline = trio.current_time() + SLICE_SECONDS
+        self._metrics.delivered.inc(delivered)
+
+    async def _deliver_joined(self, plan: list[tuple[Topic, list[Subscription], list[tuple[int, bytes]], int]]) -> None:
+        """Several topics in the batch: what goes to one connection is joined first."""
+        mail: dict[Outbox, list[tuple[Subscription, list[tuple[int, bytes]], int]]] = {}
+        for _topic, live, chunks, count in plan:
+            for subscription in live:
+                mail.setdefault(subscription.outbox, []).append((subscription, chunks, count))
+        deadline = trio.current_time() + SLICE_SECONDS
+        delivered = 0
+        for number, (outbox, letters) in enumerate(mail.items()):
+            letters = [letter for letter in letters if letter[0].live]
+            blobs = [blob for _, chunks, _ in letters for _, blob in chunks]
+            if len(blobs) > 1 and sum(map(len, blobs)) <= CHUNK_BYTES and outbox.offer(b"".join(blobs)):
+                delivered += sum(count for _, _, count in letters)
+            else:
+                for subscription, chunks, count in letters:
+                    for after, blob in chunks:
+                        if not outbox.offer(blob):
+                            subscription.fall_behind(after)
+                            break
+                    else:
+                        delivered += count
+            if number & 63 == 63 and trio.current_time() > deadline:
+                await trio.lowlevel.checkpoint()
+                deadline = trio.current_time() + SLICE_SECONDS
+        self._metrics.delivered.inc(delivered)

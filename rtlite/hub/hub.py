@@ -1,0 +1,120 @@
+"""The hub's face: publish, transact, subscribe."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar, cast
+
+import attrs
+import trio
+
+from rtlite.errors import Reason
+from rtlite.hub.committer import Committer, Transaction
+from rtlite.hub.fanout import Encoder, Fanout, Outbox, Subscription
+from rtlite.hub.replay import Replay
+from rtlite.hub.since import Since
+from rtlite.hub.sweeper import Sweeper
+from rtlite.metrics import Metrics
+from rtlite.model import NewEvent, Position, Published, kind_of
+from rtlite.settings import Settings
+from rtlite.store.database import Database
+
+T = TypeVar("T")
+
+
+@attrs.frozen
+class Subscribed:
+    """The answer to a subscribe. ``position`` is where the replay began, or the newest event
+    if none was asked for (``None`` on a pattern)."""
+
+    subscription: Subscription
+    position: Position | None
+    recovered: bool
+
+
+class Hub:
+    def __init__(self, database: Database, settings: Settings, metrics: Metrics) -> None:
+        self._settings = settings
+        self.fanout = Fanout(metrics)
+        self.committer = Committer(database, self.fanout, settings, metrics)
+        self.replay = Replay(database, settings, metrics)
+        self.sweeper = Sweeper(database, self.fanout, settings, metrics)
+
+    async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Run the hub's services until cancelled."""
+        async with trio.open_nursery() as nursery:
+            await nursery.start(self.committer.run)
+            nursery.start_soon(self.sweeper.run)
+            task_status.started()
+
+    async def publish(self, event: NewEvent) -> Published:
+        """Commit one event and hand it to every subscriber. See :meth:`Committer.publish`."""
+        return (await self.committer.publish([event]))[0]
+
+    async def publish_all(self, events: list[NewEvent]) -> list[Published]:
+        """Commit several events, all or none."""
+        return await self.committer.publish(events) if events else []
+
+    async def transact(self, work: Callable[[Transaction], T]) -> T:
+        """Change tables and announce it, all or nothing. ``work`` runs on the database thread."""
+        return cast(T, await self.committer.transact(work))
+
+    async def subscribe(
+        self,
+        name: str,
+        outbox: Outbox,
+        encode: Encoder,
+        *,
+        spawn: Callable[..., None],
+        on_lost: Callable[[Reason], None],
+        since: Since | None = None,
+        greet: Callable[[Position | None, bool], bytes] | None = None,
+    ) -> Subscribed:
+        """Listen to a channel or pattern (already checked and allowed).
+
+        :param encode: an event as framed bytes; a function that many subscriptions share.
+        :param spawn: starts a task in the connection's nursery, as ``nursery.start_soon`` does.
+        :param on_lost: called if events are lost to this reader; it closes the connection.
+        :param since: a place in history; everything after it comes first, then live events.
+        :param greet: bytes to send before the first event, made of the position and whether
+            all that was asked for is there.
+        """
+        topic = self.fanout.topic(name, self._settings.for_kind(kind_of(name)).history)
+        subscription = Subscription(topic, outbox, encode, spawn, on_lost, self.replay.catch_up)
+        topic.add(subscription)
+        try:
+            if topic.cursor is None:
+                await self.committer.attach(topic)
+            if since is None:
+                return self._go_live(subscription, greet)
+            return await self._resume(subscription, since, greet)
+        except BaseException:
+            subscription.close()
+            raise
+
+    def _go_live(
+        self, subscription: Subscription, greet: Callable[[Position | None, bool], bytes] | None
+    ) -> Subscribed:
+        topic = subscription.topic
+        position = None if topic.pattern or not topic.epoch else Position(topic.epoch, topic.cursor or 0)
+        if greet is not None:
+            subscription.outbox.offer(greet(position, True))
+        subscription.live = True
+        return Subscribed(subscription, position, True)
+
+    async def _resume(
+        self, subscription: Subscription, since: Since, greet: Callable[[Position | None, bool], bytes] | None
+    ) -> Subscribed:
+        topic = subscription.topic
+        if not topic.history:
+            here = Position(topic.epoch, topic.cursor or 0)
+            if greet is not None:
+                await subscription.outbox.send(greet(here, since == here))
+            return attrs.evolve(self._go_live(subscription, None), recovered=since == here)
+        start = await self.replay.locate(topic.name, since)
+        subscription.cursor = start.after
+        position = Position(topic.epoch, start.after) if topic.epoch else None
+        if greet is not None:
+            await subscription.outbox.send(greet(position, start.recovered))
+        await self.replay.catch_up(subscription)
+        return Subscribed(subscription, position, start.recovered)

@@ -1,0 +1,143 @@
+"""From a place in history to live, without gap or repeat.
+
+A subscription is registered first and held: the fan-out passes it by. It reads history up
+to the last place *fanned out* (the table may hold later rows, whose fan-out is still to
+come). Meanwhile the topic records what it fans out. Once the record reaches back to where
+the reader stands, the rest is handed over and the subscription goes live in one step
+without an ``await``, so nothing can slip in between.
+
+The same way back serves a reader that was too slow: it is a subscription like any other
+that happens to stand somewhere in history.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from typing import Final
+
+import attrs
+import trio
+
+from rtlite.errors import Reason, Refused
+from rtlite.hub.fanout import Subscription, Topic
+from rtlite.hub.since import EventId, Since
+from rtlite.log import get_logger
+from rtlite.metrics import Metrics
+from rtlite.model import Event, Position
+from rtlite.settings import Settings
+from rtlite.store import events as history
+from rtlite.store.database import Database
+from rtlite.store.schema import store_epoch
+
+log = get_logger(__name__)
+
+PAGE_EVENTS: Final = 256
+PAGE_BYTES: Final = 256 * 1024
+
+
+@attrs.frozen
+class Start:
+    """Where a replay begins. ``recovered`` is false if part of what was asked for is gone."""
+
+    after: int
+    recovered: bool
+
+
+def locate(connection: sqlite3.Connection, name: str, since: Since, limit: int) -> Start:
+    """The place in a channel's history that ``since`` names; at most ``limit`` events before its top.
+
+    What is gone is said, never skipped in silence: a position of another epoch, one that
+    retention passed, an unknown id, or more events than ``limit`` give ``recovered = False``
+    and begin with the oldest event that may be sent.
+    """
+    info = history.channel_info(connection, name)
+    if info is None:  # nothing was ever published here
+        return Start(0, isinstance(since, int) or since == Position(store_epoch(connection), 0))
+    before_oldest = info.oldest - 1
+    after, recovered = before_oldest, False
+    if isinstance(since, Position):
+        if since.epoch == info.epoch and before_oldest <= since.offset <= info.top:
+            after, recovered = since.offset, True
+    elif isinstance(since, EventId):
+        offset = history.offset_of(connection, name, since.id)
+        if offset is not None:
+            after, recovered = offset, True
+    else:
+        offset = history.offset_at(connection, name, since)
+        after = info.top if offset is None else offset - 1
+        # Retention may have taken events of that time, if it took any and the oldest one left is younger.
+        recovered = before_oldest == 0 or after > before_oldest or offset is None
+    if info.top - after > limit:
+        return Start(info.top - limit, False)
+    return Start(after, recovered)
+
+
+class Replay:
+    """Brings subscriptions to live."""
+
+    def __init__(self, database: Database, settings: Settings, metrics: Metrics) -> None:
+        self._database = database
+        self._settings = settings
+        self._metrics = metrics
+
+    async def locate(self, name: str, since: Since) -> Start:
+        return await self._database.read(lambda connection: locate(connection, name, since, self._settings.max_replay))
+
+    async def catch_up(self, subscription: Subscription) -> None:
+        """Read history from ``subscription.cursor`` until live, or until it is closed.
+
+        A reader whose place was taken by retention is closed as too slow: to go on would be a silent gap.
+        """
+        topic = subscription.topic
+        started = time.perf_counter()
+        topic.start_recording(subscription)
+        try:
+            while not subscription.closed:
+                if self._go_live(subscription, topic):
+                    break
+                page = await self._read(topic, subscription.cursor)
+                if page is None:
+                    subscription.lose(Reason.TOO_SLOW)
+                    return
+                for _, blob in topic.chunks(page, subscription.encode, subscription.cursor):
+                    await subscription.outbox.send(blob)
+                self._metrics.replayed.inc(len(page))
+                if page:
+                    subscription.cursor = topic.key(page[-1])
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            subscription.close()  # the reader is gone; its connection ends by itself
+        except Refused:
+            log.exception("history could not be read", channel=topic.name)
+            subscription.lose(Reason.INTERNAL_ERROR)
+        finally:
+            topic.stop_recording(subscription)
+        self._metrics.replay_seconds.observe(time.perf_counter() - started)
+
+    def _go_live(self, subscription: Subscription, topic: Topic) -> bool:
+        """In one step: hand over what the topic recorded past the cursor, and join the fan-out."""
+        if subscription.cursor < topic.recent_floor:
+            return False
+        rest = [event for event in topic.recent if topic.key(event) > subscription.cursor]
+        for after, blob in topic.chunks(rest, subscription.encode, subscription.cursor):
+            if not subscription.outbox.offer(blob):
+                subscription.cursor = after
+                return False
+        subscription.cursor = topic.cursor or 0
+        subscription.live = True
+        return True
+
+    async def _read(self, topic: Topic, after: int) -> list[Event] | None:
+        """The next page up to what was fanned out; ``None`` if retention took part of it."""
+        up_to = topic.cursor or 0
+
+        def read(connection: sqlite3.Connection) -> list[Event] | None:
+            if topic.pattern:
+                page = history.read_kind(connection, topic.kind, after, PAGE_EVENTS, PAGE_BYTES, up_to)
+                return None if history.trimmed_of_kind(connection, topic.kind) > after else page
+            page = history.read_channel(connection, topic.name, after, PAGE_EVENTS, PAGE_BYTES, up_to)
+            if up_to > after and (not page or page[0].offset != after + 1):
+                return None
+            return page
+
+        return await self._database.read(read)

@@ -1,0 +1,93 @@
+"""Retention in the background: a task that now and then deletes what may go, in short writes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Final
+
+import trio
+
+from rtlite.errors import Refused
+from rtlite.hub.fanout import Fanout
+from rtlite.log import get_logger
+from rtlite.metrics import Metrics
+from rtlite.model import now_ms
+from rtlite.settings import Settings
+from rtlite.store import retention
+from rtlite.store.database import Database
+
+log = get_logger(__name__)
+
+_JUMP_SECONDS: Final = 300.0
+
+
+class Sweeper:
+    def __init__(
+        self,
+        database: Database,
+        fanout: Fanout,
+        settings: Settings,
+        metrics: Metrics,
+        now: Callable[[], int] = now_ms,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._database = database
+        self._fanout = fanout
+        self._settings = settings
+        self._metrics = metrics
+        self._now = now
+        self._monotonic = monotonic
+        self._clock = (now(), monotonic())
+
+    async def run(self) -> None:
+        """Sweep until cancelled."""
+        while True:
+            await trio.sleep(self._settings.sweep_interval)
+            try:
+                await self.sweep()
+            except Refused as error:  # the disk may be full or failing; the next pass tries again
+                log.warning("retention could not delete", code=error.code)
+
+    async def sweep(self) -> int:
+        """One pass over every channel that holds too much; returns how many events went."""
+        now = self._trusted_now()
+        swept, after = 0, 0
+        while True:
+            found = await self._database.read(
+                lambda connection, after=after: retention.candidates(connection, self._settings, now, after)  # type: ignore[misc]
+            )
+            if not found:
+                break
+            for candidate in found:
+                swept += await self._trim(candidate, now)
+            after = found[-1].id
+        self._metrics.swept.inc(swept)
+        return swept
+
+    async def _trim(self, candidate: retention.Candidate, now: int) -> int:
+        total = 0
+        while True:
+            topic = self._fanout.topics.get(candidate.name)
+            needed = min((item.cursor + 1 for item in topic.behind), default=None) if topic else None
+            deleted = await self._database.write(
+                lambda connection, needed=needed: retention.trim(connection, self._settings, candidate, now, needed)  # type: ignore[misc]
+            )
+            total += deleted
+            if deleted < retention.STEP:
+                return total
+            await trio.lowlevel.checkpoint()
+
+    def _trusted_now(self) -> int:
+        """The wall clock, unless it leapt ahead: a wrong clock must not delete a week of history at once.
+
+        After a leap, the old clock goes on, and the new time is believed once an hour has
+        passed on the monotonic clock as well.
+        """
+        wall, ticks = self._now(), self._monotonic()
+        expected = self._clock[0] + int((ticks - self._clock[1]) * 1000)
+        if wall - expected > _JUMP_SECONDS * 1000 and ticks - self._clock[1] < 3600:
+            log.warning("the clock leapt ahead; retention by age waits", seconds=(wall - expected) // 1000)
+            return expected
+        self._clock = (wall, ticks)
+        return wall

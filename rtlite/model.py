@@ -1,0 +1,218 @@
+"""Frozen values that travel through every layer: events, positions, identities.
+
+Nothing here does I/O or knows a protocol. The rules for names (channels, event
+ids, event names) stand here too, so that every door refuses the same things.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import time
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Final
+
+import attrs
+
+from rtlite.errors import InvalidRequest
+
+MAX_CHANNEL: Final = 255
+MAX_EVENT_ID: Final = 64
+MAX_EVENT_NAME: Final = 128
+_VISIBLE: Final = re.compile(r"[\x21-\x7e]+")
+_POSITION: Final = re.compile(r"([a-z0-9]{8})-(0|[1-9][0-9]{0,18})")
+
+
+@attrs.frozen(slots=True)
+class Position:
+    """A place in a channel's history: after the event with this offset.
+
+    ``epoch`` is eight random characters that change only when history was lost;
+    ``offset`` counts a channel's events from 1, so 0 is the place before the first.
+    As text, ``EPOCH-OFFSET``, it is legal in every header and URL.
+    """
+
+    epoch: str
+    offset: int
+
+    def __str__(self) -> str:
+        return f"{self.epoch}-{self.offset}"
+
+    @classmethod
+    def parse(cls, text: str) -> Position | None:
+        """Read ``EPOCH-OFFSET``; ``None`` if the text is no position."""
+        match = _POSITION.fullmatch(text)
+        return cls(match[1], int(match[2])) if match else None
+
+
+@attrs.frozen(slots=True)
+class NewEvent:
+    """An event as a publisher hands it in: not ordered and not stored yet.
+
+    ``data`` is JSON text in UTF-8. ``id`` is the publisher's own, for safe retries, or
+    ``None``, and then rtlite gives a UUIDv7.
+    """
+
+    channel: str
+    name: str
+    data: bytes
+    id: str | None = None
+
+
+@attrs.frozen(slots=True)
+class Event:
+    """A committed event: its place in its channel is fixed.
+
+    ``timestamp`` is in milliseconds since 1970 (UTC); ``offset`` is 1, 2, … within the
+    channel and epoch; ``sequence`` orders all stored events of the server and is 0 on
+    channels without history.
+    """
+
+    id: str
+    channel: str
+    name: str
+    data: bytes
+    timestamp: int
+    offset: int
+    epoch: str
+    sequence: int = 0
+
+    @property
+    def position(self) -> Position:
+        return Position(self.epoch, self.offset)
+
+
+@attrs.frozen(slots=True)
+class Published:
+    """What a publisher gets back. ``duplicate`` says that this id was there already."""
+
+    event: Event
+    duplicate: bool = False
+
+
+class Kind(StrEnum):
+    """What a credential is. Each kind of key has its own prefix."""
+
+    BLOG = "blog"
+    PROJECT = "project"
+    STREAM = "stream"
+    ADMIN = "admin"
+    JWT = "jwt"
+    ANONYMOUS = "anonymous"
+
+
+class Role(StrEnum):
+    """The ``role`` claim of a JWT."""
+
+    USER = "user"
+    CUSTOMER = "customer"
+    COLLAB = "collab"
+    ADMIN = "admin"
+
+
+@attrs.frozen(slots=True)
+class Identity:
+    """Who is asking, as the gate found out; grants decide what this may do.
+
+    ``credential`` names the key's id (``key_…``) or the token's subject for lists and
+    logs; it is never the secret. ``expires`` is in seconds since 1970, or ``None``.
+    ``subscribe`` and ``publish`` are the channel patterns granted besides those that the
+    kind has anyway; ``only`` narrows a ticket to the patterns it names.
+    """
+
+    kind: Kind
+    user: str
+    credential: str
+    role: Role = Role.USER
+    write: bool = False
+    subscribe: tuple[str, ...] = ()
+    publish: tuple[str, ...] = ()
+    only: tuple[str, ...] | None = None
+    expires: float | None = None
+
+
+def new_epoch() -> str:
+    """Eight random lower-case hexadecimal characters."""
+    return secrets.token_hex(4)
+
+
+def new_event_id() -> str:
+    """A UUIDv7 (RFC 9562, section 5.7): time-ordered, 74 random bits."""
+    value = bytearray((time.time_ns() // 1_000_000).to_bytes(6, "big") + os.urandom(10))
+    value[6] = 0x70 | value[6] & 0x0F
+    value[8] = 0x80 | value[8] & 0x3F
+    text = value.hex()
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
+def now_ms() -> int:
+    """The wall clock, in milliseconds since 1970."""
+    return time.time_ns() // 1_000_000
+
+
+def rfc3339(timestamp: int) -> str:
+    """Milliseconds since 1970 as RFC 3339, UTC, with milliseconds: ``2026-05-27T10:30:00.000Z``."""
+    seconds, ms = divmod(timestamp, 1000)
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{ms:03d}Z"
+
+
+def kind_of(channel: str) -> str:
+    """The part before the first colon: ``article`` of ``article:my-first-post``."""
+    return channel.partition(":")[0]
+
+
+def is_pattern(name: str) -> bool:
+    """Whether a subscription names a whole kind (``changes:*``) and not one channel."""
+    return name.endswith(":*")
+
+
+def matches(pattern: str, channel: str) -> bool:
+    """Whether ``pattern`` (a channel, ``kind:*``, or ``*``) covers ``channel``.
+
+    A pattern covers a narrower pattern of its kind as well, so that a grant for
+    ``changes:*`` allows subscribing to ``changes:*``.
+    """
+    return pattern in {channel, "*"} or (is_pattern(pattern) and channel.startswith(pattern[:-1]))
+
+
+def check_channel(name: str) -> str:
+    """Return ``name`` if one can publish to it.
+
+    :raises InvalidRequest: unless it is 1 to 255 bytes of visible ASCII and no pattern.
+    """
+    if not 1 <= len(name) <= MAX_CHANNEL or not _VISIBLE.fullmatch(name):
+        raise InvalidRequest(
+            f"channel: 1 to {MAX_CHANNEL} visible ASCII characters are allowed", code="invalid_channel"
+        )
+    if is_pattern(name) or name == "*":
+        raise InvalidRequest("channel: a pattern names many channels; name one", code="invalid_channel")
+    return name
+
+
+def check_pattern(name: str) -> str:
+    """Return ``name`` if one can subscribe to it: a channel or ``kind:*``.
+
+    :raises InvalidRequest: as :func:`check_channel`, and for a kind with a colon in it.
+    """
+    if is_pattern(name):
+        check_channel(name[:-2] or "*")
+        if ":" in name[:-2]:
+            raise InvalidRequest("channel: a pattern is a kind and ':*', as in changes:*", code="invalid_channel")
+        return name
+    return check_channel(name)
+
+
+def check_event_id(value: str) -> str:
+    """Return a publisher's own event id. :raises InvalidRequest: unless 1–64 visible ASCII characters."""
+    if not 1 <= len(value) <= MAX_EVENT_ID or not _VISIBLE.fullmatch(value):
+        raise InvalidRequest(f"id: 1 to {MAX_EVENT_ID} visible ASCII characters are allowed")
+    return value
+
+
+def check_event_name(value: str) -> str:
+    """Return an event's name. :raises InvalidRequest: unless 1–128 visible ASCII characters."""
+    if not 1 <= len(value) <= MAX_EVENT_NAME or not _VISIBLE.fullmatch(value):
+        raise InvalidRequest(f"event: 1 to {MAX_EVENT_NAME} visible ASCII characters are allowed")
+    return value

@@ -1,0 +1,322 @@
+"""Every setting, declared once: name, default, unit, help.
+
+Flags, ``RTLITE_*`` variables, ``rtlite.toml``, ``--help``, ``rtlite config`` and the docs all
+read this declaration. A value is taken from the first of: flag, environment, file,
+default. An unknown name or a value that does not fit is an error that names it.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import tomllib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import attrs
+
+from rtlite.errors import StartError
+
+SECOND: Final = 1.0
+MINUTE: Final = 60 * SECOND
+HOUR: Final = 60 * MINUTE
+DAY: Final = 24 * HOUR
+KIB: Final = 1024
+MIB: Final = 1024 * KIB
+
+_DURATION_UNITS: Final = {"ms": 0.001, "s": SECOND, "m": MINUTE, "min": MINUTE, "h": HOUR, "d": DAY, "w": 7 * DAY}
+_SIZE_UNITS: Final = {"b": 1, "kb": 1000, "kib": KIB, "mb": 1000**2, "mib": MIB, "gb": 1000**3, "gib": 1024 * MIB}
+_NUMBER_UNIT: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([a-zA-Z]*)")
+
+
+def duration(value: object) -> float:
+    """Seconds from a number or from text such as ``30s``, ``15m``, ``2h``, ``7d``."""
+    return _with_unit(value, _DURATION_UNITS, SECOND, "a duration such as 30s, 15m, 2h or 7d")
+
+
+def size(value: object) -> int:
+    """Bytes from a number or from text such as ``64KiB``, ``1MiB``."""
+    return int(_with_unit(value, _SIZE_UNITS, 1, "a size such as 64KiB or 1MiB"))
+
+
+def _with_unit(value: object, units: Mapping[str, float], default: float, wanted: str) -> float:
+    if isinstance(value, bool):
+        raise ValueError(f"not {wanted}")
+    if isinstance(value, int | float) and 0 <= value < float("inf"):
+        return float(value)
+    match = _NUMBER_UNIT.fullmatch(str(value).strip())
+    factor = units.get(match[2].lower()) if match and match[2] else default
+    if match is None or factor is None:
+        raise ValueError(f"not {wanted}")
+    return float(match[1]) * factor
+
+
+def boolean(value: object) -> bool:
+    """``true``, ``yes``, ``on``, ``1`` and their opposites."""
+    text = str(value).lower()
+    if text in {"true", "yes", "on", "1"}:
+        return True
+    if text in {"false", "no", "off", "0"}:
+        return False
+    raise ValueError("neither true nor false")
+
+
+def count(value: object) -> int:
+    """A whole number from 0."""
+    if isinstance(value, bool) or not re.fullmatch(r"[0-9]{1,15}", str(value)):
+        raise ValueError("not a whole number from 0")
+    return int(str(value))
+
+
+def text(value: object) -> str:
+    if not isinstance(value, str) or "\0" in value:
+        raise ValueError("not a text")
+    return value
+
+
+def texts(value: object) -> tuple[str, ...]:
+    """A TOML list, or text with commas."""
+    items = value.split(",") if isinstance(value, str) else value
+    if not isinstance(items, list | tuple) or not all(isinstance(item, str) for item in items):
+        raise ValueError("not a list of texts")
+    return tuple(item.strip() for item in items if item.strip())
+
+
+def counts(value: object) -> tuple[int, ...]:
+    items = value.split(",") if isinstance(value, str) else value
+    if not isinstance(items, list | tuple):
+        raise ValueError("not a list of whole numbers")
+    return tuple(sorted({count(item if isinstance(item, int) else str(item).strip()) for item in items}))
+
+
+def choice(*choices: str) -> Callable[[object], str]:
+    def convert(value: object) -> str:
+        if value not in choices:
+            raise ValueError(f"none of {', '.join(choices)}")
+        return str(value)
+
+    convert.choices = choices  # type: ignore[attr-defined]  # read by the command line for its help
+    return convert
+
+
+def _setting(default: Any, convert: Callable[[object], Any], help: str, *, secret: bool = False) -> Any:
+    return attrs.field(default=default, metadata={"convert": convert, "help": help, "secret": secret})
+
+
+@attrs.frozen
+class KindSettings:
+    """What one kind of channel keeps: the table ``[channels.KIND]`` of the file."""
+
+    history: bool = _setting(True, boolean, "keep events, so that readers can resume")
+    retention_age: float = _setting(7 * DAY, duration, "how long events are kept")
+    retention_count: int = _setting(10_000, count, "how many events a channel keeps")
+    retention_bytes: int = _setting(64 * MIB, size, "how many bytes of data a channel keeps")
+
+
+@attrs.frozen
+class Settings:
+    """All settings, as they hold for one run of the server."""
+
+    host: str = _setting("127.0.0.1", text, "address to listen on")
+    port: int = _setting(8000, count, "TCP port to listen on; 0 takes a free one")
+    uds: str = _setting("", text, "path of a unix socket to listen on instead of TCP")
+    certfile: str = _setting("", text, "certificate chain (PEM); turns TLS on")
+    keyfile: str = _setting("", text, "private key (PEM) of the certificate")
+    data: str = _setting("rtlite.db", text, "the SQLite file, or :memory:")
+    dev: bool = _setting(False, boolean, "offline stand-in: fixed credentials, open origins, data in memory")
+    dev_anywhere: bool = _setting(False, boolean, "let --dev listen on more than loopback")
+    durability: str = _setting("full", choice("full", "normal"), "full survives a power cut, normal a killed process")
+
+    jwt_secret: str = _setting("", text, "HS256 secret, 32 characters or more; made at the first start", secret=True)
+    jwt_algorithm: str = _setting(
+        "HS256",
+        choice("HS256", "HS384", "HS512", "RS256", "RS384", "RS512", "ES256", "ES384", "EdDSA"),
+        "the only algorithm that a token may have",
+    )
+    jwt_public_key: str = _setting("", text, "PEM file with the public key for RS*, ES* and EdDSA")
+    jwt_jwks: str = _setting("", text, "JWKS file or https URL with public keys, in place of one key")
+    jwt_audience: str = _setting("", text, "the aud a token must have")
+    jwt_issuer: str = _setting("", text, "the iss a token must have")
+    jwt_leeway: float = _setting(10 * SECOND, duration, "how far clocks may differ")
+    jwt_max_lifetime: float = _setting(DAY, duration, "how far in the future exp may be; 0 is no limit")
+    ticket_lifetime: float = _setting(30 * SECOND, duration, "how long a ticket can be used")
+    allowed_origins: tuple[str, ...] = _setting((), texts, "origins of browser pages besides our own; * is any")
+    trusted_proxy: tuple[str, ...] = _setting((), texts, "networks (or unix) whose X-Forwarded-* headers count")
+
+    max_message: int = _setting(MIB, size, "largest WebSocket message")
+    max_head: int = _setting(16 * KIB, size, "largest HTTP request head")
+    max_headers: int = _setting(100, count, "most header fields in a request")
+    max_body: int = _setting(MIB, size, "largest HTTP body")
+    max_batch: int = _setting(16 * MIB, size, "largest body of a batch publish")
+    max_batch_events: int = _setting(10_000, count, "most events in a batch publish")
+    max_connections: int = _setting(10_000, count, "most WebSocket and SSE connections")
+    max_channels: int = _setting(128, count, "most channels per connection")
+    max_replay: int = _setting(10_000, count, "most events in one replay or history page")
+    outbox: int = _setting(MIB, size, "bytes that wait for one connection before it counts as slow")
+    send_buffer: int = _setting(64 * KIB, size, "kernel send buffer per connection (SO_SNDBUF)")
+
+    handshake_timeout: float = _setting(10 * SECOND, duration, "for a request head, a TLS or a WebSocket handshake")
+    body_timeout: float = _setting(15 * SECOND, duration, "for a request body")
+    keep_alive_timeout: float = _setting(75 * SECOND, duration, "how long an idle HTTP connection stays open")
+    write_timeout: float = _setting(60 * SECOND, duration, "how long a peer may accept no byte that waits for it")
+    close_timeout: float = _setting(5 * SECOND, duration, "for a WebSocket closing handshake")
+    ping_interval: float = _setting(30 * SECOND, duration, "between WebSocket pings")
+    pong_timeout: float = _setting(30 * SECOND, duration, "for the pong to a ping")
+    poll_timeout: float = _setting(25 * SECOND, duration, "longest wait of a history poll")
+    shutdown_timeout: float = _setting(10 * SECOND, duration, "for an orderly stop")
+    shutdown_spread: float = _setting(1 * SECOND, duration, "closing connections is spread over this time")
+
+    command_rate: int = _setting(50, count, "commands a second per connection; 0 is no limit")
+    command_burst: int = _setting(100, count, "commands at once per connection")
+    publish_rate: int = _setting(1_000, count, "publishes over HTTP a second per key; 0 is no limit")
+    anonymous_rate: int = _setting(60, count, "anonymous views and reactions a minute per address; 0 is no limit")
+    login_rate: int = _setting(20, count, "failed logins a minute per address; 0 is no limit")
+
+    blog_milestones: tuple[int, ...] = _setting(
+        (10, 100, 1_000, 10_000, 100_000, 1_000_000), counts, "view counts that reach an article's author"
+    )
+    sweep_interval: float = _setting(10 * SECOND, duration, "between two passes that delete what retention lets go")
+    spill_limit: int = _setting(
+        256 * MIB, size, "bytes a channel may hold past its retention for connected slow readers"
+    )
+    queue_events: int = _setting(20_000, count, "events that may wait to be committed")
+    queue_bytes: int = _setting(128 * MIB, size, "bytes that may wait to be committed")
+
+    channels: Mapping[str, KindSettings] = attrs.field(factory=dict, metadata={"help": "per kind of channel"})
+
+    def for_kind(self, kind: str) -> KindSettings:
+        """What holds for channels of this kind."""
+        return self.channels.get(kind) or BUILT_IN_KINDS.get(kind) or _DEFAULT_KIND
+
+    @property
+    def loopback(self) -> bool:
+        return bool(self.uds) or self.host in {"127.0.0.1", "::1", "localhost"}
+
+
+_DEFAULT_KIND: Final = KindSettings()
+# A stream keeps nothing until its owner turns storeHistory on (contract, "Channels").
+BUILT_IN_KINDS: Final[Mapping[str, KindSettings]] = {"stream": KindSettings(history=False)}
+
+DEV_JWT_SECRET: Final = "rtlite-dev-secret-never-use-in-production"  # noqa: S105  # public on purpose
+
+
+@attrs.frozen
+class Declared:
+    """One setting's declaration, for whoever prints or reads it."""
+
+    name: str
+    default: Any
+    convert: Callable[[object], Any]
+    help: str
+    secret: bool
+
+    @property
+    def flag(self) -> str:
+        return "--" + self.name.replace("_", "-")
+
+    @property
+    def variable(self) -> str:
+        return "RTLITE_" + self.name.upper()
+
+
+def declared(cls: type = Settings) -> list[Declared]:
+    """Every setting that is one value, in order; ``channels`` is a table of its own."""
+    return [
+        Declared(field.name, field.default, field.metadata["convert"], field.metadata["help"], field.metadata["secret"])
+        for field in attrs.fields(cls)
+        if "convert" in field.metadata
+    ]
+
+
+@attrs.frozen
+class Loaded:
+    """Settings and, for each, where its value came from: ``flag``, ``RTLITE_X``, a file's path, ``default``."""
+
+    settings: Settings
+    origins: Mapping[str, str]
+
+
+def load(
+    flags: Mapping[str, object] | None = None,
+    environ: Mapping[str, str] | None = None,
+    file: str | os.PathLike[str] | None = None,
+) -> Loaded:
+    """Settings from flags, environment and file, each name from the first that has it.
+
+    :param flags: names and values as given on the command line; ``None`` values are left out.
+    :param file: a TOML file that must exist; without one, ``rtlite.toml`` here is read if it is there.
+    :raises StartError: for an unknown name, an ill-typed value, or a file that cannot be read.
+    """
+    environ = os.environ if environ is None else environ
+    table, path = _read_file(file)
+    values: dict[str, Any] = {}
+    origins: dict[str, str] = {}
+    known = {item.name: item for item in declared()}
+    _refuse_unknown((name for name in table if name != "channels"), known, path)
+    _refuse_unknown(
+        (name[7:].lower() for name in environ if name.startswith("RTLITE_") and name not in NOT_SETTINGS),
+        known,
+        "RTLITE_",
+    )
+    given = {name: value for name, value in (flags or {}).items() if value is not None}
+    _refuse_unknown(given, known, "flags")
+    for item in known.values():
+        for origin, source, key in (
+            ("flag", given, item.name),
+            (item.variable, environ, item.variable),
+            (path, table, item.name),
+        ):
+            if key in source:
+                values[item.name] = _convert(item, source[key], origin)
+                origins[item.name] = origin
+                break
+        else:
+            origins[item.name] = "default"
+    kinds = {kind: _kind(kind, entry, path) for kind, entry in table.get("channels", {}).items()}
+    settings = Settings(channels=kinds, **values)
+    if settings.dev and origins["data"] == "default":
+        settings = attrs.evolve(settings, data=":memory:")
+        origins["data"] = "dev"
+    return Loaded(settings, origins)
+
+
+NOT_SETTINGS: Final = {"RTLITE_URL", "RTLITE_KEY", "RTLITE_CONFIG"}  # read by the command line's client commands
+
+
+def _read_file(file: str | os.PathLike[str] | None) -> tuple[dict[str, Any], str]:
+    path = Path(file or "rtlite.toml")
+    if file is None and not path.exists():
+        return {}, str(path)
+    try:
+        return tomllib.loads(path.read_text("utf-8")), str(path)
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise StartError(f"{path}: {error}") from error
+
+
+def _kind(kind: str, entry: object, path: str) -> KindSettings:
+    known = {item.name: item for item in declared(KindSettings)}
+    if not isinstance(entry, dict):
+        raise StartError(f"{path}: [channels.{kind}] is a table")
+    _refuse_unknown(entry, known, f"{path}: [channels.{kind}]")
+    base = BUILT_IN_KINDS.get(kind, _DEFAULT_KIND)
+    return attrs.evolve(
+        base, **{name: _convert(known[name], value, f"{path}: [channels.{kind}]") for name, value in entry.items()}
+    )
+
+
+def _refuse_unknown(names: Any, known: Mapping[str, Declared], where: str) -> None:
+    for name in names:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            raise StartError(f"{where}: no setting is called {name}{hint}")
+
+
+def _convert(item: Declared, value: object, origin: str) -> Any:
+    try:
+        return item.convert(value)
+    except ValueError as error:
+        shown = "the value" if item.secret else repr(value)
+        raise StartError(f"{origin}: {item.name}: {shown} is {error}") from error

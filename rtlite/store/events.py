@@ -1,0 +1,239 @@
+"""Events and channels in SQLite: appending in order, reading back, finding a place, letting go.
+
+Every function runs on a database thread, inside :meth:`Database.write` or ``read``. An
+event's ``sequence`` orders all stored events of the server; its ``offset`` those of one
+channel, without holes. Retention deletes from the old end only.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from typing import Final
+
+import attrs
+
+from rtlite.model import Event, NewEvent, Position, Published, kind_of, new_event_id, now_ms
+from rtlite.settings import Settings
+from rtlite.store.schema import store_epoch
+
+_COLUMNS: Final = "e.id, c.name, e.name, e.data, e.timestamp, e.offset, c.epoch, e.sequence"
+_INSERT: Final = (
+    "INSERT INTO events (sequence, channel, offset, id, name, data, timestamp) VALUES (?, ?, ?, ?, ?, ?, ?)"
+)
+
+
+@attrs.define(slots=True)
+class _Channel:
+    id: int
+    epoch: str
+    top: int
+    oldest: int
+    oldest_timestamp: int
+    bytes: int
+
+
+class Appender:
+    """Appends events within one write transaction. Rows go to SQLite in bulk, at :meth:`flush`.
+
+    ``overfull`` collects the channels that hold more than retention allows, for the sweep.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, settings: Settings, sequence: int) -> None:
+        self._connection = connection
+        self._settings = settings
+        self._channels: dict[str, _Channel] = {}
+        self._rows: list[tuple[int, int, int, str, str, bytes, int]] = []
+        self._pending: dict[tuple[int, str], Event] = {}
+        self._now = now_ms()
+        self.sequence = sequence
+        self.overfull: set[int] = set()
+
+    def append(self, new: NewEvent) -> Published:
+        """Give the event its offset; an id that the channel has already gives back the first result."""
+        channel = self._channels.get(new.channel) or self._load(new.channel)
+        if new.id is not None and (first := self._find(channel, new)) is not None:
+            return Published(first, duplicate=True)
+        self.sequence += 1
+        channel.top += 1
+        channel.bytes += len(new.data)
+        event = Event(
+            new.id or new_event_id(),
+            new.channel,
+            new.name,
+            new.data,
+            self._now,
+            channel.top,
+            channel.epoch,
+            self.sequence,
+        )
+        self._rows.append((self.sequence, channel.id, channel.top, event.id, event.name, event.data, self._now))
+        if new.id is not None:
+            self._pending[channel.id, new.id] = event
+        return Published(event)
+
+    def flush(self) -> None:
+        """Write what was appended since the last flush."""
+        if not self._rows:
+            return
+        self._connection.executemany(_INSERT, self._rows)
+        touched = {row[1] for row in self._rows}
+        for name, channel in self._channels.items():
+            if channel.id not in touched:
+                continue
+            self._connection.execute(
+                "UPDATE channels SET top = ?, bytes = ?, newest_timestamp = ? WHERE id = ?",
+                (channel.top, channel.bytes, self._now, channel.id),
+            )
+            keep = self._settings.for_kind(kind_of(name))
+            if channel.top - channel.oldest >= keep.retention_count or channel.bytes > keep.retention_bytes:
+                self.overfull.add(channel.id)
+        self._rows.clear()
+        self._pending.clear()
+
+    def forget(self) -> None:
+        """After a rollback: what was read and counted no longer holds."""
+        self._rows.clear()
+        self._pending.clear()
+        self._channels.clear()
+
+    def _find(self, channel: _Channel, new: NewEvent) -> Event | None:
+        if (pending := self._pending.get((channel.id, str(new.id)))) is not None:
+            return pending
+        row = self._connection.execute(
+            f"SELECT {_COLUMNS} FROM events e JOIN channels c ON c.id = e.channel WHERE e.channel = ? AND e.id = ?",  # noqa: S608  # a constant
+            (channel.id, new.id),
+        ).fetchone()
+        return Event(*row) if row else None
+
+    def _load(self, name: str) -> _Channel:
+        query = "SELECT id, epoch, top, oldest, oldest_timestamp, bytes FROM channels WHERE name = ?"
+        row = self._connection.execute(query, (name,)).fetchone()
+        if row is None:
+            self._connection.execute(
+                "INSERT INTO channels"
+                " (name, kind, epoch, top, oldest, oldest_timestamp, newest_timestamp, bytes, trimmed)"
+                " VALUES (?, ?, ?, 0, 1, ?, ?, 0, 0)",
+                (name, kind_of(name), store_epoch(self._connection), self._now, self._now),
+            )
+            row = self._connection.execute(query, (name,)).fetchone()
+        channel = self._channels[name] = _Channel(*row)
+        if channel.oldest > channel.top:  # empty: the next event is its oldest
+            self._connection.execute("UPDATE channels SET oldest_timestamp = ? WHERE id = ?", (self._now, channel.id))
+        return channel
+
+
+@attrs.frozen
+class ChannelInfo:
+    """What the store knows of one channel. ``oldest`` is ``top + 1`` when it holds no event."""
+
+    name: str
+    epoch: str
+    top: int
+    oldest: int
+    bytes: int
+    newest_timestamp: int
+
+    @property
+    def position(self) -> Position:
+        return Position(self.epoch, self.top)
+
+
+def channel_info(connection: sqlite3.Connection, name: str) -> ChannelInfo | None:
+    row = connection.execute(
+        "SELECT name, epoch, top, oldest, bytes, newest_timestamp FROM channels WHERE name = ?", (name,)
+    ).fetchone()
+    return ChannelInfo(*row) if row else None
+
+
+def list_channels(connection: sqlite3.Connection, after: str, limit: int, prefix: str = "") -> list[ChannelInfo]:
+    """Channels by name, after ``after``, that start with ``prefix``."""
+    rows = connection.execute(
+        "SELECT name, epoch, top, oldest, bytes, newest_timestamp FROM channels"
+        " WHERE name > ? AND name >= ? AND substr(name, 1, ?) = ? ORDER BY name LIMIT ?",
+        (after, prefix, len(prefix), prefix, limit),
+    ).fetchall()
+    return [ChannelInfo(*row) for row in rows]
+
+
+def last_sequence(connection: sqlite3.Connection) -> int:
+    events = connection.execute("SELECT coalesce(max(sequence), 0) FROM events").fetchone()[0]
+    trimmed = connection.execute("SELECT coalesce(max(trimmed), 0) FROM channels").fetchone()[0]
+    return max(int(events), int(trimmed))
+
+
+def read_channel(
+    connection: sqlite3.Connection, name: str, after: int, limit: int, max_bytes: int, up_to: int | None = None
+) -> list[Event]:
+    """Events of one channel with offsets in (``after``, ``up_to``], oldest first.
+
+    At most ``limit`` of them, and no more once their data exceed ``max_bytes``.
+    """
+    cursor = connection.execute(
+        f"SELECT {_COLUMNS} FROM channels c JOIN events e ON e.channel = c.id"  # noqa: S608  # a constant
+        " WHERE c.name = ? AND e.offset > ? AND e.offset <= ? ORDER BY e.offset LIMIT ?",
+        (name, after, 2**62 if up_to is None else up_to, limit),
+    )
+    return list(_until(cursor, max_bytes))
+
+
+def read_channel_backwards(
+    connection: sqlite3.Connection, name: str, before: int, limit: int, max_bytes: int
+) -> list[Event]:
+    """Events of one channel with offsets below ``before``, newest first."""
+    cursor = connection.execute(
+        f"SELECT {_COLUMNS} FROM channels c JOIN events e ON e.channel = c.id"  # noqa: S608  # a constant
+        " WHERE c.name = ? AND e.offset < ? ORDER BY e.offset DESC LIMIT ?",
+        (name, before, limit),
+    )
+    return list(_until(cursor, max_bytes))
+
+
+def read_kind(
+    connection: sqlite3.Connection, kind: str, after: int, limit: int, max_bytes: int, up_to: int
+) -> list[Event]:
+    """Events of all channels of one kind with sequences in (``after``, ``up_to``], in commit order."""
+    cursor = connection.execute(
+        f"SELECT {_COLUMNS} FROM events e JOIN channels c ON c.id = e.channel"  # noqa: S608  # a constant
+        " WHERE e.sequence > ? AND e.sequence <= ? AND c.kind = ? ORDER BY e.sequence LIMIT ?",
+        (after, up_to, kind, limit),
+    )
+    return list(_until(cursor, max_bytes))
+
+
+def trimmed_of_kind(connection: sqlite3.Connection, kind: str) -> int:
+    """The highest sequence that retention deleted from any channel of this kind."""
+    return int(
+        connection.execute("SELECT coalesce(max(trimmed), 0) FROM channels WHERE kind = ?", (kind,)).fetchone()[0]
+    )
+
+
+def _until(cursor: sqlite3.Cursor, max_bytes: int) -> Iterator[Event]:
+    total = 0
+    try:
+        for row in cursor:
+            yield Event(*row)
+            total += len(row[3])
+            if total >= max_bytes:
+                break
+    finally:
+        cursor.close()  # a half-read cursor would keep the WAL from being checkpointed
+
+
+def offset_at(connection: sqlite3.Connection, name: str, timestamp: int) -> int | None:
+    """The offset of the first event of a channel at or after ``timestamp`` (ms); ``None`` if there is none."""
+    row = connection.execute(
+        "SELECT e.offset FROM channels c JOIN events e ON e.channel = c.id"
+        " WHERE c.name = ? AND e.timestamp >= ? ORDER BY e.timestamp, e.offset LIMIT 1",
+        (name, timestamp),
+    ).fetchone()
+    return int(row[0]) if row else None
+
+
+def offset_of(connection: sqlite3.Connection, name: str, event_id: str) -> int | None:
+    """The offset of the event with this id; ``None`` if the channel does not hold it."""
+    row = connection.execute(
+        "SELECT e.offset FROM channels c JOIN events e ON e.channel = c.id WHERE c.name = ? AND e.id = ?",
+        (name, event_id),
+    ).fetchone()
+    return int(row[0]) if row else None

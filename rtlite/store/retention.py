@@ -1,0 +1,81 @@
+"""Letting old events go: by age, count and bytes, a little at a time.
+
+Each step deletes at most ``STEP`` rows of one channel in one short write, so that a
+publish never waits longer than that for the sweep.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import Final
+
+import attrs
+
+from rtlite.model import kind_of
+from rtlite.settings import Settings
+
+STEP: Final = 500
+
+
+@attrs.frozen
+class Candidate:
+    """A channel that may hold too much."""
+
+    id: int
+    name: str
+
+
+def candidates(
+    connection: sqlite3.Connection, settings: Settings, now: int, after: int, limit: int = 200
+) -> list[Candidate]:
+    """Channels, by id after ``after``, that hold more than their kind's retention allows at ``now`` (ms)."""
+    found: list[Candidate] = []
+    kinds = [row[0] for row in connection.execute("SELECT DISTINCT kind FROM channels").fetchall()]
+    for kind in kinds:
+        keep = settings.for_kind(kind)
+        rows = connection.execute(
+            "SELECT id, name FROM channels WHERE kind = ? AND id > ? AND oldest <= top"
+            " AND (oldest_timestamp < ? OR top - oldest >= ? OR bytes > ?) ORDER BY id LIMIT ?",
+            (kind, after, now - int(keep.retention_age * 1000), keep.retention_count, keep.retention_bytes, limit),
+        ).fetchall()
+        found += [Candidate(*row) for row in rows]
+    return sorted(found, key=lambda candidate: candidate.id)[:limit]
+
+
+def trim(
+    connection: sqlite3.Connection, settings: Settings, candidate: Candidate, now: int, needed: int | None = None
+) -> int:
+    """Delete up to ``STEP`` of a channel's oldest events that its retention lets go; returns how many.
+
+    :param needed: the offset that a connected slow reader reads next; from there on events stay
+        as long as the channel holds no more than ``settings.spill_limit`` bytes.
+    """
+    row = connection.execute("SELECT top, oldest, bytes FROM channels WHERE id = ?", (candidate.id,)).fetchone()
+    if row is None:
+        return 0
+    top, oldest, held = row
+    keep = settings.for_kind(kind_of(candidate.name))
+    cutoff = now - int(keep.retention_age * 1000)
+    last, freed, sequence = oldest - 1, 0, 0
+    rows = connection.execute(
+        "SELECT offset, timestamp, length(data), sequence FROM events WHERE channel = ? ORDER BY offset LIMIT ?",
+        (candidate.id, STEP),
+    ).fetchall()
+    for offset, timestamp, size, at in rows:
+        if timestamp >= cutoff and top - offset < keep.retention_count and held - freed <= keep.retention_bytes:
+            break
+        if needed is not None and offset >= needed and held - freed <= settings.spill_limit:
+            break
+        last, freed, sequence = offset, freed + size, at
+    if last < oldest:
+        return 0
+    connection.execute("DELETE FROM events WHERE channel = ? AND offset <= ?", (candidate.id, last))
+    following = connection.execute(
+        "SELECT timestamp FROM events WHERE channel = ? ORDER BY offset LIMIT 1", (candidate.id,)
+    ).fetchone()
+    connection.execute(
+        "UPDATE channels SET oldest = ?, bytes = bytes - ?, trimmed = ?,"
+        " oldest_timestamp = coalesce(?, oldest_timestamp) WHERE id = ?",
+        (last + 1, freed, sequence, following[0] if following else None, candidate.id),
+    )
+    return int(last - oldest + 1)

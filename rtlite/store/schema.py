@@ -1,0 +1,122 @@
+"""The tables, as numbered migrations: each runs once, in order, inside one transaction.
+
+``PRAGMA user_version`` counts the migrations a file has had. A file with more than this
+program knows was made by a newer one and is left alone.
+"""
+
+from __future__ import annotations
+
+import secrets
+import sqlite3
+from collections.abc import Callable
+from typing import Final
+
+from rtlite.errors import StartError
+from rtlite.model import new_epoch
+
+APPLICATION_ID: Final = 0x72746C74  # "rtlt": says whose SQLite file this is
+
+
+def _first(connection: sqlite3.Connection) -> None:
+    for statement in (
+        """CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID""",
+        # top: the newest offset; oldest: the first one still kept (top + 1 if none is);
+        # bytes: of the data kept; trimmed: the highest sequence that retention deleted.
+        """CREATE TABLE channels (
+            id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, kind TEXT NOT NULL, epoch TEXT NOT NULL,
+            top INTEGER NOT NULL, oldest INTEGER NOT NULL, oldest_timestamp INTEGER NOT NULL,
+            newest_timestamp INTEGER NOT NULL, bytes INTEGER NOT NULL, trimmed INTEGER NOT NULL)""",
+        """CREATE INDEX channels_by_age ON channels (kind, oldest_timestamp)""",
+        """CREATE TABLE events (
+            sequence INTEGER PRIMARY KEY, channel INTEGER NOT NULL REFERENCES channels, offset INTEGER NOT NULL,
+            id TEXT NOT NULL, name TEXT NOT NULL, data BLOB NOT NULL, timestamp INTEGER NOT NULL)""",
+        """CREATE UNIQUE INDEX events_by_offset ON events (channel, offset)""",
+        """CREATE UNIQUE INDEX events_by_id ON events (channel, id)""",
+        """CREATE INDEX events_by_time ON events (channel, timestamp)""",
+        """CREATE TABLE keys (
+            id TEXT PRIMARY KEY, hash BLOB NOT NULL UNIQUE, prefix TEXT NOT NULL, kind TEXT NOT NULL,
+            user TEXT NOT NULL, name TEXT NOT NULL, write INTEGER NOT NULL, created INTEGER NOT NULL, expires INTEGER,
+            last_used INTEGER, revoked INTEGER) WITHOUT ROWID""",
+        """CREATE TABLE articles (
+            id INTEGER PRIMARY KEY, slug TEXT NOT NULL UNIQUE, title TEXT NOT NULL, author TEXT NOT NULL,
+            created INTEGER NOT NULL, views INTEGER NOT NULL DEFAULT 0, milestone INTEGER NOT NULL DEFAULT 0)""",
+        """CREATE TABLE visits (
+            hour INTEGER NOT NULL, article INTEGER NOT NULL REFERENCES articles, visitor BLOB NOT NULL,
+            PRIMARY KEY (hour, article, visitor)) WITHOUT ROWID""",
+        """CREATE TABLE visit_salts (hour INTEGER PRIMARY KEY, salt BLOB NOT NULL)""",
+        """CREATE TABLE reactions (
+            article INTEGER NOT NULL REFERENCES articles, reaction TEXT NOT NULL, reactor TEXT NOT NULL,
+            created INTEGER NOT NULL, PRIMARY KEY (article, reaction, reactor)) WITHOUT ROWID""",
+        """CREATE TABLE comments (
+            id TEXT PRIMARY KEY, article INTEGER NOT NULL REFERENCES articles, author TEXT NOT NULL, body TEXT NOT NULL,
+            created INTEGER NOT NULL) WITHOUT ROWID""",
+        """CREATE INDEX comments_by_article ON comments (article, created)""",
+        """CREATE TABLE subscribers (
+            owner TEXT NOT NULL, email TEXT NOT NULL, created INTEGER NOT NULL,
+            PRIMARY KEY (owner, email)) WITHOUT ROWID""",
+    ):
+        connection.execute(statement)
+
+
+MIGRATIONS: Final[tuple[Callable[[sqlite3.Connection], None], ...]] = (_first,)
+
+
+def migrate(connection: sqlite3.Connection, path: str) -> None:
+    """Bring the file to this program's version, and give a restored copy its new epochs.
+
+    :raises StartError: the file belongs to another program or to a newer rtlite.
+    """
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    application = connection.execute("PRAGMA application_id").fetchone()[0]
+    empty = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0] == 0
+    if application != APPLICATION_ID and not empty:
+        raise StartError(f"{path} is an SQLite database, but not one of rtlite's")
+    if version > len(MIGRATIONS):
+        raise StartError(
+            f"{path} was made by a newer rtlite (schema {version}; this one knows {len(MIGRATIONS)}); upgrade rtlite"
+        )
+    for number in range(version, len(MIGRATIONS)):
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            MIGRATIONS[number](connection)
+            connection.execute(f"PRAGMA user_version = {number + 1}")
+            connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+            connection.execute("COMMIT")
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+    connection.execute("INSERT OR IGNORE INTO meta (name, value) VALUES ('epoch', ?)", (new_epoch(),))
+    if get_meta(connection, "is_copy"):
+        _renew_epochs(connection)
+
+
+def _renew_epochs(connection: sqlite3.Connection) -> None:
+    """A restored copy lacks what came after it, so no old position holds in it."""
+    epoch = new_epoch()
+    connection.execute("BEGIN IMMEDIATE")
+    connection.execute("UPDATE meta SET value = ? WHERE name = 'epoch'", (epoch,))
+    connection.execute("UPDATE channels SET epoch = ?", (epoch,))
+    connection.execute("DELETE FROM meta WHERE name = 'is_copy'")
+    connection.execute("COMMIT")
+
+
+def mark_as_copy(connection: sqlite3.Connection) -> None:
+    """Say in a backup that it is one."""
+    connection.execute("INSERT OR REPLACE INTO meta (name, value) VALUES ('is_copy', '1')")
+
+
+def get_meta(connection: sqlite3.Connection, name: str) -> str | None:
+    row = connection.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
+    return row[0] if row else None
+
+
+def store_epoch(connection: sqlite3.Connection) -> str:
+    """The epoch that new channels begin with, so that a position before the first event holds too."""
+    return str(get_meta(connection, "epoch"))
+
+
+def secret(connection: sqlite3.Connection, name: str) -> str:
+    """A random secret of the server's own, made when first asked for: 64 URL-safe characters."""
+    connection.execute("INSERT OR IGNORE INTO meta (name, value) VALUES (?, ?)", (name, secrets.token_urlsafe(48)))
+    return str(get_meta(connection, name))
