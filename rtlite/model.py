@@ -21,7 +21,10 @@ from rtlite.errors import InvalidRequest
 MAX_CHANNEL: Final = 255
 MAX_EVENT_ID: Final = 64
 MAX_EVENT_NAME: Final = 128
+MAX_USER: Final = 255
 _VISIBLE: Final = re.compile(r"[\x21-\x7e]+")
+# Control characters, and lone surrogates, which no UTF-8 can hold.
+_UNFIT_FOR_USERS: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _POSITION: Final = re.compile(r"([a-z0-9]{8})-(0|[1-9][0-9]{0,18})")
 
 
@@ -215,4 +218,14 @@ def check_event_name(value: str) -> str:
     """Return an event's name. :raises InvalidRequest: unless 1–128 visible ASCII characters."""
     if not 1 <= len(value) <= MAX_EVENT_NAME or not _VISIBLE.fullmatch(value):
         raise InvalidRequest(f"event: 1 to {MAX_EVENT_NAME} visible ASCII characters are allowed")
+    return value
+
+
+def check_user(value: str) -> str:
+    """Return a user's id (a key's owner, a token's ``sub``), compared exactly and never folded.
+
+    :raises InvalidRequest: unless it is 1 to 255 characters without control characters.
+    """
+    if not 1 <= len(value) <= MAX_USER or _UNFIT_FOR_USERS.search(value):
+        raise InvalidRequest(f"user: 1 to {MAX_USER} characters without control characters are allowed")
     return value

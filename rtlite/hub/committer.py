@@ -43,7 +43,10 @@ class Transaction:
         self._publish = publish
 
     def publish(self, channel: str, name: str, data: Any, id: str | None = None) -> Published:
-        """Announce a change. The event is committed with the change, or neither is."""
+        """Announce a change. The event is committed with the change, or neither is.
+
+        On a channel without history its offset is not known before the commit, and is 0 here.
+        """
         return self._publish(NewEvent(channel, name, orjson.dumps(data), id))
 
 
@@ -52,10 +55,15 @@ class _Job:
     events: list[NewEvent] = attrs.field(factory=list)
     work: Callable[[Transaction], Any] | None = None
     topic: Topic | None = None
-    published: list[Published] = attrs.field(factory=list)
+    published: list[Any] = attrs.field(factory=list)
+    """What became of each event; until the commit, a :class:`NewEvent` where the channel keeps none."""
     result: Any = None
     error: BaseException | None = None
     done: trio.Event = attrs.field(factory=trio.Event)
+
+    @property
+    def count(self) -> int:
+        return len(self.events) + (self.work is not None)
 
     @property
     def size(self) -> int:
@@ -77,10 +85,11 @@ class Committer:
         self._sequence = 0
         # Channels without history are ordered in memory; a restart gives them a new epoch.
         self._passing: OrderedDict[str, tuple[str, int]] = OrderedDict()
-        self.overfull: set[int] = set()
 
     async def publish(self, events: list[NewEvent]) -> list[Published]:
         """Commit ``events`` atomically, fan them out, and return what became of each.
+
+        A publisher that is cancelled while it waits does not know: its events may be stored.
 
         :raises Overloaded: the queue is full. :raises StorageFull, StorageFailed: nothing was stored.
         """
@@ -88,7 +97,12 @@ class Committer:
         return job.published
 
     async def transact(self, work: Callable[[Transaction], Any]) -> Any:
-        """Run ``work`` in a transaction of its own outcome: what it raises is raised here and rolls only it back."""
+        """Run ``work`` in a transaction of its own outcome: what it refuses is raised here and rolls only it back.
+
+        If another transaction of the batch fails, ``work`` is run again from the start.
+
+        :raises StorageFull, StorageFailed: nothing was stored.
+        """
         return (await self._submit(_Job(work=work))).result
 
     async def attach(self, topic: Topic) -> None:
@@ -98,11 +112,11 @@ class Committer:
     async def _submit(self, job: _Job) -> _Job:
         size = job.size
         if (
-            self._queued_events + len(job.events) > self._settings.queue_events
+            self._queued_events + job.count > self._settings.queue_events
             or self._queued_bytes + size > self._settings.queue_bytes
         ):
             raise Overloaded("too many events wait to be stored; try again", headers={"Retry-After": "1"})
-        self._queued_events += len(job.events)
+        self._queued_events += job.count
         self._queued_bytes += size
         self._queue.append(job)
         self._wake.set()
@@ -139,7 +153,7 @@ class Committer:
         size = 0
         while self._queue and len(batch) < BATCH_JOBS and size < BATCH_BYTES:
             job = self._queue.popleft()
-            self._queued_events -= len(job.events)
+            self._queued_events -= job.count
             self._queued_bytes -= job.size
             size += job.size
             batch.append(job)
@@ -149,45 +163,46 @@ class Committer:
     async def _commit(self, batch: list[_Job]) -> list[Event]:
         """Store what is to be stored; returns all new events in order. Failures are put into their jobs."""
         storing = [job for job in batch if job.work or any(self._kept(event) for event in job.events)]
+        for job in batch:  # anew, if it is tried once more
+            job.published, job.result, job.error = list(job.events), None, None
         if storing:
             try:
-                await self._database.write(lambda connection: self._store(connection, storing))
+                self._sequence = await self._database.write(lambda connection: self._store(connection, storing))
             except Refused as error:
-                self._fail(storing, error)
+                self._fail(storing, error, error)
             except Exception as error:
                 # Our own mistake in one job must not fail its neighbours: find it by committing each alone.
                 if len(storing) == 1:
                     log.exception("a transaction failed")
-                    failure = StorageFailed("internal error; nothing was stored", code="internal_error")
-                    failure.__cause__ = error
-                    self._fail(storing, failure)
+                    self._fail(
+                        storing, StorageFailed("internal error; nothing was stored", code="internal_error"), error
+                    )
                 else:
                     return [event for job in batch for event in await self._commit([job])]
         events: list[Event] = []
         for job in batch:
             if job.error is not None:
                 continue
-            if job not in storing:
-                job.published = [self._pass(event) for event in job.events]
             job.published = [self._pass(item) if isinstance(item, NewEvent) else item for item in job.published]
             fresh = [item.event for item in job.published if not item.duplicate]
             self._metrics.duplicates.inc(len(job.published) - len(fresh))
             events += fresh
         return events
 
-    def _fail(self, jobs: list[_Job], error: Refused) -> None:
+    def _fail(self, jobs: list[_Job], error: Refused, cause: BaseException) -> None:
         self._metrics.storage_errors.labels(error.code).inc()
-        for job in jobs:
-            job.error = error
+        for job in jobs:  # one each, since each is raised in a task of its own and gathers its traceback there
+            job.error = type(error)(error.detail, code=error.code)
+            job.error.__cause__ = cause
 
     def _kept(self, event: NewEvent) -> bool:
         return self._settings.for_kind(kind_of(event.channel)).history
 
-    def _store(self, connection: sqlite3.Connection, jobs: list[_Job]) -> None:
-        """On the database thread, in one transaction: every job, in order."""
-        appender = Appender(connection, self._settings, self._sequence)
+    def _store(self, connection: sqlite3.Connection, jobs: list[_Job]) -> int:
+        """On the database thread, in one transaction: every job, in order. Returns the last sequence given."""
+        appender = Appender(connection, self._sequence)
 
-        def append(event: NewEvent) -> Any:
+        def append(event: NewEvent) -> Published | NewEvent:
             # A passing event gets its offset after the commit, in the order of the jobs.
             return appender.append(event) if self._kept(event) else event
 
@@ -197,8 +212,7 @@ class Committer:
                 continue
             self._run_work(connection, job, job.work, appender, append)
         appender.flush()
-        self._sequence = appender.sequence
-        self.overfull |= appender.overfull
+        return appender.sequence
 
     def _run_work(
         self,
@@ -206,15 +220,20 @@ class Committer:
         job: _Job,
         work: Callable[[Transaction], Any],
         appender: Appender,
-        append: Callable[[NewEvent], Any],
+        append: Callable[[NewEvent], Published | NewEvent],
     ) -> None:
         appender.flush()
         before = appender.sequence
-        published: list[Any] = []
+        published: list[Published | NewEvent] = []
 
-        def publish(event: NewEvent) -> Any:
-            published.append(append(event))
-            return published[-1]
+        def publish(event: NewEvent) -> Published:
+            if event.id is None:  # so that what is returned has the id it will be sent with
+                event = attrs.evolve(event, id=new_event_id())
+            item = append(event)
+            published.append(item)
+            if isinstance(item, Published):
+                return item
+            return Published(Event(str(event.id), event.channel, event.name, event.data, now_ms(), 0, ""))
 
         connection.execute("SAVEPOINT job")
         try:
@@ -233,27 +252,38 @@ class Committer:
 
     def _pass(self, new: NewEvent) -> Published:
         """Order an event of a channel without history."""
-        epoch, top = self._passing.get(new.channel) or (new_epoch(), 0)
+        epoch, top = self._passing_top(new.channel)
         self._passing[new.channel] = (epoch, top + 1)
-        self._passing.move_to_end(new.channel)
+        return Published(Event(new.id or new_event_id(), new.channel, new.name, new.data, now_ms(), top + 1, epoch))
+
+    def _passing_top(self, channel: str) -> tuple[str, int]:
+        """Epoch and newest offset of a channel without history; those unused longest are forgotten."""
+        top = self._passing.get(channel)
+        if top is None:
+            top = self._passing[channel] = (new_epoch(), 0)
+        self._passing.move_to_end(channel)
         if len(self._passing) > _PASSING_CHANNELS:
             self._passing.popitem(last=False)
-        return Published(Event(new.id or new_event_id(), new.channel, new.name, new.data, now_ms(), top + 1, epoch))
+        return top
 
     async def _attach(self, batch: list[_Job]) -> None:
         """Nothing else commits meanwhile, so what the table holds is what was fanned out."""
         topics = [job.topic for job in batch if job.topic is not None and job.topic.cursor is None]
-        stored = [topic.name for topic in topics if topic.history and not topic.pattern]
+        stored = [topic.name for topic in topics if topic.history]
 
         def look_up(connection: sqlite3.Connection) -> tuple[str, dict[str, ChannelInfo | None]]:
             return store_epoch(connection), {name: channel_info(connection, name) for name in stored}
 
-        epoch, found = await self._database.read(look_up) if stored else ("", {})
+        try:
+            epoch, found = await self._database.read(look_up) if stored else ("", {})
+        except Refused as error:
+            self._fail([job for job in batch if job.topic in topics], error, error)
+            return
         for topic in topics:
             if topic.pattern:
-                topic.cursor = self._sequence
+                topic.epoch, topic.cursor = epoch if topic.history else "", self._sequence
             elif topic.history:
                 info = found[topic.name]
                 topic.epoch, topic.cursor = (info.epoch, info.top) if info else (epoch, 0)
             else:
-                topic.epoch, topic.cursor = self._passing.setdefault(topic.name, (new_epoch(), 0))
+                topic.epoch, topic.cursor = self._passing_top(topic.name)

@@ -9,14 +9,18 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
 from typing import Any, Final, Protocol
 
 import attrs
 import trio
 
 from rtlite.errors import Reason
+from rtlite.log import get_logger
 from rtlite.metrics import Metrics
 from rtlite.model import Event, is_pattern, kind_of
+
+log = get_logger(__name__)
 
 Encoder = Callable[[Event], bytes]
 """An event as framed bytes. Its identity groups subscriptions, so it is a module's function, not a fresh lambda."""
@@ -69,6 +73,8 @@ class Subscription:
 
     def fall_behind(self, after: int) -> None:
         """The outbox is full: everything past ``after`` comes from history from now on."""
+        if self.closed:  # to refuse may have been the outbox's last act
+            return
         self.live = False
         if not self.topic.history:
             self.lose(Reason.TOO_SLOW)
@@ -79,6 +85,8 @@ class Subscription:
 
     def lose(self, reason: Reason) -> None:
         """Events were lost to this reader: it is closed, so that it knows."""
+        if self.closed:
+            return
         self.topic.metrics.dropped.inc()
         self.close()
         self.on_lost(reason)
@@ -124,6 +132,10 @@ class Topic:
     def kind(self) -> str:
         return kind_of(self.name)
 
+    @property
+    def subscribers(self) -> int:
+        return sum(map(len, self.groups.values()))
+
     def key(self, event: Event) -> int:
         """The event's place in this topic's order."""
         return event.sequence if self.pattern else event.offset
@@ -137,8 +149,8 @@ class Topic:
             group.pop(subscription, None)
             if not group:
                 del self.groups[subscription.encode]
-        if not self.groups:
-            self.fanout.topics.pop(self.name, None)
+        if not self.groups and self.fanout.topics.get(self.name) is self:
+            del self.fanout.topics[self.name]
 
     def start_recording(self, subscription: Subscription) -> None:
         """While someone reads history, the newest events are kept here, so that the last step needs no read."""
@@ -202,13 +214,22 @@ class Fanout:
         for topic, share in self._share(events).items():
             after = topic.cursor or 0
             topic.cursor = topic.key(share[-1])
-            topic.epoch = share[-1].epoch
+            if topic.history or not topic.pattern:  # the channels of a kind without history have an epoch each
+                topic.epoch = share[-1].epoch
             if topic.behind:
                 topic.record(share)
-            for encode, group in topic.groups.items():
+            for encode, group in list(topic.groups.items()):
                 live = [subscription for subscription in group if subscription.live]
-                if live:
-                    plan.append((topic, live, topic.chunks(share, encode, after), len(share)))
+                if not live:
+                    continue
+                try:
+                    chunks = topic.chunks(share, encode, after)
+                except Exception:
+                    log.exception("an event could not be encoded", channel=topic.name)
+                    for subscription in live:
+                        self._fail(subscription)
+                else:
+                    plan.append((topic, live, chunks, len(share)))
         if len(plan) > 1:
             await self._deliver_joined(plan)
         elif plan:
@@ -231,13 +252,7 @@ class Fanout:
         deadline = trio.current_time() + SLICE_SECONDS
         delivered = 0
         for number, subscription in enumerate(live):
-            for after, blob in chunks:
-                if not subscription.live:  # closed or fallen behind since the list was made
-                    break
-                if not subscription.outbox.offer(blob):
-                    subscription.fall_behind(after)
-                    break
-            else:
+            if self._hand_over(subscription, chunks):
                 delivered += count
             if number & 63 == 63 and trio.current_time() > deadline:
                 await trio.lowlevel.checkpoint()
@@ -255,17 +270,39 @@ class Fanout:
         for number, (outbox, letters) in enumerate(mail.items()):
             letters = [letter for letter in letters if letter[0].live]
             blobs = [blob for _, chunks, _ in letters for _, blob in chunks]
-            if len(blobs) > 1 and sum(map(len, blobs)) <= CHUNK_BYTES and outbox.offer(b"".join(blobs)):
+            if len(blobs) > 1 and sum(map(len, blobs)) <= CHUNK_BYTES and self._offer(outbox, b"".join(blobs)):
                 delivered += sum(count for _, _, count in letters)
             else:
                 for subscription, chunks, count in letters:
-                    for after, blob in chunks:
-                        if not outbox.offer(blob):
-                            subscription.fall_behind(after)
-                            break
-                    else:
+                    if self._hand_over(subscription, chunks):
                         delivered += count
             if number & 63 == 63 and trio.current_time() > deadline:
                 await trio.lowlevel.checkpoint()
                 deadline = trio.current_time() + SLICE_SECONDS
         self._metrics.delivered.inc(delivered)
+
+    def _hand_over(self, subscription: Subscription, chunks: list[tuple[int, bytes]]) -> bool:
+        """One reader's share. What its connection's own code raises ends that connection, never the fan-out."""
+        try:
+            for after, blob in chunks:
+                if not subscription.live:  # closed or fallen behind since the list was made
+                    return False
+                if not subscription.outbox.offer(blob):
+                    subscription.fall_behind(after)
+                    return False
+        except Exception:
+            log.exception("an event could not be handed over", channel=subscription.topic.name)
+            self._fail(subscription)
+            return False
+        return True
+
+    def _offer(self, outbox: Outbox, data: bytes) -> bool:
+        with suppress(Exception):  # each of its subscriptions will find out for itself
+            return outbox.offer(data)
+        return False
+
+    def _fail(self, subscription: Subscription) -> None:
+        try:
+            subscription.lose(Reason.INTERNAL_ERROR)
+        except Exception:
+            log.exception("a reader could not be told that it lost events", channel=subscription.topic.name)

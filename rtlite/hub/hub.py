@@ -10,7 +10,7 @@ import trio
 
 from rtlite.errors import Reason
 from rtlite.hub.committer import Committer, Transaction
-from rtlite.hub.fanout import Encoder, Fanout, Outbox, Subscription
+from rtlite.hub.fanout import Encoder, Fanout, Outbox, Subscription, Topic
 from rtlite.hub.replay import Replay
 from rtlite.hub.since import Since
 from rtlite.hub.sweeper import Sweeper
@@ -24,8 +24,9 @@ T = TypeVar("T")
 
 @attrs.frozen
 class Subscribed:
-    """The answer to a subscribe. ``position`` is where the replay began, or the newest event
-    if none was asked for (``None`` on a pattern)."""
+    """The answer to a subscribe. ``position`` is where the replay began, or the newest event if none
+    was asked for. On a pattern it counts sequences, so that ``Position(event.epoch, event.sequence)``
+    resumes there, and it is ``None`` if the kind keeps no history."""
 
     subscription: Subscription
     position: Position | None
@@ -78,6 +79,8 @@ class Hub:
         :param since: a place in history; everything after it comes first, then live events.
         :param greet: bytes to send before the first event, made of the position and whether
             all that was asked for is there.
+        :raises Overloaded, StorageFailed: there is no subscription.
+        :raises trio.BrokenResourceError, trio.ClosedResourceError: the connection is gone.
         """
         topic = self.fanout.topic(name, self._settings.for_kind(kind_of(name)).history)
         subscription = Subscription(topic, outbox, encode, spawn, on_lost, self.replay.catch_up)
@@ -85,36 +88,45 @@ class Hub:
         try:
             if topic.cursor is None:
                 await self.committer.attach(topic)
-            if since is None:
-                return self._go_live(subscription, greet)
+            if since is None or not topic.history:
+                return await self._go_live(subscription, greet, since)
             return await self._resume(subscription, since, greet)
         except BaseException:
             subscription.close()
             raise
 
-    def _go_live(
-        self, subscription: Subscription, greet: Callable[[Position | None, bool], bytes] | None
+    async def _go_live(
+        self,
+        subscription: Subscription,
+        greet: Callable[[Position | None, bool], bytes] | None,
+        since: Since | None = None,
     ) -> Subscribed:
+        """From now on; where nothing is kept, ``since`` holds only if nothing came after it."""
         topic = subscription.topic
-        position = None if topic.pattern or not topic.epoch else Position(topic.epoch, topic.cursor or 0)
-        if greet is not None:
-            subscription.outbox.offer(greet(position, True))
-        subscription.live = True
-        return Subscribed(subscription, position, True)
+        here = _position(topic, topic.cursor or 0)
+        recovered = since is None or since == here
+        if greet is None or subscription.outbox.offer(greet(here, recovered)):
+            subscription.live = True
+        elif topic.history:  # no room yet: the greeting waits, and what is published meanwhile comes from history
+            subscription.cursor = topic.cursor or 0
+            await subscription.outbox.send(greet(here, recovered))
+            await self.replay.catch_up(subscription)
+        else:
+            subscription.lose(Reason.TOO_SLOW)
+        return Subscribed(subscription, here, recovered)
 
     async def _resume(
         self, subscription: Subscription, since: Since, greet: Callable[[Position | None, bool], bytes] | None
     ) -> Subscribed:
         topic = subscription.topic
-        if not topic.history:
-            here = Position(topic.epoch, topic.cursor or 0)
-            if greet is not None:
-                await subscription.outbox.send(greet(here, since == here))
-            return attrs.evolve(self._go_live(subscription, None), recovered=since == here)
         start = await self.replay.locate(topic.name, since)
         subscription.cursor = start.after
-        position = Position(topic.epoch, start.after) if topic.epoch else None
+        position = _position(topic, start.after)
         if greet is not None:
             await subscription.outbox.send(greet(position, start.recovered))
         await self.replay.catch_up(subscription)
         return Subscribed(subscription, position, start.recovered)
+
+
+def _position(topic: Topic, cursor: int) -> Position | None:
+    return Position(topic.epoch, cursor) if topic.epoch else None

@@ -24,7 +24,7 @@ from rtlite.hub.fanout import Subscription, Topic
 from rtlite.hub.since import EventId, Since
 from rtlite.log import get_logger
 from rtlite.metrics import Metrics
-from rtlite.model import Event, Position
+from rtlite.model import Event, Position, is_pattern, kind_of
 from rtlite.settings import Settings
 from rtlite.store import events as history
 from rtlite.store.database import Database
@@ -51,6 +51,8 @@ def locate(connection: sqlite3.Connection, name: str, since: Since, limit: int) 
     retention passed, an unknown id, or more events than ``limit`` give ``recovered = False``
     and begin with the oldest event that may be sent.
     """
+    if is_pattern(name):
+        return _locate_kind(connection, kind_of(name), since, limit)
     info = history.channel_info(connection, name)
     if info is None:  # nothing was ever published here
         return Start(0, isinstance(since, int) or since == Position(store_epoch(connection), 0))
@@ -67,10 +69,33 @@ def locate(connection: sqlite3.Connection, name: str, since: Since, limit: int) 
         offset = history.offset_at(connection, name, since)
         after = info.top if offset is None else offset - 1
         # Retention may have taken events of that time, if it took any and the oldest one left is younger.
-        recovered = before_oldest == 0 or after > before_oldest or offset is None
+        recovered = before_oldest == 0 or (info.newest_timestamp < since if offset is None else after > before_oldest)
     if info.top - after > limit:
         return Start(info.top - limit, False)
     return Start(after, recovered)
+
+
+def _locate_kind(connection: sqlite3.Connection, kind: str, since: Since, limit: int) -> Start:
+    """The same for all channels of a kind, where a place is a sequence."""
+    info = history.kind_info(connection, kind)
+    last = history.last_sequence(connection)
+    after, recovered = info.trimmed, False
+    if isinstance(since, Position):
+        if since.epoch == store_epoch(connection) and info.trimmed <= since.offset <= last:
+            after, recovered = since.offset, True
+    elif isinstance(since, EventId):
+        sequence = history.sequence_of(connection, kind, since.id)
+        if sequence is not None and sequence >= info.trimmed:
+            after, recovered = sequence, True
+    elif (sequence := history.sequence_at(connection, kind, since)) is None:
+        after = max(last, info.trimmed)
+        recovered = info.trimmed == 0 or info.newest_timestamp < since
+    else:
+        after = max(sequence - 1, info.trimmed)
+        # Nothing of that time was deleted, if an older event than the first one wanted is still here.
+        recovered = info.trimmed == 0 or bool(history.read_kind(connection, kind, info.trimmed, 1, 1, sequence - 1))
+    cut = history.newest_of_kind(connection, kind, after, limit)
+    return Start(after, recovered) if cut is None else Start(cut, False)
 
 
 class Replay:
@@ -81,8 +106,10 @@ class Replay:
         self._settings = settings
         self._metrics = metrics
 
-    async def locate(self, name: str, since: Since) -> Start:
-        return await self._database.read(lambda connection: locate(connection, name, since, self._settings.max_replay))
+    async def locate(self, name: str, since: Since, limit: int | None = None) -> Start:
+        """See :func:`locate`; the limit is the setting ``max_replay`` unless given."""
+        most = self._settings.max_replay if limit is None else limit
+        return await self._database.read(lambda connection: locate(connection, name, since, most))
 
     async def catch_up(self, subscription: Subscription) -> None:
         """Read history from ``subscription.cursor`` until live, or until it is closed.
@@ -96,15 +123,18 @@ class Replay:
             while not subscription.closed:
                 if self._go_live(subscription, topic):
                     break
-                page = await self._read(topic, subscription.cursor)
+                up_to = topic.cursor or 0
+                page = await self._read(topic, subscription.cursor, up_to)
                 if page is None:
                     subscription.lose(Reason.TOO_SLOW)
                     return
                 for _, blob in topic.chunks(page, subscription.encode, subscription.cursor):
+                    if subscription.closed:
+                        return
                     await subscription.outbox.send(blob)
                 self._metrics.replayed.inc(len(page))
-                if page:
-                    subscription.cursor = topic.key(page[-1])
+                # An empty page: what lies between is of other kinds.
+                subscription.cursor = topic.key(page[-1]) if page else max(subscription.cursor, up_to)
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             subscription.close()  # the reader is gone; its connection ends by itself
         except Refused:
@@ -118,6 +148,8 @@ class Replay:
         """In one step: hand over what the topic recorded past the cursor, and join the fan-out."""
         if subscription.cursor < topic.recent_floor:
             return False
+        if subscription.cursor > (topic.cursor or 0):  # a place in the table whose fan-out is still to come
+            return False
         rest = [event for event in topic.recent if topic.key(event) > subscription.cursor]
         for after, blob in topic.chunks(rest, subscription.encode, subscription.cursor):
             if not subscription.outbox.offer(blob):
@@ -127,9 +159,8 @@ class Replay:
         subscription.live = True
         return True
 
-    async def _read(self, topic: Topic, after: int) -> list[Event] | None:
+    async def _read(self, topic: Topic, after: int, up_to: int) -> list[Event] | None:
         """The next page up to what was fanned out; ``None`` if retention took part of it."""
-        up_to = topic.cursor or 0
 
         def read(connection: sqlite3.Connection) -> list[Event] | None:
             if topic.pattern:

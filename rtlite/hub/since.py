@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 import attrs
@@ -11,6 +11,7 @@ import attrs
 from rtlite.errors import InvalidRequest
 from rtlite.model import Position, check_event_id
 
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _AGE: Final = re.compile(r"([0-9]{1,9})\s*([a-z]+)")
 _UNITS: Final = {
     name: seconds
@@ -27,7 +28,7 @@ _ISO: Final = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d{1,9})?)?(Z|[
 
 @attrs.frozen
 class EventId:
-    """After the event with this id."""
+    """The place after the event with this id."""
 
     id: str
 
@@ -55,7 +56,7 @@ def parse_since(text: str, now: int) -> Since:
             moment = datetime.fromisoformat(text.upper())
             if moment.tzinfo is None:
                 moment = moment.replace(tzinfo=UTC)
-            return max(0, int(moment.timestamp() * 1000))
+            return max(0, (moment - _EPOCH) // timedelta(milliseconds=1))
         except (ValueError, OverflowError) as error:
             raise InvalidRequest(f"since: no such time: {error}") from error
     try:

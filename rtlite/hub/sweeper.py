@@ -12,7 +12,7 @@ from rtlite.errors import Refused
 from rtlite.hub.fanout import Fanout
 from rtlite.log import get_logger
 from rtlite.metrics import Metrics
-from rtlite.model import now_ms
+from rtlite.model import kind_of, now_ms
 from rtlite.settings import Settings
 from rtlite.store import retention
 from rtlite.store.database import Database
@@ -46,8 +46,11 @@ class Sweeper:
             await trio.sleep(self._settings.sweep_interval)
             try:
                 await self.sweep()
+                await self._database.bound_wal()
             except Refused as error:  # the disk may be full or failing; the next pass tries again
                 log.warning("retention could not delete", code=error.code)
+            except Exception:
+                log.exception("retention failed")
 
     async def sweep(self) -> int:
         """One pass over every channel that holds too much; returns how many events went."""
@@ -68,8 +71,7 @@ class Sweeper:
     async def _trim(self, candidate: retention.Candidate, now: int) -> int:
         total = 0
         while True:
-            topic = self._fanout.topics.get(candidate.name)
-            needed = min((item.cursor + 1 for item in topic.behind), default=None) if topic else None
+            needed = retention.Needed(self._next(candidate.name), self._next(kind_of(candidate.name) + ":*"))
             deleted = await self._database.write(
                 lambda connection, needed=needed: retention.trim(connection, self._settings, candidate, now, needed)  # type: ignore[misc]
             )
@@ -77,6 +79,11 @@ class Sweeper:
             if deleted < retention.STEP:
                 return total
             await trio.lowlevel.checkpoint()
+
+    def _next(self, name: str) -> int | None:
+        """What the slowest reader of this topic reads next."""
+        topic = self._fanout.topics.get(name)
+        return min((item.cursor + 1 for item in topic.behind), default=None) if topic else None
 
     def _trusted_now(self) -> int:
         """The wall clock, unless it leapt ahead: a wrong clock must not delete a week of history at once.

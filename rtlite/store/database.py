@@ -14,7 +14,8 @@ import fcntl
 import os
 import sqlite3
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -22,7 +23,7 @@ import aiosqlite
 import trio
 import trio_asyncio
 
-from rtlite.errors import StartError, StorageFailed, StorageFull
+from rtlite.errors import Refused, StartError, StorageFailed, StorageFull
 from rtlite.log import get_logger
 from rtlite.store import schema
 
@@ -31,8 +32,20 @@ log = get_logger(__name__)
 T = TypeVar("T")
 
 READERS: Final = 2
-_WAL_LIMIT: Final = 64 * 1024 * 1024
+WAL_LIMIT: Final = 64 * 1024 * 1024
+_BUSY_MS: Final = 5000
 _FIRST_SAFE_SQLITE: Final = (3, 51, 3)
+# Errors in what rtlite asked, not in the file or its disk: no reason to refuse anyone else's write.
+_OUR_MISTAKES: Final = {
+    sqlite3.SQLITE_ERROR,
+    sqlite3.SQLITE_CONSTRAINT,
+    sqlite3.SQLITE_TOOBIG,
+    sqlite3.SQLITE_MISMATCH,
+    sqlite3.SQLITE_MISUSE,
+    sqlite3.SQLITE_RANGE,
+}
+# After one of these, what the connection believes may not be what the disk holds.
+_UNTRUSTED_AFTER: Final = {sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CANTOPEN}
 
 
 class _Connection(aiosqlite.Connection):
@@ -43,20 +56,28 @@ class _Connection(aiosqlite.Connection):
     """
 
     async def run(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        return await self._execute(work, self._conn)  # type: ignore[no-untyped-call, no-any-return]
+        def guarded(connection: sqlite3.Connection) -> T:
+            try:
+                return work(connection)
+            except StopIteration as error:  # no future can hold one: the caller would wait for ever
+                raise RuntimeError("StopIteration left a database function") from error
+
+        return await self._execute(guarded, self._conn)  # type: ignore[no-untyped-call, no-any-return]
 
 
 class Database:
     """One open file. Made by :func:`open_database`, which also closes it."""
 
-    def __init__(self, path: str, loop: Any, writer: _Connection, readers: list[_Connection]) -> None:
+    def __init__(self, path: str, loop: Any, durability: str) -> None:
         self.path = path
         self._loop = loop
-        self._writer = writer
-        self._readers = readers
-        self._free = trio.Semaphore(max(1, len(readers)))
+        self._durability = durability
+        self._writer: _Connection
+        self._trusted = True
         self._writing = trio.Lock()
-        self.closed = False
+        self._readers: list[_Connection] = []  # those that are idle
+        self._free = trio.Semaphore(READERS)
+        self._open: list[_Connection] = []
 
     async def write(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Run ``work`` in one transaction; returns when it is committed.
@@ -73,13 +94,50 @@ class Database:
             except BaseException:
                 # A failed COMMIT (disk full, I/O error) may have rolled back already.
                 if connection.in_transaction:
-                    connection.execute("ROLLBACK")
+                    with suppress(sqlite3.Error):
+                        connection.execute("ROLLBACK")
+                self._trusted &= not connection.in_transaction
                 raise
             return result
 
         # Once begun, a write is finished: a cancelled caller must not leave the thread writing alone.
         async with self._writing:
-            return await self._run(self._writer, transaction)
+            if not self._trusted:
+                await self._reopen()
+            try:
+                return await self._run(self._writer, transaction)
+            except StorageFailed as error:
+                if _code(error.__cause__) in _UNTRUSTED_AFTER:
+                    self._trusted = False
+                    # At once, since a commit whose sync failed may stand in the WAL, where a crash would revive it.
+                    with suppress(Refused):
+                        await self._reopen()
+                raise
+
+    async def _reopen(self) -> None:
+        """A writing connection that can be trusted again: a new one, on a file found whole, with its WAL emptied.
+
+        :raises StorageFailed: not yet; the next write tries again.
+        """
+        if self.path == ":memory:":  # has no disk to fail, and no second life
+            self._trusted = True
+            return
+
+        def prove(connection: sqlite3.Connection) -> None:
+            _configure(connection, self.path, self._durability)
+            if (found := _damage(connection)) is not None:
+                raise sqlite3.DatabaseError(f"the file is damaged: {found}")
+            _truncate_wal(connection)
+
+        log.warning("the database is opened anew after an error", path=self.path)
+        with trio.CancelScope(shield=True):
+            await self._close(self._writer)
+            try:
+                self._writer = await self._connect()
+                await self._run(self._writer, prove)
+            except (OSError, sqlite3.Error, StartError) as error:
+                raise StorageFailed("the database could not be opened anew; nothing was stored") from error
+        self._trusted = True
 
     async def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Run ``work`` on a reading connection. It exhausts its cursors before it returns.
@@ -101,19 +159,21 @@ class Database:
             with trio.CancelScope(shield=True):
                 result = await trio_asyncio.aio_as_trio(connection.run, loop=self._loop)(work)
         except sqlite3.DatabaseError as error:
-            if isinstance(error, sqlite3.IntegrityError | sqlite3.ProgrammingError):
-                raise  # our own mistake
-            raise _refusal(error) from error
+            if isinstance(error, sqlite3.ProgrammingError) or _code(error) in _OUR_MISTAKES:
+                raise
+            raise _refusal(error, self.path) from error
         return result
 
     async def checkpoint(self) -> None:
         """Move the WAL into the file and cut it to nothing, as far as readers let it."""
-
-        def truncate(connection: sqlite3.Connection) -> None:
-            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-
         async with self._writing:
-            await self._run(self._writer, truncate)
+            if self._trusted:
+                await self._run(self._writer, _truncate_wal)
+
+    async def bound_wal(self) -> None:
+        """Cut the WAL if a long read let it grow past its limit; called now and then."""
+        if self.path != ":memory:" and _size(f"{self.path}-wal") > WAL_LIMIT:
+            await self.checkpoint()
 
     async def backup(self, target: str | os.PathLike[str]) -> None:
         """Write a consistent copy to ``target`` (mode 0600) while the server goes on.
@@ -131,19 +191,81 @@ class Database:
             raise StartError(f"cannot write {path}: {error.strerror}") from error
 
         def copy(connection: sqlite3.Connection) -> None:
-            with sqlite3.connect(path, isolation_level=None) as destination:
+            with closing(sqlite3.connect(path, isolation_level=None)) as destination:
                 connection.backup(destination, pages=-1)
                 schema.mark_as_copy(destination)
-            destination.close()
 
-        await self.read(copy)
+        try:
+            await self.read(copy)
+        except (Refused, sqlite3.Error) as error:
+            for part in (path, f"{path}-wal", f"{path}-shm", f"{path}-journal"):
+                with suppress(OSError):
+                    os.unlink(part)
+            raise StartError(f"cannot write {path}: {error.__cause__ or error}") from error
+
+    async def _connect(self, reading: bool = False) -> _Connection:
+        connection = _Connection(partial(_connect, self.path, reading), iter_chunk_size=64)
+        with trio.CancelScope(shield=True):
+            try:
+                await trio_asyncio.aio_as_trio(_opened, loop=self._loop)(connection)
+            except BaseException:
+                # Its thread has yet to answer to the loop: see it end before the loop does.
+                thread: Any = getattr(connection, "_thread", connection)
+                await trio.to_thread.run_sync(thread.join)
+                raise
+        self._open.append(connection)
+        return connection
+
+    async def _close(self, connection: _Connection) -> None:
+        if connection in self._open:
+            self._open.remove(connection)
+            try:
+                await trio_asyncio.aio_as_trio(connection.close, loop=self._loop)()
+            except sqlite3.Error:
+                log.exception("a database connection did not close well", path=self.path)
+
+    async def _start(self) -> None:
+        try:
+            self._writer = await self._connect()
+            await self._run(self._writer, lambda connection: _prepare(connection, self.path, self._durability))
+            if self.path != ":memory:":
+                for _ in range(READERS):
+                    self._readers.append(await self._connect(reading=True))
+        except (OSError, sqlite3.Error) as error:
+            raise _start_error(self.path, error) from error
+        except (StorageFull, StorageFailed) as error:
+            raise _start_error(self.path, error.__cause__) from error
+
+    async def _stop(self) -> None:
+        with trio.CancelScope(shield=True):
+            for connection in reversed(self._open[:]):  # the writer last: its close checkpoints
+                await self._close(connection)
 
 
-def _refusal(error: sqlite3.DatabaseError) -> StorageFull | StorageFailed:
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-    if code == sqlite3.SQLITE_FULL:
+def _code(error: BaseException | None) -> int:
+    return int(getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
+
+
+def _size(path: str) -> int:
+    try:
+        return os.stat(path).st_size
+    except OSError:
+        return 0
+
+
+def _refusal(error: sqlite3.DatabaseError, path: str) -> StorageFull | StorageFailed:
+    if _code(error) == sqlite3.SQLITE_FULL or (_code(error) == sqlite3.SQLITE_IOERR and _disk_is_full(path)):
         return StorageFull("the disk is full; nothing was stored")
     return StorageFailed("the database refused; nothing was stored")
+
+
+def _disk_is_full(path: str) -> bool:
+    """SQLite reports a full disk as an I/O error where it grows the WAL's index."""
+    try:
+        disk = os.statvfs(path)
+    except OSError:
+        return False
+    return disk.f_bavail * disk.f_frsize < 64 * 1024
 
 
 @asynccontextmanager
@@ -157,74 +279,70 @@ async def open_database(path: str, durability: str = "full") -> AsyncIterator[Da
     """
     with lock_file(path):
         async with trio_asyncio.open_loop() as loop:
-            writer = _connection(path, durability)
+            database = Database(path, loop, durability)
             try:
-                await trio_asyncio.aio_as_trio(_opened, loop=loop)(writer)
-                database = Database(path, loop, writer, [])
-                await database._run(writer, lambda connection: _prepare(connection, path))
-                for _ in range(0 if path == ":memory:" else READERS):
-                    reader = _connection(path, durability, reading=True)
-                    await trio_asyncio.aio_as_trio(_opened, loop=loop)(reader)
-                    database._readers.append(reader)
-                database._free = trio.Semaphore(max(1, len(database._readers)))
-            except (sqlite3.DatabaseError, StorageFull, StorageFailed) as error:
-                with trio.CancelScope(shield=True):
-                    await trio_asyncio.aio_as_trio(writer.close, loop=loop)()
-                cause = error.__cause__ if isinstance(error, StorageFull | StorageFailed) else error
-                raise _start_error(path, cause) from error
-            except StartError:
-                with trio.CancelScope(shield=True):
-                    await trio_asyncio.aio_as_trio(writer.close, loop=loop)()
-                raise
-            try:
+                await database._start()
                 yield database
             finally:
-                with trio.CancelScope(shield=True):
-                    database.closed = True
-                    for connection in [*database._readers, writer]:  # the writer last: its close checkpoints
-                        await trio_asyncio.aio_as_trio(connection.close, loop=loop)()
+                await database._stop()
 
 
 async def _opened(connection: _Connection) -> None:
     await connection
 
 
-def _connection(path: str, durability: str, reading: bool = False) -> _Connection:
-    def connect() -> sqlite3.Connection:
-        if path == ":memory:":
-            connection = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
-        elif reading:
-            uri = Path(path).absolute().as_uri() + "?mode=ro"
-            connection = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
-            connection.execute("PRAGMA query_only = ON")
-        else:
-            os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
-            connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-        connection.execute("PRAGMA trusted_schema = OFF")
-        connection.execute("PRAGMA busy_timeout = 5000")
-        connection.execute("PRAGMA foreign_keys = ON")
-        if not reading:
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute(f"PRAGMA synchronous = {'FULL' if durability == 'full' else 'NORMAL'}")
-            connection.execute(f"PRAGMA journal_size_limit = {_WAL_LIMIT}")
-        return connection
-
-    return _Connection(connect, iter_chunk_size=64)
+def _connect(path: str, reading: bool) -> sqlite3.Connection:
+    if path == ":memory:":
+        connection = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+    elif reading:
+        uri = Path(path).absolute().as_uri() + "?mode=ro"
+        connection = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
+        connection.execute("PRAGMA query_only = ON")
+    else:
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
+        connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    connection.execute("PRAGMA trusted_schema = OFF")
+    connection.execute(f"PRAGMA busy_timeout = {_BUSY_MS}")
+    connection.execute("PRAGMA foreign_keys = ON")
+    return connection
 
 
-def _prepare(connection: sqlite3.Connection, path: str) -> None:
+def _configure(connection: sqlite3.Connection, path: str, durability: str) -> None:
+    """What only the writing connection decides. It changes the file's header, so the file is known to be ours."""
+    mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
+    if mode != "wal" and path != ":memory:":
+        raise StartError(f"{path} cannot have a write-ahead log; put it on a local file system")
+    connection.execute(f"PRAGMA synchronous = {'FULL' if durability == 'full' else 'NORMAL'}")
+    connection.execute(f"PRAGMA journal_size_limit = {WAL_LIMIT}")
+
+
+def _prepare(connection: sqlite3.Connection, path: str, durability: str) -> None:
     if sqlite3.sqlite_version_info < _FIRST_SAFE_SQLITE:
         log.debug(
             "sqlite before 3.51.3: only one connection may write, and only one does", version=sqlite3.sqlite_version
         )
-    found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
-    if found != "ok":
+    schema.check_ours(connection, path)
+    _configure(connection, path, durability)
+    if (found := _damage(connection)) is not None:
         raise StartError(f"{path} is damaged ({found}); restore a backup: copy it to {path}")
-    schema.migrate(connection, path)
+    schema.migrate(connection)
+
+
+def _damage(connection: sqlite3.Connection) -> str | None:
+    """What ``quick_check`` finds wrong first, in one line."""
+    found = str(connection.execute("PRAGMA quick_check(1)").fetchone()[0])
+    return None if found == "ok" else " ".join(found.split())
+
+
+def _truncate_wal(connection: sqlite3.Connection) -> None:
+    connection.execute("PRAGMA busy_timeout = 0")  # a reader in the way, such as a backup, must not hold up publishers
+    try:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    finally:
+        connection.execute(f"PRAGMA busy_timeout = {_BUSY_MS}")
 
 
 def _start_error(path: str, error: BaseException | None) -> StartError:
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     known = {
         sqlite3.SQLITE_NOTADB: f"{path} is not an SQLite database",
         sqlite3.SQLITE_CORRUPT: f"{path} is damaged; restore a backup: copy it to {path}",
@@ -233,7 +351,8 @@ def _start_error(path: str, error: BaseException | None) -> StartError:
         sqlite3.SQLITE_BUSY: f"{path} is locked by another program",
         sqlite3.SQLITE_IOERR: f"{path} cannot be opened: disk I/O error (a full disk gives this too)",
     }
-    return StartError(known.get(code) or f"{path} cannot be opened: {error}")
+    reason = error.strerror if isinstance(error, OSError) else error
+    return StartError(known.get(_code(error)) or f"{path} cannot be opened: {reason}")
 
 
 class lock_file:  # used as a function: with lock_file(path)

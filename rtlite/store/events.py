@@ -14,9 +14,9 @@ from typing import Final
 import attrs
 
 from rtlite.model import Event, NewEvent, Position, Published, kind_of, new_event_id, now_ms
-from rtlite.settings import Settings
 from rtlite.store.schema import store_epoch
 
+_END: Final = 2**62  # past every offset; a position that a client makes up may be past what SQLite can hold
 _COLUMNS: Final = "e.id, c.name, e.name, e.data, e.timestamp, e.offset, c.epoch, e.sequence"
 _INSERT: Final = (
     "INSERT INTO events (sequence, channel, offset, id, name, data, timestamp) VALUES (?, ?, ?, ?, ?, ?, ?)"
@@ -29,25 +29,19 @@ class _Channel:
     epoch: str
     top: int
     oldest: int
-    oldest_timestamp: int
     bytes: int
 
 
 class Appender:
-    """Appends events within one write transaction. Rows go to SQLite in bulk, at :meth:`flush`.
+    """Appends events within one write transaction. Rows go to SQLite in bulk, at :meth:`flush`."""
 
-    ``overfull`` collects the channels that hold more than retention allows, for the sweep.
-    """
-
-    def __init__(self, connection: sqlite3.Connection, settings: Settings, sequence: int) -> None:
+    def __init__(self, connection: sqlite3.Connection, sequence: int) -> None:
         self._connection = connection
-        self._settings = settings
         self._channels: dict[str, _Channel] = {}
         self._rows: list[tuple[int, int, int, str, str, bytes, int]] = []
         self._pending: dict[tuple[int, str], Event] = {}
         self._now = now_ms()
         self.sequence = sequence
-        self.overfull: set[int] = set()
 
     def append(self, new: NewEvent) -> Published:
         """Give the event its offset; an id that the channel has already gives back the first result."""
@@ -78,16 +72,13 @@ class Appender:
             return
         self._connection.executemany(_INSERT, self._rows)
         touched = {row[1] for row in self._rows}
-        for name, channel in self._channels.items():
+        for channel in self._channels.values():
             if channel.id not in touched:
                 continue
             self._connection.execute(
                 "UPDATE channels SET top = ?, bytes = ?, newest_timestamp = ? WHERE id = ?",
                 (channel.top, channel.bytes, self._now, channel.id),
             )
-            keep = self._settings.for_kind(kind_of(name))
-            if channel.top - channel.oldest >= keep.retention_count or channel.bytes > keep.retention_bytes:
-                self.overfull.add(channel.id)
         self._rows.clear()
         self._pending.clear()
 
@@ -107,7 +98,7 @@ class Appender:
         return Event(*row) if row else None
 
     def _load(self, name: str) -> _Channel:
-        query = "SELECT id, epoch, top, oldest, oldest_timestamp, bytes FROM channels WHERE name = ?"
+        query = "SELECT id, epoch, top, oldest, bytes FROM channels WHERE name = ?"
         row = self._connection.execute(query, (name,)).fetchone()
         if row is None:
             self._connection.execute(
@@ -172,7 +163,7 @@ def read_channel(
     cursor = connection.execute(
         f"SELECT {_COLUMNS} FROM channels c JOIN events e ON e.channel = c.id"  # noqa: S608  # a constant
         " WHERE c.name = ? AND e.offset > ? AND e.offset <= ? ORDER BY e.offset LIMIT ?",
-        (name, after, 2**62 if up_to is None else up_to, limit),
+        (name, min(after, _END), _END if up_to is None else up_to, limit),
     )
     return list(_until(cursor, max_bytes))
 
@@ -184,7 +175,7 @@ def read_channel_backwards(
     cursor = connection.execute(
         f"SELECT {_COLUMNS} FROM channels c JOIN events e ON e.channel = c.id"  # noqa: S608  # a constant
         " WHERE c.name = ? AND e.offset < ? ORDER BY e.offset DESC LIMIT ?",
-        (name, before, limit),
+        (name, min(before, _END), limit),
     )
     return list(_until(cursor, max_bytes))
 
@@ -203,9 +194,22 @@ def read_kind(
 
 def trimmed_of_kind(connection: sqlite3.Connection, kind: str) -> int:
     """The highest sequence that retention deleted from any channel of this kind."""
-    return int(
-        connection.execute("SELECT coalesce(max(trimmed), 0) FROM channels WHERE kind = ?", (kind,)).fetchone()[0]
-    )
+    return kind_info(connection, kind).trimmed
+
+
+@attrs.frozen
+class KindInfo:
+    """What the store knows of all channels of one kind; zeros if there are none."""
+
+    trimmed: int
+    newest_timestamp: int
+
+
+def kind_info(connection: sqlite3.Connection, kind: str) -> KindInfo:
+    row = connection.execute(
+        "SELECT coalesce(max(trimmed), 0), coalesce(max(newest_timestamp), 0) FROM channels WHERE kind = ?", (kind,)
+    ).fetchone()
+    return KindInfo(*row)
 
 
 def _until(cursor: sqlite3.Cursor, max_bytes: int) -> Iterator[Event]:
@@ -221,10 +225,13 @@ def _until(cursor: sqlite3.Cursor, max_bytes: int) -> Iterator[Event]:
 
 
 def offset_at(connection: sqlite3.Connection, name: str, timestamp: int) -> int | None:
-    """The offset of the first event of a channel at or after ``timestamp`` (ms); ``None`` if there is none."""
+    """The offset of the first event of a channel at or after ``timestamp`` (ms); ``None`` if there is none.
+
+    First in the channel's order, which a clock that was set back does not share.
+    """
     row = connection.execute(
-        "SELECT e.offset FROM channels c JOIN events e ON e.channel = c.id"
-        " WHERE c.name = ? AND e.timestamp >= ? ORDER BY e.timestamp, e.offset LIMIT 1",
+        "SELECT offset FROM events WHERE sequence = (SELECT min(e.sequence) FROM channels c"
+        " JOIN events e ON e.channel = c.id WHERE c.name = ? AND e.timestamp >= ?)",
         (name, timestamp),
     ).fetchone()
     return int(row[0]) if row else None
@@ -235,5 +242,34 @@ def offset_of(connection: sqlite3.Connection, name: str, event_id: str) -> int |
     row = connection.execute(
         "SELECT e.offset FROM channels c JOIN events e ON e.channel = c.id WHERE c.name = ? AND e.id = ?",
         (name, event_id),
+    ).fetchone()
+    return int(row[0]) if row else None
+
+
+def sequence_at(connection: sqlite3.Connection, kind: str, timestamp: int) -> int | None:
+    """The sequence of the first event of any channel of a kind at or after ``timestamp`` (ms)."""
+    row = connection.execute(
+        "SELECT min(e.sequence) FROM channels c JOIN events e ON e.channel = c.id"
+        " WHERE c.kind = ? AND e.timestamp >= ?",
+        (kind, timestamp),
+    ).fetchone()
+    return None if row[0] is None else int(row[0])
+
+
+def sequence_of(connection: sqlite3.Connection, kind: str, event_id: str) -> int | None:
+    """The sequence of the newest event with this id in any channel of a kind."""
+    row = connection.execute(
+        "SELECT max(e.sequence) FROM channels c JOIN events e ON e.channel = c.id WHERE c.kind = ? AND e.id = ?",
+        (kind, event_id),
+    ).fetchone()
+    return None if row[0] is None else int(row[0])
+
+
+def newest_of_kind(connection: sqlite3.Connection, kind: str, after: int, skip: int) -> int | None:
+    """The sequence of a kind's newest event but ``skip``, if it is past ``after``."""
+    row = connection.execute(
+        "SELECT e.sequence FROM events e JOIN channels c ON c.id = e.channel"
+        " WHERE e.sequence > ? AND c.kind = ? ORDER BY e.sequence DESC LIMIT 1 OFFSET ?",
+        (after, kind, skip),
     ).fetchone()
     return int(row[0]) if row else None

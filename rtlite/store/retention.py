@@ -42,13 +42,27 @@ def candidates(
     return sorted(found, key=lambda candidate: candidate.id)[:limit]
 
 
+@attrs.frozen
+class Needed:
+    """Where connected slow readers stand: the next offset that one of the channel reads, the next sequence
+    that one of the whole kind reads; ``None`` if there is no such reader."""
+
+    offset: int | None = None
+    sequence: int | None = None
+
+    def holds(self, offset: int, sequence: int) -> bool:
+        return (self.offset is not None and offset >= self.offset) or (
+            self.sequence is not None and sequence >= self.sequence
+        )
+
+
 def trim(
-    connection: sqlite3.Connection, settings: Settings, candidate: Candidate, now: int, needed: int | None = None
+    connection: sqlite3.Connection, settings: Settings, candidate: Candidate, now: int, needed: Needed | None = None
 ) -> int:
     """Delete up to ``STEP`` of a channel's oldest events that its retention lets go; returns how many.
 
-    :param needed: the offset that a connected slow reader reads next; from there on events stay
-        as long as the channel holds no more than ``settings.spill_limit`` bytes.
+    :param needed: what slow readers have yet to read stays, as long as the channel holds no more
+        than ``settings.spill_limit`` bytes.
     """
     row = connection.execute("SELECT top, oldest, bytes FROM channels WHERE id = ?", (candidate.id,)).fetchone()
     if row is None:
@@ -64,7 +78,7 @@ def trim(
     for offset, timestamp, size, at in rows:
         if timestamp >= cutoff and top - offset < keep.retention_count and held - freed <= keep.retention_bytes:
             break
-        if needed is not None and offset >= needed and held - freed <= settings.spill_limit:
+        if needed is not None and needed.holds(offset, at) and held - freed <= settings.spill_limit:
             break
         last, freed, sequence = offset, freed + size, at
     if last < oldest:

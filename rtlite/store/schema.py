@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import secrets
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Final
 
 from rtlite.errors import StartError
@@ -61,10 +62,10 @@ def _first(connection: sqlite3.Connection) -> None:
 MIGRATIONS: Final[tuple[Callable[[sqlite3.Connection], None], ...]] = (_first,)
 
 
-def migrate(connection: sqlite3.Connection, path: str) -> None:
-    """Bring the file to this program's version, and give a restored copy its new epochs.
+def check_ours(connection: sqlite3.Connection, path: str) -> None:
+    """Look at whose file it is before anything is written to it.
 
-    :raises StartError: the file belongs to another program or to a newer rtlite.
+    :raises StartError: it belongs to another program or to a newer rtlite.
     """
     version = connection.execute("PRAGMA user_version").fetchone()[0]
     application = connection.execute("PRAGMA application_id").fetchone()[0]
@@ -75,30 +76,40 @@ def migrate(connection: sqlite3.Connection, path: str) -> None:
         raise StartError(
             f"{path} was made by a newer rtlite (schema {version}; this one knows {len(MIGRATIONS)}); upgrade rtlite"
         )
+
+
+def migrate(connection: sqlite3.Connection) -> None:
+    """Bring the file to this program's version, and give a restored copy its new epochs."""
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
     for number in range(version, len(MIGRATIONS)):
-        connection.execute("BEGIN IMMEDIATE")
-        try:
+        with _transaction(connection):
             MIGRATIONS[number](connection)
             connection.execute(f"PRAGMA user_version = {number + 1}")
             connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-            connection.execute("COMMIT")
-        except BaseException:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
-            raise
     connection.execute("INSERT OR IGNORE INTO meta (name, value) VALUES ('epoch', ?)", (new_epoch(),))
     if get_meta(connection, "is_copy"):
         _renew_epochs(connection)
 
 
+@contextmanager
+def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
 def _renew_epochs(connection: sqlite3.Connection) -> None:
     """A restored copy lacks what came after it, so no old position holds in it."""
     epoch = new_epoch()
-    connection.execute("BEGIN IMMEDIATE")
-    connection.execute("UPDATE meta SET value = ? WHERE name = 'epoch'", (epoch,))
-    connection.execute("UPDATE channels SET epoch = ?", (epoch,))
-    connection.execute("DELETE FROM meta WHERE name = 'is_copy'")
-    connection.execute("COMMIT")
+    with _transaction(connection):
+        connection.execute("UPDATE meta SET value = ? WHERE name = 'epoch'", (epoch,))
+        connection.execute("UPDATE channels SET epoch = ?", (epoch,))
+        connection.execute("DELETE FROM meta WHERE name = 'is_copy'")
 
 
 def mark_as_copy(connection: sqlite3.Connection) -> None:

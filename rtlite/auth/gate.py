@@ -1,0 +1,124 @@
+"""The one door for credentials: a secret and an address in, an identity out, or a refusal.
+
+What is refused looks the same whatever the reason (unknown, wrong, expired, revoked), and
+failures are counted per address, so that guessing is neither guided nor quick.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from rtlite.auth import keyring as keyrings
+from rtlite.auth import tickets as single_use
+from rtlite.auth.keyring import Keyring
+from rtlite.auth.throttle import Buckets, address_key
+from rtlite.auth.tickets import Tickets
+from rtlite.auth.tokens import INVALID, Tokens
+from rtlite.errors import InvalidRequest, TooMany, Unauthorized
+from rtlite.log import get_logger
+from rtlite.metrics import Metrics
+from rtlite.model import Identity
+from rtlite.settings import Settings
+
+log = get_logger(__name__)
+
+# RFC 6750, section 3: the challenge says "invalid_token" only to who presented something.
+_NONE_GIVEN: Final = {"WWW-Authenticate": 'Bearer realm="rtlite"'}
+_NOT_VALID: Final = {"WWW-Authenticate": 'Bearer realm="rtlite", error="invalid_token"'}
+_LONGEST: Final = 8 * 1024  # characters; nothing that we issue or accept is longer
+
+
+class Gate:
+    """Finds out who is asking.
+
+    Tickets of a key end with it: the gate subscribes them to the keyring's revocations.
+
+    :param now: the wall clock, in seconds since 1970; :param clock: seconds that never go back.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        keyring: Keyring,
+        tokens: Tokens,
+        tickets: Tickets,
+        metrics: Metrics,
+        *,
+        now: Callable[[], float] = time.time,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._keyring = keyring
+        self._tokens = tokens
+        self._tickets = tickets
+        self._metrics = metrics
+        self._now = now
+        self._failures = Buckets(settings.login_rate / 60, settings.login_rate, clock=clock)
+        keyring.on_revoked.append(tickets.forget)
+
+    def identify(self, secret: str | None, address: str) -> Identity:
+        """Whom a credential stands for: a ticket, an API key, or else a JWT. Nothing waits.
+
+        :param secret: as :func:`presented` found it; :param address: the client's, as text.
+        :raises Unauthorized: there is none, or it does not hold.
+        :raises TooMany: too many did not hold from this address (IPv6: its /64); this one was
+            not looked at, good or not, so that guessing on is useless.
+        """
+        if not secret:
+            raise Unauthorized("a credential is needed", headers=_NONE_GIVEN)
+        who = address_key(address)
+        wait = self._failures.wait(who)
+        if wait > 0:
+            raise TooMany("too many failed logins from this address", wait)
+        try:
+            return self._check(secret)
+        except Unauthorized as refusal:
+            self._failures.take(who)
+            self._metrics.logins_failed.inc()
+            log.info("login refused", address=who, reason=_reason(refusal))
+            raise Unauthorized(INVALID, headers=_NOT_VALID) from None
+
+    def _check(self, secret: str) -> Identity:
+        if len(secret) > _LONGEST:
+            raise Unauthorized("too long")
+        if secret.startswith(single_use.PREFIX):
+            identity = self._tickets.redeem(secret)
+            if identity is None:
+                raise Unauthorized("unknown, used or old ticket")
+            # What the ticket stands for may have ended since it was issued.
+            if identity.expires is not None and identity.expires <= self._now():
+                raise Unauthorized("ticket of an expired credential")
+            return identity
+        if secret.startswith(keyrings.PREFIXES):
+            key = self._keyring.find(secret)
+            if key is None:
+                raise Unauthorized("unknown, expired or revoked key")
+            return keyrings.identity_of(key)
+        return self._tokens.verify(secret)
+
+
+def presented(headers: Mapping[str, str], query: Mapping[str, str]) -> str | None:
+    """The credential in a request, or ``None``; of several the first, in the order that follows.
+
+    ``Authorization: Bearer X`` (RFC 6750, section 2.1), ``X-Api-Key: X``, ``?token=X``,
+    ``?apiKey=X``. Another scheme of ``Authorization`` is some proxy's, and not for us.
+
+    :param headers: by lower-case names; :param query: the decoded query of the URL.
+    """
+    scheme, _, bearer = headers.get("authorization", "").strip().partition(" ")
+    candidates = (
+        bearer if scheme.lower() == "bearer" else "",
+        headers.get("x-api-key", ""),
+        query.get("token", ""),
+        query.get("apiKey", ""),
+    )
+    return next((found for candidate in candidates if (found := candidate.strip())), None)
+
+
+def _reason(refusal: Unauthorized) -> str:
+    """Why, for the log: our own words, or the kind of a library's error, whose text may quote the peer."""
+    cause = refusal.__cause__
+    if cause is None:
+        return refusal.detail
+    return str(cause) if type(cause) in {ValueError, InvalidRequest} else type(cause).__name__

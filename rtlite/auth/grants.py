@@ -1,0 +1,105 @@
+"""What an identity may: one table, and the functions that read it.
+
+Whatever no row and no pattern of the credential's own allows is denied. Some rights
+depend on what is stored (own jobs, membership of a conversation, ownership of a stream);
+whoever knows those asks here first and adds its own answer.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import attrs
+
+from rtlite.model import Identity, Kind, Role, is_pattern, kind_of, matches
+from rtlite.settings import Settings
+
+_INBOX: Final = "notifications"
+
+
+@attrs.frozen
+class Grant:
+    """One row: the channels that a kind of credential may read and write without naming them.
+
+    ``inbox`` is the right to read one's own ``notifications:{user}``; nobody but the
+    operator gets those of others from a pattern, however wide it is.
+    """
+
+    subscribe: tuple[str, ...] = ()
+    publish: tuple[str, ...] = ()
+    inbox: bool = False
+
+
+TABLE: Final[dict[str, Grant]] = {
+    "anonymous": Grant(),
+    "blog key": Grant(subscribe=("article:*",), inbox=True),
+    "project key": Grant(subscribe=("changes:*", "jobs:*")),
+    "project key, write": Grant(subscribe=("changes:*", "jobs:*"), publish=("*",)),
+    "stream key": Grant(),  # its streams, which the streams' own rules decide
+    "admin key": Grant(subscribe=("*",), publish=("*",)),
+    "token": Grant(subscribe=("changes:*", "article:*"), inbox=True),
+    "token, collab or admin": Grant(subscribe=("changes:*", "article:*", "jobs:*"), inbox=True),
+    "token, --dev": Grant(subscribe=("*",), publish=("*",), inbox=True),
+}
+
+
+def row_of(identity: Identity, settings: Settings) -> str:
+    """The name of the identity's row in :data:`TABLE`."""
+    if identity.kind is Kind.JWT:
+        if settings.dev:
+            return "token, --dev"
+        return "token, collab or admin" if identity.role in {Role.COLLAB, Role.ADMIN} else "token"
+    if identity.kind is Kind.PROJECT:
+        return "project key, write" if identity.write else "project key"
+    return "anonymous" if identity.kind is Kind.ANONYMOUS else f"{identity.kind.value} key"
+
+
+def is_operator(identity: Identity) -> bool:
+    """Whether everything under ``/api`` is open: an admin key, and no ticket narrower than it.
+
+    A token's role ``admin`` is an editor's, not the operator's.
+    """
+    return identity.kind is Kind.ADMIN and identity.only is None
+
+
+def may_subscribe(identity: Identity, channel: str, settings: Settings) -> bool:
+    """Whether ``identity`` may read ``channel``: a channel's name, or a pattern such as ``changes:*``.
+
+    A pattern is allowed only as a whole: one that is wider than the grant is denied.
+    """
+    if not _within(identity.only, channel):
+        return False
+    if identity.kind is Kind.ADMIN:
+        return True
+    grant = TABLE[row_of(identity, settings)]
+    if channel == "*" or kind_of(channel) == _INBOX:
+        # Someone else's inbox is open only to who is given it by its full name.
+        wide = channel == "*" or is_pattern(channel)
+        return not wide and ((grant.inbox and _is_own_inbox(identity, channel)) or channel in identity.subscribe)
+    return _covered((*grant.subscribe, *identity.subscribe), channel)
+
+
+def may_publish(identity: Identity, channel: str, settings: Settings) -> bool:
+    """Whether ``identity`` may publish to ``channel``, which is one channel and no pattern."""
+    if channel == "*" or is_pattern(channel) or not _within(identity.only, channel):
+        return False
+    if _covered(identity.publish, channel):
+        return True
+    row = row_of(identity, settings)
+    if row == "token, --dev" and kind_of(channel) == _INBOX:
+        return _is_own_inbox(identity, channel)
+    return _covered(TABLE[row].publish, channel)
+
+
+def _within(only: tuple[str, ...] | None, channel: str) -> bool:
+    return only is None or _covered(only, channel)
+
+
+def _covered(patterns: tuple[str, ...], channel: str) -> bool:
+    return any(matches(pattern, channel) for pattern in patterns)
+
+
+def _is_own_inbox(identity: Identity, channel: str) -> bool:
+    # Compared part by part; the user "*" has no inbox, since that name is a pattern.
+    kind, _, name = channel.partition(":")
+    return bool(identity.user) and not is_pattern(channel) and (kind, name) == (_INBOX, identity.user)

@@ -1,0 +1,213 @@
+"""What makes the blog's events: articles, views, reactions, comments, subscribers.
+
+Each function changes its tables and announces the change in one transaction, so a counter
+is never ahead of its event nor behind it, whatever is killed when.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from typing import Any, Final
+
+import email_validator
+
+from rtlite.errors import Conflict, InvalidRequest, NotFound
+from rtlite.hub.committer import Transaction
+from rtlite.hub.hub import Hub
+from rtlite.model import check_channel, new_event_id, now_ms, rfc3339
+from rtlite.settings import Settings
+from rtlite.store import blog as tables
+from rtlite.store.blog import Article
+from rtlite.store.database import Database
+from rtlite.store.schema import secret
+
+_SLUG: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~-]{0,199}")
+_REACTION: Final = re.compile(r"[^\s\x00-\x1f\x7f\"\\]{1,32}")
+_HOUR_MS: Final = 3_600_000
+PAGE: Final = 100
+
+
+class Blog:
+    """The blog of one server."""
+
+    def __init__(self, hub: Hub, database: Database, settings: Settings) -> None:
+        self._hub = hub
+        self._database = database
+        self._milestones = settings.blog_milestones
+
+    async def create_article(self, slug: str, title: str, author: str) -> dict[str, Any]:
+        """:raises Conflict: the slug is taken."""
+        _check_slug(slug)
+        _check_text("title", title, 300)
+        check_user("author", author)
+
+        def work(transaction: Transaction) -> dict[str, Any]:
+            if not tables.insert_article(transaction.connection, slug, title, author, now_ms()):
+                raise Conflict(f"the slug {slug} is taken")
+            return _article(transaction, slug).as_json({})
+
+        return await self._hub.transact(work)
+
+    async def article(self, slug: str) -> dict[str, Any]:
+        """:raises NotFound: no such article."""
+
+        def read(connection: Any) -> dict[str, Any]:
+            found = tables.find_article(connection, slug)
+            if found is None:
+                raise NotFound("no such article")
+            return found.as_json(tables.count_reactions(connection, found.id))
+
+        return await self._database.read(read)
+
+    async def articles(self, after: str) -> tuple[list[dict[str, Any]], str | None]:
+        """A page by slug, and where the next begins."""
+
+        def read(connection: Any) -> list[dict[str, Any]]:
+            return [
+                item.as_json(tables.count_reactions(connection, item.id))
+                for item in tables.list_articles(connection, after, PAGE)
+            ]
+
+        items = await self._database.read(read)
+        return items, items[-1]["slug"] if len(items) == PAGE else None
+
+    async def view(self, slug: str, visitor: str) -> dict[str, Any]:
+        """Count a view, once per visitor and hour; announce it, and a milestone to the author.
+
+        :param visitor: whatever tells visitors apart; only a salted hash of it is kept, for an hour.
+        """
+
+        def work(transaction: Transaction) -> dict[str, Any]:
+            connection, now = transaction.connection, now_ms()
+            article, hour = _article(transaction, slug), now // _HOUR_MS
+            salt = tables.visit_salt(connection, hour)
+            counted = tables.record_visit(connection, hour, article.id, _hash(salt, visitor))
+            views = article.views + counted
+            if counted:
+                reached = max((count for count in self._milestones if count <= views), default=0)
+                tables.set_views(connection, article.id, views, max(reached, article.milestone))
+                data = {"slug": slug, "viewCount": views, "timestamp": rfc3339(now)}
+                transaction.publish(f"article:{slug}", "view_update", data)
+                if reached > article.milestone:
+                    data = {"articleSlug": slug, "milestone": reached, "viewCount": views, "timestamp": rfc3339(now)}
+                    transaction.publish(_inbox(article.author), "milestone", data)
+            return {"slug": slug, "viewCount": views, "counted": counted}
+
+        return await self._hub.transact(work)
+
+    async def react(self, slug: str, reaction: str, reactor: str, *, remove: bool = False) -> dict[str, Any]:
+        """Add or withdraw a reaction; announce the counts to readers, and an added one to the author.
+
+        :param reactor: a user (``user:ID``), or whatever tells anonymous visitors apart, which is kept as a hash.
+        """
+        if not _REACTION.fullmatch(reaction):
+            raise InvalidRequest("reaction: 1 to 32 characters without spaces are allowed")
+
+        def work(transaction: Transaction) -> dict[str, Any]:
+            connection, now = transaction.connection, now_ms()
+            article = _article(transaction, slug)
+            who = reactor
+            if not reactor.startswith("user:"):
+                who = _hash(secret(connection, "reaction_salt").encode(), f"{slug}\n{reactor}").hex()
+            if remove:
+                changed = tables.remove_reaction(connection, article.id, reaction, who)
+            else:
+                changed = tables.add_reaction(connection, article.id, reaction, who, now)
+            counts = tables.count_reactions(connection, article.id)
+            if changed:
+                data: dict[str, Any] = {"slug": slug, "reactions": counts, "timestamp": rfc3339(now)}
+                transaction.publish(f"article:{slug}", "reaction_update", data)
+                if not remove:
+                    data = {
+                        "articleSlug": slug,
+                        "reaction": reaction,
+                        "count": counts[reaction],
+                        "timestamp": rfc3339(now),
+                    }
+                    transaction.publish(_inbox(article.author), "article_reaction", data)
+            return {"slug": slug, "reactions": counts, "changed": changed}
+
+        return await self._hub.transact(work)
+
+    async def comment(self, slug: str, author: str, body: str) -> dict[str, Any]:
+        """Keep a comment and tell the article's author."""
+        _check_text("author", author, 200)
+        _check_text("body", body, 10_000)
+
+        def work(transaction: Transaction) -> dict[str, Any]:
+            article, now, id = _article(transaction, slug), now_ms(), new_event_id()
+            tables.insert_comment(transaction.connection, id, article.id, author, body, now)
+            comment = {"id": id, "body": body, "author": author, "createdAt": rfc3339(now)}
+            transaction.publish(_inbox(article.author), "new_comment", {"articleSlug": slug, "comment": comment})
+            return comment
+
+        return await self._hub.transact(work)
+
+    async def comments(self, slug: str, after: str) -> tuple[list[dict[str, Any]], str | None]:
+        """A page, oldest first, and where the next begins."""
+
+        def read(connection: Any) -> list[dict[str, Any]]:
+            found = tables.find_article(connection, slug)
+            if found is None:
+                raise NotFound("no such article")
+            return tables.list_comments(connection, found.id, after, PAGE)
+
+        items = await self._database.read(read)
+        return items, items[-1]["id"] if len(items) == PAGE else None
+
+    async def subscribe(self, owner: str, email: str) -> tuple[dict[str, Any], bool]:
+        """Add a newsletter subscriber and tell the newsletter's owner; also says whether it is new."""
+        check_user("user", owner)
+        try:
+            address = email_validator.validate_email(email, check_deliverability=False).normalized
+        except email_validator.EmailNotValidError as error:
+            raise InvalidRequest(f"email: {error}") from error
+
+        def work(transaction: Transaction) -> tuple[dict[str, Any], bool]:
+            now = now_ms()
+            subscriber = {"email": address, "subscribed_at": rfc3339(now)}
+            new = tables.insert_subscriber(transaction.connection, owner, address, now)
+            if new:
+                transaction.publish(_inbox(owner), "new_subscriber", {"subscriber": subscriber})
+            return subscriber, new
+
+        return await self._hub.transact(work)
+
+    async def subscribers(self, owner: str, after: str) -> tuple[list[dict[str, Any]], str | None]:
+        items = await self._database.read(lambda connection: tables.list_subscribers(connection, owner, after, PAGE))
+        return items, items[-1]["email"] if len(items) == PAGE else None
+
+
+def _article(transaction: Transaction, slug: str) -> Article:
+    found = tables.find_article(transaction.connection, slug)
+    if found is None:
+        raise NotFound("no such article")
+    return found
+
+
+def _inbox(user: str) -> str:
+    return f"notifications:{user}"
+
+
+def check_user(field: str, user: str) -> str:
+    """A user's id stands in a channel's name. :raises InvalidRequest: it cannot."""
+    try:
+        check_channel(_inbox(user))
+    except InvalidRequest as error:
+        raise InvalidRequest(f"{field}: a user's id is visible ASCII, and not *") from error
+    return user
+
+
+def _hash(salt: bytes, visitor: str) -> bytes:
+    return hashlib.blake2b(visitor.encode(), key=salt[:64], digest_size=16).digest()
+
+
+def _check_slug(slug: str) -> None:
+    if not _SLUG.fullmatch(slug):
+        raise InvalidRequest("slug: letters, digits, '.', '_', '~' and '-' are allowed, 200 at most")
+
+
+def _check_text(name: str, value: str, longest: int) -> None:
+    if not value.strip() or len(value) > longest:
+        raise InvalidRequest(f"{name}: 1 to {longest} characters are wanted")

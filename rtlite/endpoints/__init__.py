@@ -1,0 +1,1 @@
+"""What the outside connects to, one module per API: authenticate, decode, call, encode."""

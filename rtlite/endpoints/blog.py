@@ -1,0 +1,211 @@
+"""The blog's API: two WebSockets, and the REST calls that make their events.
+
+Source: the blog API's WebSocket reference. Events come as ``{"type": …, …fields}``; close
+codes are 4401, 4403, 1001, 1008. A client that connects with ``?since=`` is one that
+resumes: it is greeted with ``{"type": "connected", "position", "recovered"}``, gets what it
+missed, and every event carries its ``position``.
+"""
+
+from __future__ import annotations
+
+from importlib import resources
+from typing import Any
+
+import attrs
+import orjson
+
+from rtlite.auth.grants import is_operator
+from rtlite.auth.tickets import Tickets
+from rtlite.domain.blog import Blog
+from rtlite.endpoints.sessions import Sessions
+from rtlite.errors import CloseCode, Forbidden
+from rtlite.model import Event, Identity, Kind, Position
+from rtlite.protocols import jsonframes
+from rtlite.settings import Settings
+from rtlite.transports.routes import ANONYMOUS, Access, Call, Reply, Route, json_reply
+from rtlite.transports.websocket import WebSocket, WebSocketRoute, text_frame
+
+
+def encode(event: Event) -> bytes:
+    """The source text's shape, framed."""
+    return text_frame(jsonframes.flat(event))
+
+
+def encode_with_position(event: Event) -> bytes:
+    return text_frame(jsonframes.flat_with_position(event))
+
+
+def greeting(position: Position | None, recovered: bool) -> bytes:
+    """What a resuming client gets first."""
+    shown = None if position is None else str(position)
+    return text_frame(orjson.dumps({"type": "connected", "position": shown, "recovered": recovered}))
+
+
+def _code(row: CloseCode) -> int:
+    return row.blog
+
+
+@attrs.frozen
+class NewArticle:
+    slug: str
+    title: str
+    author: str | None = None
+
+
+@attrs.frozen
+class View:
+    visitor: str | None = None
+
+
+@attrs.frozen
+class Reaction:
+    reaction: str
+    remove: bool = False
+    visitor: str | None = None
+
+
+@attrs.frozen
+class Comment:
+    author: str
+    body: str
+
+
+@attrs.frozen
+class Subscriber:
+    email: str
+    user: str | None = None
+
+
+class BlogEndpoint:
+    def __init__(self, blog: Blog, sessions: Sessions, tickets: Tickets, settings: Settings) -> None:
+        self._blog = blog
+        self._sessions = sessions
+        self._tickets = tickets
+        self._settings = settings
+
+    def websockets(self) -> list[WebSocketRoute]:
+        return [
+            WebSocketRoute("/blog/ws/notifications", "blog", self.notifications, _code),
+            WebSocketRoute("/blog/ws/articles/{slug}", "blog", self.article_updates, _code),
+        ]
+
+    def routes(self) -> list[Route]:
+        article = "/blog/v1/articles/{slug}"
+        key, visitor, public = Access.CREDENTIAL, Access.VISITOR, Access.PUBLIC
+        return [
+            Route("POST", "/blog/v1/articles", self.create_article, "Create an article", key),
+            Route("GET", "/blog/v1/articles", self.list_articles, "List articles", public, open_to_pages=True),
+            Route("GET", article, self.get_article, "An article and its counters", public, open_to_pages=True),
+            Route("POST", f"{article}/views", self.view, "Count a view", visitor, lean=True, open_to_pages=True),
+            Route(
+                "POST", f"{article}/reactions", self.react, "Add or withdraw a reaction", visitor, open_to_pages=True
+            ),
+            Route(
+                "POST", f"{article}/ticket", self.ticket, "A ticket for the live updates", visitor, open_to_pages=True
+            ),
+            Route("GET", f"{article}/comments", self.list_comments, "List comments", public, open_to_pages=True),
+            Route("POST", f"{article}/comments", self.comment, "Add a comment", key),
+            Route("POST", "/blog/v1/subscribers", self.subscribe, "Add a newsletter subscriber", key),
+            Route("GET", "/blog/v1/subscribers", self.list_subscribers, "List newsletter subscribers", key),
+            Route(
+                "GET", "/blog/embed.js", self.embed, "Live views and reactions on any page", public, open_to_pages=True
+            ),
+        ]
+
+    async def notifications(self, websocket: WebSocket) -> None:
+        """The user's own notifications."""
+        identity = self._sessions.admit(websocket)
+        if identity is not None:
+            await self._stream(websocket, identity, f"notifications:{identity.user}")
+
+    async def article_updates(self, websocket: WebSocket) -> None:
+        """Views and reactions of one article, for any authenticated user."""
+        identity = self._sessions.admit(websocket)
+        if identity is not None:
+            await self._stream(websocket, identity, f"article:{websocket.params['slug']}")
+
+    async def _stream(self, websocket: WebSocket, identity: Identity, channel: str) -> None:
+        since = self._sessions.since(websocket)
+        await self._sessions.subscribe(
+            websocket,
+            identity,
+            channel,
+            encode if since is None else encode_with_position,
+            since=since,
+            greet=None if since is None else greeting,
+        )
+        await self._sessions.ignore_messages(websocket)
+
+    async def create_article(self, call: Call) -> Reply:
+        identity = _writer(call)
+        wanted = jsonframes.decode(call.body, NewArticle)
+        author = wanted.author or identity.user
+        if author != identity.user and not is_operator(identity):
+            raise Forbidden("author: a blog key creates its own user's articles")
+        return json_reply(await self._blog.create_article(wanted.slug, wanted.title, author), 201)
+
+    async def list_articles(self, call: Call) -> Reply:
+        return _page(await self._blog.articles(call.query.get("after", "")))
+
+    async def get_article(self, call: Call) -> Reply:
+        return json_reply(await self._blog.article(call.params["slug"]))
+
+    async def view(self, call: Call) -> Reply:
+        wanted = jsonframes.decode(call.body, View)
+        return json_reply(await self._blog.view(call.params["slug"], _visitor(call, wanted.visitor)))
+
+    async def react(self, call: Call) -> Reply:
+        wanted = jsonframes.decode(call.body, Reaction)
+        anonymous = call.identity.kind is Kind.ANONYMOUS
+        reactor = _visitor(call, wanted.visitor) if anonymous or wanted.visitor else f"user:{call.identity.user}"
+        return json_reply(await self._blog.react(call.params["slug"], wanted.reaction, reactor, remove=wanted.remove))
+
+    async def ticket(self, call: Call) -> Reply:
+        """A single-use ticket that opens this article's live updates and nothing else, for the embed script."""
+        slug = (await self._blog.article(call.params["slug"]))["slug"]
+        ticket = self._tickets.issue(call.identity, only=(f"article:{slug}",))
+        return json_reply({"ticket": ticket, "expiresIn": round(self._settings.ticket_lifetime)}, 201)
+
+    async def comment(self, call: Call) -> Reply:
+        _writer(call)
+        wanted = jsonframes.decode(call.body, Comment)
+        return json_reply(await self._blog.comment(call.params["slug"], wanted.author, wanted.body), 201)
+
+    async def list_comments(self, call: Call) -> Reply:
+        return _page(await self._blog.comments(call.params["slug"], call.query.get("after", "")))
+
+    async def subscribe(self, call: Call) -> Reply:
+        identity = _writer(call)
+        wanted = jsonframes.decode(call.body, Subscriber)
+        owner = wanted.user or identity.user
+        if owner != identity.user and not is_operator(identity):
+            raise Forbidden("user: a blog key adds subscribers to its own user's newsletter")
+        subscriber, new = await self._blog.subscribe(owner, wanted.email)
+        return json_reply(subscriber, 201 if new else 200)
+
+    async def list_subscribers(self, call: Call) -> Reply:
+        identity = _writer(call)
+        return _page(await self._blog.subscribers(identity.user, call.query.get("after", "")))
+
+    async def embed(self, call: Call) -> Reply:
+        script = resources.files("rtlite.console").joinpath("embed.js").read_bytes()
+        return Reply(200, script, "text/javascript; charset=utf-8", {"Cache-Control": "public, max-age=300"})
+
+
+def _writer(call: Call) -> Identity:
+    """:raises Forbidden: the credential is neither a blog key nor an admin key."""
+    if call.identity.kind is not Kind.BLOG and not is_operator(call.identity):
+        raise Forbidden("a blog key or an admin key is needed")
+    return call.identity
+
+
+def _visitor(call: Call, named: str | None) -> str:
+    """What tells visitors apart: the caller's word for it if it has a credential, else address and browser."""
+    if named and call.identity is not ANONYMOUS:
+        return f"named\n{named}"
+    return f"{call.address}\n{call.headers.get('user-agent', '')}"
+
+
+def _page(page: tuple[list[dict[str, Any]], str | None]) -> Reply:
+    items, following = page
+    return json_reply({"items": items, "next": following})

@@ -1,0 +1,36 @@
+"""Is it alive, is it ready, how does it do; and what rtlite is, for who opens ``/``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from rtlite import __version__
+from rtlite.metrics import Metrics
+from rtlite.transports.routes import Access, Call, Reply, Route, json_reply
+
+
+class Health:
+    """:param ready: why the server cannot serve, or ``None`` if it can."""
+
+    def __init__(self, metrics: Metrics, ready: Callable[[], str | None]) -> None:
+        self._metrics = metrics
+        self._ready = ready
+
+    def routes(self) -> list[Route]:
+        return [
+            Route("GET", "/healthz", self.alive, "The process answers", Access.PUBLIC),
+            Route("GET", "/readyz", self.ready, "The server can serve", Access.PUBLIC),
+            Route("GET", "/metrics", self.metrics, "Prometheus metrics", Access.OPERATOR_OR_DEV),
+        ]
+
+    async def alive(self, call: Call) -> Reply:
+        return json_reply({"status": "ok", "version": __version__})
+
+    async def ready(self, call: Call) -> Reply:
+        why = self._ready()
+        return (
+            json_reply({"status": "ready"}) if why is None else json_reply({"status": "not ready", "reason": why}, 503)
+        )
+
+    async def metrics(self, call: Call) -> Reply:
+        return Reply(200, self._metrics.render(), "text/plain; version=0.0.4; charset=utf-8")

@@ -1,0 +1,156 @@
+"""History over HTTP: pages, and polling for what comes next."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import trio
+
+from rtlite.auth.grants import may_subscribe
+from rtlite.errors import Forbidden, InvalidRequest
+from rtlite.hub.hub import Hub
+from rtlite.hub.since import parse_since
+from rtlite.model import Event, Position, check_channel, now_ms, rfc3339
+from rtlite.protocols import jsonframes
+from rtlite.settings import Settings, duration
+from rtlite.store import events
+from rtlite.store.database import Database
+from rtlite.store.schema import store_epoch
+from rtlite.transports.routes import Call, Reply, json_reply
+
+_PAGE_BYTES = 4 * 1024 * 1024
+
+
+class History:
+    def __init__(self, hub: Hub, database: Database, settings: Settings) -> None:
+        self._hub = hub
+        self._database = database
+        self._settings = settings
+
+    async def answer(self, call: Call) -> Reply:
+        """``?since=POSITION|ID|2h|ISO&limit=&order=asc|desc&wait=20s`` on one channel.
+
+        ``next`` is where the following page begins: in ascending order it is always there, so
+        that a client that asks again with ``since=next`` and ``wait`` gets each event once, as it
+        comes. ``recovered`` is false if part of what ``since`` named is gone.
+        """
+        channel = check_channel(call.params["channel"])
+        if not may_subscribe(call.identity, channel, self._settings):
+            raise Forbidden("this credential may not read that channel")
+        limit = self._limit(call.query.get("limit", "100"))
+        order = call.query.get("order", "asc")
+        if order == "desc":
+            return json_reply(await self._backwards(channel, call.query.get("since"), limit))
+        if order != "asc":
+            raise InvalidRequest("order: asc or desc is wanted")
+        return json_reply(
+            await self._forwards(channel, call.query.get("since"), limit, self._wait(call.query.get("wait")))
+        )
+
+    async def _forwards(self, channel: str, since: str | None, limit: int, wait: float) -> dict[str, Any]:
+        after, recovered = 0, True
+        if since is None:
+            info = await self._database.read(lambda connection: events.channel_info(connection, channel))
+            after = info.oldest - 1 if info else 0
+        else:
+            # A page is no replay: its limit is the page's, so nothing is cut from the far end.
+            start = await self._hub.replay.locate(channel, parse_since(since, now_ms()), 2**62)
+            after, recovered = start.after, start.recovered
+        page, epoch = await self._read(channel, after, limit)
+        if not page and wait:
+            await self._wait_for(channel, after, wait)
+            page, epoch = await self._read(channel, after, limit)
+        return {
+            "items": [jsonframes.whole(event) for event in page],
+            "next": str(Position(epoch, page[-1].offset if page else after)),
+            "recovered": recovered,
+        }
+
+    async def _backwards(self, channel: str, since: str | None, limit: int) -> dict[str, Any]:
+        """Newest first; ``since`` is a position to go back from."""
+        before = 2**62
+        if since is not None:
+            position = Position.parse(since)
+            if position is None:
+                raise InvalidRequest("since: a position is wanted with order=desc")
+            before = position.offset
+        page = await self._database.read(
+            lambda connection: events.read_channel_backwards(connection, channel, before, limit, _PAGE_BYTES)
+        )
+        more = len(page) == limit and page[-1].offset > 1
+        return {"items": [jsonframes.whole(event) for event in page], "next": str(page[-1].position) if more else None}
+
+    async def _read(self, channel: str, after: int, limit: int) -> tuple[list[Event], str]:
+        def read(connection: Any) -> tuple[list[Event], str]:
+            info = events.channel_info(connection, channel)
+            page = events.read_channel(connection, channel, after, limit, _PAGE_BYTES)
+            return page, info.epoch if info else store_epoch(connection)
+
+        return await self._database.read(read)
+
+    async def _wait_for(self, channel: str, after: int, wait: float) -> None:
+        """Until an event past ``after`` is there, or the time is up."""
+        arrived = trio.Event()
+        async with trio.open_nursery() as nursery:
+            bell = _Bell(arrived)
+            subscribed = await self._hub.subscribe(
+                channel, bell, _ring, spawn=nursery.start_soon, on_lost=lambda _: arrived.set()
+            )
+            try:
+                # What was committed between the page and the subscription has been fanned out by now.
+                if (subscribed.subscription.topic.cursor or 0) <= after:
+                    with trio.move_on_after(wait):
+                        await arrived.wait()
+            finally:
+                subscribed.subscription.close()
+                nursery.cancel_scope.cancel()
+
+    def _limit(self, text: str) -> int:
+        if not text.isdecimal() or not 1 <= int(text) <= self._settings.max_replay:
+            raise InvalidRequest(f"limit: a whole number from 1 to {self._settings.max_replay} is wanted")
+        return int(text)
+
+    def _wait(self, text: str | None) -> float:
+        if text is None:
+            return 0.0
+        try:
+            return min(duration(text), self._settings.poll_timeout)
+        except ValueError as error:
+            raise InvalidRequest(f"wait: {error}") from error
+
+    async def channels(self, prefix: str, after: str) -> dict[str, Any]:
+        """A page of channels by name, with what each holds and who listens."""
+        page = 200
+        found = await self._database.read(lambda connection: events.list_channels(connection, after, page, prefix))
+        topics = self._hub.fanout.topics
+        items = [
+            {
+                "channel": info.name,
+                "position": str(info.position),
+                "events": info.top - info.oldest + 1,
+                "bytes": info.bytes,
+                "lastEvent": rfc3339(info.newest_timestamp) if info.top else None,
+                "subscribers": topics[info.name].subscribers if info.name in topics else 0,
+            }
+            for info in found
+        ]
+        return {"items": items, "next": found[-1].name if len(found) == page else None}
+
+
+class _Bell:
+    """An outbox that only notes that something came."""
+
+    def __init__(self, arrived: trio.Event) -> None:
+        self._arrived = arrived
+
+    def offer(self, data: bytes) -> bool:
+        self._arrived.set()
+        return True
+
+    async def send(self, data: bytes) -> None:
+        self._arrived.set()
+        await trio.lowlevel.checkpoint()
+
+
+def _ring(event: Event) -> bytes:
+    return b""

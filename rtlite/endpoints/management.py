@@ -1,0 +1,225 @@
+"""The operator's API under ``/api``: publish, history, channels, connections, keys, tokens, tickets."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import attrs
+import orjson
+
+from rtlite.auth.grants import may_publish
+from rtlite.auth.keyring import Keyring
+from rtlite.auth.tickets import Tickets
+from rtlite.auth.tokens import Tokens
+from rtlite.endpoints.history import History
+from rtlite.errors import Forbidden, InvalidRequest, NotFound, Reason, StartError
+from rtlite.hub.hub import Hub
+from rtlite.model import Kind, NewEvent, Published, Role, check_channel, check_event_id, check_event_name, rfc3339
+from rtlite.protocols import jsonframes
+from rtlite.settings import Settings, duration
+from rtlite.store.database import Database
+from rtlite.transports.connections import Connections
+from rtlite.transports.routes import Access, Call, Reply, Route, json_reply
+
+
+@attrs.frozen
+class Publish:
+    channel: str
+    event: str
+    data: Any = None
+    id: str | None = None
+
+    def as_event(self, call: Call, settings: Settings) -> NewEvent:
+        """:raises InvalidRequest: a field breaks its rule. :raises Forbidden: not this channel."""
+        check_channel(self.channel)
+        if not may_publish(call.identity, self.channel, settings):
+            raise Forbidden("channel: this credential may not publish to it")
+        id = None if self.id is None else check_event_id(self.id)
+        return NewEvent(self.channel, check_event_name(self.event), orjson.dumps(self.data), id)
+
+
+@attrs.frozen
+class NewKey:
+    kind: str
+    user: str
+    name: str = ""
+    expires: str | None = None
+    scope: str | None = None
+    test: bool = False
+
+
+@attrs.frozen
+class NewToken:
+    user: str
+    role: str = "user"
+    ttl: str = "1h"
+    subscribe: list[str] = attrs.field(factory=list)
+    publish: list[str] = attrs.field(factory=list)
+
+
+@attrs.frozen
+class Backup:
+    file: str
+
+
+class Management:
+    def __init__(
+        self,
+        hub: Hub,
+        database: Database,
+        history: History,
+        keyring: Keyring,
+        tokens: Tokens,
+        tickets: Tickets,
+        connections: Connections,
+        settings: Settings,
+    ) -> None:
+        self._hub = hub
+        self._database = database
+        self._history = history
+        self._keyring = keyring
+        self._tokens = tokens
+        self._tickets = tickets
+        self._connections = connections
+        self._settings = settings
+
+    def routes(self) -> list[Route]:
+        key = Access.CREDENTIAL
+        batch = self._settings.max_batch
+        return [
+            Route("POST", "/api/publish", self.publish, "Publish an event", key, lean=True, publishing=True),
+            Route(
+                "POST",
+                "/api/publish/batch",
+                self.publish_batch,
+                "Publish events atomically",
+                key,
+                batch,
+                lean=True,
+                publishing=True,
+            ),
+            Route("GET", "/api/channels", self.channels, "List channels"),
+            Route(
+                "GET",
+                "/api/channels/{channel}/history",
+                self._history.answer,
+                "A channel's events, page by page or as they come",
+                key,
+            ),
+            Route("GET", "/api/connections", self.list_connections, "List open connections"),
+            Route("DELETE", "/api/connections/{id}", self.close_connection, "Close a connection"),
+            Route("GET", "/api/keys", self.list_keys, "List keys"),
+            Route("POST", "/api/keys", self.create_key, "Create a key; the secret is shown this once"),
+            Route("DELETE", "/api/keys/{id}", self.revoke_key, "Revoke a key and close its connections"),
+            Route("POST", "/api/tokens", self.create_token, "Sign a JWT"),
+            Route("POST", "/api/tickets", self.create_ticket, "Trade a credential for a single-use ticket", key),
+            Route("POST", "/api/backup", self.backup, "Write a backup on the server's machine"),
+        ]
+
+    async def publish(self, call: Call) -> Reply:
+        event = jsonframes.decode(call.body, Publish).as_event(call, self._settings)
+        published = await self._hub.publish(event)
+        return json_reply(_receipt(published), 200 if published.duplicate else 201)
+
+    async def publish_batch(self, call: Call) -> Reply:
+        """NDJSON, or ``{"events": […]}``; all are stored or none."""
+        values: Any
+        if call.headers.get("content-type", "").startswith("application/x-ndjson"):
+            values = [jsonframes.parse(line) for line in call.body.split(b"\n") if line.strip()]
+        else:
+            whole = jsonframes.parse(call.body)
+            values = whole.get("events") if isinstance(whole, dict) else None
+        if not isinstance(values, list):
+            raise InvalidRequest('events: a list is wanted, as {"events": […]} or as NDJSON')
+        if len(values) > self._settings.max_batch_events:
+            raise InvalidRequest(f"events: {self._settings.max_batch_events} at most")
+        events = []
+        for number, value in enumerate(values):
+            try:
+                events.append(jsonframes.structure(value, Publish).as_event(call, self._settings))
+            except InvalidRequest as error:
+                raise InvalidRequest(f"events[{number}]: {error.detail}", code=error.code) from error
+        return json_reply({"items": [_receipt(item) for item in await self._hub.publish_all(events)]}, 201)
+
+    async def channels(self, call: Call) -> Reply:
+        """Channels with history or subscribers, by name."""
+        return json_reply(await self._history.channels(call.query.get("prefix", ""), call.query.get("after", "")))
+
+    async def list_connections(self, call: Call) -> Reply:
+        return json_reply({"items": [item.as_json() for item in self._connections], "next": None})
+
+    async def close_connection(self, call: Call) -> Reply:
+        connection = self._connections.get(call.params["id"])
+        if connection is None:
+            raise NotFound("no such connection")
+        connection.end(Reason.CLOSED_BY_OPERATOR)
+        return Reply(204)
+
+    async def list_keys(self, call: Call) -> Reply:
+        return json_reply({"items": [key.as_json() for key in self._keyring.list()], "next": None})
+
+    async def create_key(self, call: Call) -> Reply:
+        wanted = jsonframes.decode(call.body, NewKey)
+        if wanted.kind not in {Kind.BLOG, Kind.PROJECT, Kind.STREAM, Kind.ADMIN}:
+            raise InvalidRequest("kind: one of blog, project, stream, admin is wanted")
+        if wanted.scope not in {None, "read", "write"}:
+            raise InvalidRequest("scope: read or write is wanted")
+        key, secret = await self._keyring.create(
+            Kind(wanted.kind),
+            wanted.user,
+            name=wanted.name,
+            expires_in=_seconds("expires", wanted.expires),
+            write=wanted.scope == "write",
+            live=not wanted.test,
+        )
+        return json_reply({**key.as_json(), "key": secret}, 201)
+
+    async def revoke_key(self, call: Call) -> Reply:
+        return json_reply((await self._keyring.revoke(call.params["id"])).as_json())
+
+    async def create_token(self, call: Call) -> Reply:
+        wanted = jsonframes.decode(call.body, NewToken)
+        if wanted.role not in set(Role):
+            raise InvalidRequest("role: one of user, customer, collab, admin is wanted")
+        lifetime = _seconds("ttl", wanted.ttl) or 3600.0
+        token = self._tokens.sign(
+            wanted.user, Role(wanted.role), lifetime, tuple(wanted.subscribe), tuple(wanted.publish)
+        )
+        return json_reply({"token": token, "user": wanted.user, "role": wanted.role, "expiresIn": lifetime}, 201)
+
+    async def create_ticket(self, call: Call) -> Reply:
+        ticket = self._tickets.issue(call.identity)
+        return json_reply({"ticket": ticket, "expiresIn": self._settings.ticket_lifetime}, 201)
+
+    async def backup(self, call: Call) -> Reply:
+        wanted = jsonframes.decode(call.body, Backup)
+        if not os.path.isabs(wanted.file):
+            raise InvalidRequest("file: an absolute path on the server's machine is wanted")
+        if not call.trusted:  # a file name from the network must not reach the disk
+            raise Forbidden("backups are made through the control socket: rtlite backup FILE")
+        try:
+            await self._database.backup(wanted.file)
+        except StartError as error:
+            raise InvalidRequest(f"file: {error}") from error
+        return json_reply({"file": wanted.file}, 201)
+
+
+def _receipt(published: Published) -> dict[str, Any]:
+    event = published.event
+    return {
+        "id": event.id,
+        "channel": event.channel,
+        "offset": event.offset,
+        "epoch": event.epoch,
+        "timestamp": rfc3339(event.timestamp),
+    }
+
+
+def _seconds(field: str, text: str | None) -> float | None:
+    if text is None:
+        return None
+    try:
+        return duration(text)
+    except ValueError as error:
+        raise InvalidRequest(f"{field}: {error}") from error

@@ -1,0 +1,90 @@
+"""What every WebSocket endpoint does alike: admit, subscribe, hold the limits."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import trio
+
+from rtlite.auth.gate import Gate, presented
+from rtlite.auth.grants import may_subscribe
+from rtlite.auth.throttle import Buckets
+from rtlite.errors import Forbidden, InvalidRequest, Reason, TooMany, Unauthorized
+from rtlite.hub.fanout import Encoder
+from rtlite.hub.hub import Hub, Subscribed
+from rtlite.hub.since import Since, parse_since
+from rtlite.model import Identity, Position, check_pattern, now_ms
+from rtlite.settings import Settings
+from rtlite.transports.websocket import WebSocket
+
+
+class Sessions:
+    def __init__(self, hub: Hub, gate: Gate, settings: Settings) -> None:
+        self._hub = hub
+        self._gate = gate
+        self._settings = settings
+
+    def admit(self, websocket: WebSocket) -> Identity | None:
+        """Who connected, by header or query; ``None`` if nobody valid, and the connection is ending.
+
+        The handshake is answered by now, so that a browser sees the close code.
+        """
+        address = websocket.listed.address if websocket.listed is not None else ""
+        try:
+            identity = self._gate.identify(presented(websocket.head.headers, websocket.head.query), address)
+        except Unauthorized:
+            websocket.end(Reason.UNAUTHORIZED)
+            return None
+        except TooMany:
+            websocket.end(Reason.RATE_LIMITED)
+            return None
+        # The token's clock is the wall's; the connection's deadline is not (see WebSocket.admit).
+        websocket.admit(identity, None if identity.expires is None else identity.expires - time.time())
+        return identity
+
+    def since(self, websocket: WebSocket) -> Since | None:
+        """The place in history that ``?since=`` names; one that cannot be read ends the connection."""
+        text = websocket.head.query.get("since")
+        if text is None:
+            return None
+        try:
+            return parse_since(text, now_ms())
+        except InvalidRequest:
+            websocket.end(Reason.ABUSE)
+            raise
+
+    async def subscribe(
+        self,
+        websocket: WebSocket,
+        identity: Identity,
+        channel: str,
+        encode: Encoder,
+        *,
+        since: Since | None = None,
+        greet: Callable[[Position | None, bool], bytes] | None = None,
+    ) -> Subscribed | None:
+        """Subscribe if the grant allows; the subscription ends with the connection."""
+        try:
+            check_pattern(channel)
+            if not may_subscribe(identity, channel, self._settings):
+                raise Forbidden("not your channel")
+        except (InvalidRequest, Forbidden):
+            websocket.end(Reason.FORBIDDEN)
+            await trio.lowlevel.checkpoint()  # the scope is cancelled: the endpoint ends here
+            return None
+        subscribed = await self._hub.subscribe(
+            channel, websocket.outbox, encode, spawn=websocket.spawn, on_lost=websocket.end, since=since, greet=greet
+        )
+        websocket.on_end(subscribed.subscription.close)
+        if websocket.listed is not None:
+            websocket.listed.channels.append(channel)
+        return subscribed
+
+    async def ignore_messages(self, websocket: WebSocket) -> None:
+        """Read and drop what the client sends, at the rate of commands; more than that is abuse."""
+        bucket = Buckets(self._settings.command_rate, self._settings.command_burst, size=1)
+        while True:
+            await websocket.receive()
+            if bucket.take("messages"):
+                websocket.end(Reason.RATE_LIMITED)

@@ -1,0 +1,125 @@
+"""JSON in and out: typed commands from text, events as text.
+
+Decoding is strict. NaN, lone surrogates, numbers and nesting out of range are refused by
+orjson; a value of the wrong type is an error that names the field. Unknown fields are
+ignored, as clients of the source texts send more than they need; of two equal names the
+last counts.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, TypeVar
+
+import cattrs
+import orjson
+from cattrs.errors import ClassValidationError, IterableValidationError
+
+from rtlite.errors import InvalidRequest
+from rtlite.model import Event, rfc3339
+
+T = TypeVar("T")
+
+
+def _exactly(kind: type) -> Any:
+    def check(value: Any, _: Any) -> Any:
+        if isinstance(value, kind) and not (kind is not bool and isinstance(value, bool)):
+            return value
+        raise TypeError(f"{_NAMES[kind]} is wanted")
+
+    return check
+
+
+_NAMES: Final = {
+    str: "a text",
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+    dict: "an object",
+    list: "a list",
+}
+_converter = cattrs.Converter()
+for _kind in (str, int, bool):
+    _converter.register_structure_hook(_kind, _exactly(_kind))
+
+
+def parse(data: bytes | str) -> Any:
+    """A JSON value. :raises InvalidRequest: the text is not JSON."""
+    try:
+        return orjson.loads(data)
+    except ValueError as error:
+        raise InvalidRequest("the body is not JSON", code="invalid_json") from error
+
+
+def decode(data: bytes | str, wanted: type[T]) -> T:
+    """An instance of an attrs class from JSON text (an empty body counts as ``{}``).
+
+    :raises InvalidRequest: the text is not JSON, or a field is missing or of the wrong type.
+    """
+    return structure(parse(data) if data else {}, wanted)
+
+
+def structure(value: Any, wanted: type[T]) -> T:
+    """As :func:`decode`, from a value that is parsed already."""
+    if not isinstance(value, dict):
+        raise InvalidRequest("an object is wanted")
+    try:
+        return _converter.structure(value, wanted)
+    except (ClassValidationError, IterableValidationError) as error:
+        raise InvalidRequest(_first_complaint(error)) from error
+
+
+def _first_complaint(error: BaseException, path: str = "") -> str:
+    """The first field that is wrong, and how, from cattrs' group of errors."""
+    if isinstance(error, ClassValidationError | IterableValidationError):
+        inner = error.exceptions[0]
+        for note in getattr(inner, "__notes__", ()):
+            name = getattr(note, "name", None)
+            index = getattr(note, "index", None)
+            if name is not None:
+                path = f"{path}.{name}" if path else str(name)
+            elif index is not None:
+                path = f"{path}[{index}]"
+        return _first_complaint(inner, path)
+    if isinstance(error, KeyError):
+        return f"{error.args[0]}: missing"
+    text = str(error) if isinstance(error, TypeError | ValueError) and "is wanted" in str(error) else "wrong type"
+    return f"{path}: {text}" if path else text
+
+
+def flat(event: Event) -> bytes:
+    """The blog's shape: ``{"type": name, …the fields of data}``.
+
+    Data that is no object, or has a ``type`` of its own, goes under ``data``.
+    """
+    return b'{"type":' + orjson.dumps(event.name) + _fields(event.data) + b"}"
+
+
+def flat_with_position(event: Event) -> bytes:
+    """As :func:`flat`, and the event's ``position`` first, for clients that asked to resume."""
+    return b'{"position":"%b","type":%b%b}' % (
+        str(event.position).encode(),
+        orjson.dumps(event.name),
+        _fields(event.data),
+    )
+
+
+def _fields(data: bytes) -> bytes:
+    """The fields of an object, ready to follow others; anything else as a field ``data``."""
+    if data == b"{}":
+        return b""
+    if data.startswith(b"{") and "type" not in orjson.loads(data):
+        return b"," + data[1:-1]
+    return b',"data":' + data
+
+
+def whole(event: Event) -> dict[str, Any]:
+    """Everything about an event, as history and the command line show it."""
+    return {
+        "id": event.id,
+        "channel": event.channel,
+        "event": event.name,
+        "data": orjson.Fragment(event.data),
+        "timestamp": rfc3339(event.timestamp),
+        "offset": event.offset,
+        "epoch": event.epoch,
+    }

@@ -1,0 +1,236 @@
+"""Builds the object graph, starts it, stops it.
+
+Nurseries are nested in the order things must stop: listeners inside, connections around
+them, services outermost. The shutdown order is the indentation of :func:`serve`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import random
+import resource
+import sqlite3
+from collections.abc import Iterator
+from typing import Final
+
+import attrs
+import trio
+
+from rtlite.auth.gate import Gate
+from rtlite.auth.keyring import Keyring
+from rtlite.auth.tickets import Tickets
+from rtlite.auth.tokens import Tokens
+from rtlite.domain.blog import Blog
+from rtlite.endpoints.blog import BlogEndpoint
+from rtlite.endpoints.health import Health
+from rtlite.endpoints.history import History
+from rtlite.endpoints.management import Management
+from rtlite.endpoints.sessions import Sessions
+from rtlite.errors import Reason, Refused, StartError
+from rtlite.hub.hub import Hub
+from rtlite.log import get_logger
+from rtlite.metrics import Metrics
+from rtlite.model import Kind
+from rtlite.settings import DEV_JWT_SECRET, Settings
+from rtlite.store import schema
+from rtlite.store.database import Database, open_database
+from rtlite.transports.connections import Connections
+from rtlite.transports.http import HttpServer, make_app
+from rtlite.transports.lean import LeanLane
+from rtlite.transports.listener import Listener, close_all, open_tcp, open_unix
+from rtlite.transports.routes import Route, Router
+from rtlite.transports.websocket import WebSocketRoute, WebSockets
+
+log = get_logger(__name__)
+
+DEV_KEYS: Final = {
+    "mbk_dev": (Kind.BLOG, "dev"),
+    "pk_live_dev": (Kind.PROJECT, "dev"),
+    "rts_dev": (Kind.STREAM, "dev"),
+    "rtk_dev": (Kind.ADMIN, "dev"),
+}
+_FLUSH_SECONDS: Final = 60.0
+_SPARE_DESCRIPTORS: Final = 256  # for the database, idle HTTP connections and the control socket
+
+
+class Server:
+    """Every part of one server, built and connected, not started."""
+
+    def __init__(self, settings: Settings, database: Database, jwt_secret: str) -> None:
+        self.settings = settings
+        self.database = database
+        self.metrics = Metrics()
+        self.hub = Hub(database, settings, self.metrics)
+        self.keyring = Keyring(database)
+        self.tokens = Tokens(settings, jwt_secret)
+        self.tickets = Tickets(settings.ticket_lifetime)
+        self.gate = Gate(settings, self.keyring, self.tokens, self.tickets, self.metrics)
+        self.connections = Connections(_connection_limit(settings), self.metrics)
+        self.keyring.on_revoked.append(self._end_connections)
+        self.stopping = trio.Event()
+        sessions = Sessions(self.hub, self.gate, settings)
+        blog = BlogEndpoint(Blog(self.hub, database, settings), sessions, self.tickets, settings)
+        history = History(self.hub, database, settings)
+        management = Management(
+            self.hub, database, history, self.keyring, self.tokens, self.tickets, self.connections, settings
+        )
+        health = Health(self.metrics, self._why_not_ready)
+        self.routes: list[Route] = [*health.routes(), *blog.routes(), *management.routes()]
+        self.websocket_routes: list[WebSocketRoute] = blog.websockets()
+        router = Router(self.routes, self.gate, settings, self.metrics)
+        self.http = HttpServer(make_app(router), settings)
+        websockets = WebSockets(settings, self.connections, self.metrics)
+        self.listener = Listener(
+            settings, self.metrics, self.http, LeanLane(router, settings), websockets, self.websocket_routes
+        )
+
+    def _end_connections(self, key: str) -> None:
+        self.connections.end_credential(key, Reason.REVOKED)
+
+    def _why_not_ready(self) -> str | None:
+        return "stopping" if self.stopping.is_set() else None
+
+    async def keep_books(self) -> None:
+        """Now and then: store when keys were last used, refresh public keys."""
+        while True:
+            await trio.sleep(_FLUSH_SECONDS)
+            try:
+                await self.keyring.flush_last_used()
+                await self.tokens.refresh()
+            except Refused as error:  # a full disk, a silent key server: tried again next time
+                log.warning("book-keeping failed", code=error.code)
+
+
+@attrs.frozen
+class Running:
+    """A started server, as :func:`serve` reports it.
+
+    ``url`` is where it listens (``http+unix:PATH`` on a unix socket). ``admin_key`` is the
+    first admin key's secret, at the very first start only.
+    """
+
+    server: Server
+    url: str
+    port: int | None
+    admin_key: str | None
+
+    def stop(self) -> None:
+        """Begin an orderly stop; :func:`serve` returns when it is done."""
+        self.server.stopping.set()
+
+
+async def serve(settings: Settings, *, task_status: trio.TaskStatus[Running] = trio.TASK_STATUS_IGNORED) -> None:
+    """Run a server until :meth:`Running.stop` is called. Started through ``nursery.start``.
+
+    :raises StartError: it cannot start; the text says why in one line.
+    """
+    if settings.dev and not settings.loopback and not settings.dev_anywhere:
+        raise StartError("--dev listens on loopback only: its credentials are public (--dev-anywhere overrides this)")
+    async with open_database(settings.data, settings.durability) as database:
+        server = Server(settings, database, await _jwt_secret(settings, database))
+        admin_key = await _first_keys(server)
+        async with trio.open_nursery() as services:
+            await services.start(server.hub.run)
+            services.start_soon(server.keep_books)
+            async with trio.open_nursery() as connections:
+                async with trio.open_nursery() as listeners:
+                    with _sockets(settings) as (public, control):
+                        await listeners.start(server.listener.serve, public, connections)
+                        await listeners.start(_control, server.listener, control, connections)
+                        port = None if settings.uds else public[0].socket.getsockname()[1]
+                        task_status.started(Running(server, _url(settings, server, port), port, admin_key))
+                        await server.stopping.wait()
+                        listeners.cancel_scope.cancel()
+                connections.cancel_scope.deadline = trio.current_time() + settings.shutdown_timeout
+                await _say_goodbye(server)
+            with contextlib.suppress(Refused):  # last-used times are a courtesy
+                await server.keyring.flush_last_used()
+            services.cancel_scope.cancel()
+
+
+async def _control(
+    listener: Listener,
+    control: list[trio.SocketListener],
+    connections: trio.Nursery,
+    task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    if control:
+        await listener.serve(control, connections, trusted=True, task_status=task_status)
+    else:
+        task_status.started()
+
+
+async def _say_goodbye(server: Server) -> None:
+    """End every connection, spread over a moment so that clients do not all come back at once."""
+    server.listener.stop()
+    await server.http.context.terminated.set()
+    leaving = list(server.connections)
+    random.shuffle(leaving)
+    step = math.ceil(len(leaving) / 50) or 1
+    for number, connection in enumerate(leaving):
+        connection.end(Reason.STOPPING)
+        if number % step == step - 1:
+            await trio.sleep(server.settings.shutdown_spread / 50)
+
+
+@contextlib.contextmanager
+def _sockets(settings: Settings) -> Iterator[tuple[list[trio.SocketListener], list[trio.SocketListener]]]:
+    """The public listeners, and the control socket beside the database."""
+    with contextlib.ExitStack() as stack:
+        control: list[trio.SocketListener] = []
+        if settings.data != ":memory:":
+            control = stack.enter_context(open_unix(control_path(settings.data), settings, 0o600))
+        if settings.uds:
+            public = stack.enter_context(open_unix(settings.uds, settings, 0o666))
+        else:
+            public = open_tcp(settings)
+            stack.callback(close_all, public)
+        yield public, control
+
+
+def control_path(data: str) -> str:
+    """Where the server of this database listens for ``rtlite keys`` and ``rtlite backup``."""
+    return f"{data}.sock"
+
+
+def _url(settings: Settings, server: Server, port: int | None) -> str:
+    if settings.uds:
+        return f"http+unix:{settings.uds}"
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    return f"{server.listener.scheme}://{host}:{port}"
+
+
+async def _jwt_secret(settings: Settings, database: Database) -> str:
+    if settings.jwt_secret:
+        return settings.jwt_secret
+    if settings.dev:
+        return DEV_JWT_SECRET
+    return await database.write(_stored_secret)
+
+
+def _stored_secret(connection: sqlite3.Connection) -> str:
+    return schema.secret(connection, "jwt_secret")
+
+
+async def _first_keys(server: Server) -> str | None:
+    """Load the keys; with ``--dev`` add the fixed ones; at the very first start make an admin key."""
+    await server.keyring.load()
+    await server.tokens.refresh()
+    if server.settings.dev:
+        for secret, (kind, user) in DEV_KEYS.items():
+            await server.keyring.create(kind, user, name="dev", write=kind is Kind.PROJECT, secret=secret)
+        return None
+    if server.keyring.list():
+        return None
+    _, secret = await server.keyring.create(Kind.ADMIN, "operator", name="first start")
+    return secret
+
+
+def _connection_limit(settings: Settings) -> int:
+    """As many as are wanted, and as file descriptors allow. The soft limit is raised to the hard one."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    room = (hard if hard != resource.RLIM_INFINITY else 1_048_576) - _SPARE_DESCRIPTORS
+    return max(1, min(settings.max_connections, room))

@@ -1,0 +1,90 @@
+"""Which long-lived connections are open: for lists, limits, revocation and an orderly stop."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import attrs
+
+from rtlite.errors import Reason
+from rtlite.metrics import Metrics
+from rtlite.model import Identity, now_ms, rfc3339
+from rtlite.transports.outbox import Outbox
+
+
+@attrs.define(eq=False, slots=True)
+class Connection:
+    """One WebSocket (later: one event stream), as the operator sees it."""
+
+    id: str
+    protocol: str
+    address: str
+    outbox: Outbox
+    end: Callable[[Reason], None]
+    identity: Identity | None = None
+    channels: list[str] = attrs.field(factory=list)
+    opened: int = attrs.field(factory=now_ms)
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "id": self.id,
+            "protocol": self.protocol,
+            "user": self.identity.user if self.identity else None,
+            "credential": self.identity.credential if self.identity else None,
+            "address": self.address,
+            "channels": self.channels,
+            "queued": self.outbox.queued,
+            "sent": self.outbox.sent,
+            "opened": rfc3339(self.opened),
+        }
+
+
+class Connections:
+    """The open connections, by id."""
+
+    def __init__(self, limit: int, metrics: Metrics) -> None:
+        self.limit = limit
+        self._metrics = metrics
+        self._open: dict[str, Connection] = {}
+        self._numbers = itertools.count(1)
+        self._started = f"{int(time.time()):x}"
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def __iter__(self) -> Iterator[Connection]:
+        return iter(list(self._open.values()))
+
+    @property
+    def full(self) -> bool:
+        return len(self._open) >= self.limit
+
+    @contextmanager
+    def entered(
+        self, protocol: str, address: str, outbox: Outbox, end: Callable[[Reason], None]
+    ) -> Iterator[Connection]:
+        """The connection is listed while this lasts."""
+        connection = Connection(f"con_{self._started}_{next(self._numbers)}", protocol, address, outbox, end)
+        self._open[connection.id] = connection
+        gauge = self._metrics.connections.labels(protocol)
+        gauge.inc()
+        self._metrics.connected.labels(protocol).inc()
+        try:
+            yield connection
+        finally:
+            del self._open[connection.id]
+            gauge.dec()
+
+    def get(self, id: str) -> Connection | None:
+        return self._open.get(id)
+
+    def end_credential(self, credential: str, reason: Reason) -> int:
+        """End every connection that a key or token opened; returns how many."""
+        found = [item for item in self if item.identity is not None and item.identity.credential == credential]
+        for connection in found:
+            connection.end(reason)
+        return len(found)

@@ -1,0 +1,200 @@
+"""The request head, read strictly before anyone acts on it.
+
+Everything behind the listener (trio-websocket, Hypercorn, the lean lane) sees only heads
+that passed here, so two parsers can never disagree about where a request ends, and no
+byte reaches wsproto that would raise out of its reader task.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from collections.abc import Mapping
+from typing import Final
+from urllib.parse import parse_qsl, unquote
+
+import attrs
+import httptools
+
+from rtlite.errors import Refused, TooLarge
+
+_ALLOWED: Final = re.compile(rb"[\t\r\n\x20-\x7e]*")
+_LOOSE_LINE_END: Final = re.compile(rb"(?<!\r)\n|\r(?!\n)|\r\n[ \t]")
+_METHOD: Final = re.compile(r"[A-Z]{1,20}")
+_TARGET: Final = re.compile(r"/[\x21-\x7e]*")
+_ONCE: Final = frozenset(
+    {"host", "content-length", "transfer-encoding", "authorization", "origin", "upgrade", "sec-websocket-key"}
+)
+
+
+class BadHead(Refused):
+    """The head breaks RFC 9112, or a rule of ours that closes a door it leaves open."""
+
+    title = "Bad request"
+    code = "bad_request"
+
+
+class HeadTooLarge(TooLarge):
+    status = 431
+    title = "Request header fields too large"
+    code = "head_too_large"
+
+
+class UpgradeRequired(Refused):
+    status = 426
+    title = "Upgrade required"
+    code = "upgrade_required"
+
+
+@attrs.frozen(slots=True)
+class Head:
+    """A request's head. Header names are lower case; ``path`` is still percent-encoded."""
+
+    method: str
+    path: str
+    query: Mapping[str, str]
+    version: str
+    headers: Mapping[str, str]
+    raw: bytes
+    content_length: int | None
+    chunked: bool
+    keep_alive: bool
+
+    @property
+    def wants_websocket(self) -> bool:
+        """Whether this is a WebSocket handshake (RFC 6455, section 4.2.1)."""
+        return "websocket" in _tokens(self.headers.get("upgrade", "")) and "upgrade" in _tokens(
+            self.headers.get("connection", "")
+        )
+
+
+def _tokens(value: str) -> set[str]:
+    return {token.strip().lower() for token in value.split(",")}
+
+
+class _Fields:
+    """httptools calls these while it parses."""
+
+    def __init__(self) -> None:
+        self.url = b""
+        self.headers: list[tuple[bytes, bytes]] = []
+        self.complete = False
+
+    def on_url(self, url: bytes) -> None:
+        self.url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self.headers.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        self.complete = True
+
+
+def parse_head(raw: bytes, max_headers: int) -> Head:
+    """Parse a head that ends with an empty line.
+
+    :raises BadHead: malformed, ambiguous in its length, or not plain ASCII.
+    :raises HeadTooLarge: more than ``max_headers`` fields.
+    """
+    if not _ALLOWED.fullmatch(raw):
+        raise BadHead("the request head holds bytes that are not ASCII text")
+    if _LOOSE_LINE_END.search(raw):
+        raise BadHead("the request head has bare line ends or folded lines")
+    fields = _Fields()
+    parser = httptools.HttpRequestParser(fields)
+    try:
+        parser.feed_data(raw)
+    except httptools.HttpParserUpgrade:
+        pass  # the head is complete; what follows belongs to the new protocol
+    except httptools.HttpParserError as error:
+        raise BadHead("the request head is malformed") from error
+    if not fields.complete:
+        raise BadHead("the request head is malformed")
+    if len(fields.headers) > max_headers:
+        raise HeadTooLarge(f"more than {max_headers} header fields")
+    return _checked(raw, parser, fields)
+
+
+def _checked(raw: bytes, parser: httptools.HttpRequestParser, fields: _Fields) -> Head:
+    method, version, target = parser.get_method().decode(), parser.get_http_version(), fields.url.decode()
+    if version not in {"1.0", "1.1"}:
+        raise BadHead("HTTP/1.1 is spoken here")
+    if (
+        not _METHOD.fullmatch(method)
+        or method == "CONNECT"
+        or not (_TARGET.fullmatch(target) or (method, target) == ("OPTIONS", "*"))
+    ):
+        raise BadHead("the request line is malformed")
+    headers = _headers(fields)
+    if version == "1.1" and not headers.get("host"):
+        raise BadHead("Host is missing")
+    if not re.fullmatch(r"[A-Za-z0-9.\-_:\[\]%]*", headers.get("host", "")):
+        raise BadHead("Host is malformed")
+    length, chunked = _length(headers, version)
+    upgrade = _tokens(headers.get("upgrade", ""))
+    if "h2c" in upgrade or "http2-settings" in headers:
+        raise BadHead("HTTP/2 is not spoken on a clear connection")
+    path, _, query = target.partition("?")
+    keep_alive = "close" not in _tokens(headers.get("connection", "")) and (
+        version == "1.1" or "keep-alive" in _tokens(headers.get("connection", ""))
+    )
+    return Head(method, path, _query(query), version, headers, raw, length, chunked, keep_alive)
+
+
+def _headers(fields: _Fields) -> dict[str, str]:
+    headers: dict[str, str] = {}
+    for raw_name, raw_value in fields.headers:
+        name, value = raw_name.decode().lower(), raw_value.decode().strip(" \t")
+        if name in headers:
+            if name in _ONCE:
+                raise BadHead(f"{name} is given twice")
+            value = f"{headers[name]}, {value}"
+        headers[name] = value
+    return headers
+
+
+def _length(headers: Mapping[str, str], version: str) -> tuple[int | None, bool]:
+    length, coding = headers.get("content-length"), headers.get("transfer-encoding")
+    if coding is not None and (length is not None or coding.lower() != "chunked" or version == "1.0"):
+        raise BadHead("the length of the body is ambiguous")
+    if length is not None and not re.fullmatch("[0-9]{1,15}", length):
+        raise BadHead("Content-Length is malformed")
+    return (int(length) if length is not None else None), coding is not None
+
+
+def _query(query: str) -> dict[str, str]:
+    """The last value of each parameter, as browsers send them."""
+    if not query:
+        return {}
+    try:
+        return dict(parse_qsl(query, keep_blank_values=True, errors="strict", max_num_fields=100))
+    except ValueError as error:
+        raise BadHead("the query is malformed") from error
+
+
+def decode_segment(segment: str) -> str:
+    """A path segment, percent-decoded. :raises BadHead: it is not UTF-8."""
+    try:
+        return unquote(segment, errors="strict")
+    except UnicodeDecodeError as error:
+        raise BadHead("the path is not UTF-8") from error
+
+
+def check_websocket(head: Head) -> None:
+    """Refuse a handshake that RFC 6455, section 4.2.1, does not allow.
+
+    :raises BadHead, UpgradeRequired: as the section asks.
+    """
+    if head.method != "GET" or head.version != "1.1" or head.chunked or head.content_length:
+        raise BadHead("a WebSocket handshake is a GET of HTTP/1.1 without a body")
+    if head.headers.get("sec-websocket-version") != "13":
+        raise UpgradeRequired(
+            "WebSocket version 13 is spoken here", headers={"Sec-WebSocket-Version": "13", "Upgrade": "websocket"}
+        )
+    try:
+        nonce = base64.b64decode(head.headers.get("sec-websocket-key", ""), validate=True)
+    except binascii.Error as error:
+        raise BadHead("Sec-WebSocket-Key is malformed") from error
+    if len(nonce) != 16:
+        raise BadHead("Sec-WebSocket-Key is malformed")

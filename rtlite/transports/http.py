@@ -1,0 +1,204 @@
+"""HTTP by Hypercorn and Quart, one request at a time.
+
+For each request the listener has read and checked the head; here Hypercorn's HTTP/1.1
+protocol gets that head, and the connection comes back at the request boundary, unread
+bytes included. So every head of a connection passes the same checks, HTTP/2 and
+WebSockets cannot be reached through Hypercorn, and an error in one request stays in it.
+
+What is relied on of Hypercorn 0.18, and tested: ``H11Protocol`` takes ``RawData`` and
+``Closed``, and sends ``RawData``, ``Closed`` (no more requests) or ``Updated(idle=True)``
+(the answer is complete) in return.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import h11
+import trio
+from hypercorn.app_wrappers import ASGIWrapper
+from hypercorn.config import Config
+from hypercorn.events import Closed, Event, RawData, Updated
+from hypercorn.protocol.h11 import H11Protocol
+from hypercorn.trio.task_group import TaskGroup
+from hypercorn.trio.worker_context import WorkerContext
+from hypercorn.typing import ConnectionState
+from quart import Request, Response, request
+from quart_trio import QuartTrio
+from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
+
+from rtlite.errors import Refused, TooLarge
+from rtlite.log import get_logger
+from rtlite.settings import Settings
+from rtlite.transports.head import Head
+from rtlite.transports.routes import Call, Reply, Router, problem
+from rtlite.transports.stream import ServerStream
+
+log = get_logger(__name__)
+
+_METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
+
+
+class _Logger:
+    """Hypercorn's log lines, to ours. Access lines are not kept: paths carry secrets."""
+
+    def __init__(self, config: Config) -> None: ...
+
+    async def access(self, *_: Any) -> None: ...
+
+    async def exception(self, message: str, *_: Any, **__: Any) -> None:
+        log.exception(message)
+
+    async def log(self, _level: int, message: str, *_: Any, **__: Any) -> None:
+        log.info(message)
+
+    critical = error = warning = info = debug = exception
+
+
+def make_app(router: Router) -> QuartTrio:
+    """The Quart-Trio application: one view, which answers by the router's table."""
+    app = QuartTrio("rtlite", static_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = None  # each request has its route's own, see _limit
+    app.config["BODY_TIMEOUT"] = None  # the driver below has the deadline
+    app.config["PROPAGATE_EXCEPTIONS"] = False
+
+    async def view(**_: str) -> Response:
+        path, call = _call(request, router)
+        call.body = await request.get_data(as_text=False, cache=False, parse_form_data=False)
+        return _response(await router.answer(call, path))
+
+    app.add_url_rule("/", "root", view, methods=_METHODS, provide_automatic_options=False)
+    app.add_url_rule("/<path:path>", "view", view, methods=_METHODS, provide_automatic_options=False)
+
+    @app.errorhandler(HTTPException)
+    async def refused(error: HTTPException) -> Response:
+        if isinstance(error, RequestEntityTooLarge):
+            return _response(problem(TooLarge("the body is too large")))
+        refusal = Refused(
+            error.description or "the request was refused", code=(error.name or "error").lower().replace(" ", "_")
+        )
+        return _response(Reply(error.code or 500, problem(refusal).body, "application/problem+json"))
+
+    return app
+
+
+def _call(request: Request, router: Router) -> tuple[str, Call]:
+    """The request as the router wants it; the body's limit is set before the first byte is read."""
+    state = request.scope["state"]
+    head: Head = state["head"]
+    try:
+        request.max_content_length = router.body_limit(router.find(head.method, head.path)[0])
+    except Refused:
+        request.max_content_length = 0 if head.chunked or head.content_length else None
+    return head.path, Call(
+        head.method, {}, head.query, head.headers, b"", state["address"], state["scheme"], state["trusted"]
+    )
+
+
+def _response(reply: Reply) -> Response:
+    response = Response(reply.body, reply.status, content_type=reply.content_type)
+    response.headers.update(reply.headers)
+    return response
+
+
+class HttpServer:
+    """Answers requests through Hypercorn and the application."""
+
+    def __init__(self, app: QuartTrio, settings: Settings) -> None:
+        self._app = ASGIWrapper(app)
+        self._settings = settings
+        self.context = WorkerContext(None)
+        self.config = Config()
+        self.config.include_server_header = False
+        self.config.logger_class = _Logger  # type: ignore[assignment]
+        self.config.h11_max_incomplete_size = settings.max_head + 1024
+        self.config.keep_alive_max_requests = 10**9
+
+    async def answer(self, stream: ServerStream, head: Head, address: str, scheme: str) -> bool:
+        """Answer one request; returns whether the connection can take another."""
+        state = {"head": head, "address": address, "scheme": scheme, "trusted": stream.trusted, "stream": stream}
+        return await _Exchange(self._app, self.config, self.context, stream, self._settings, state).run(head)
+
+
+class _Exchange:
+    """One request and its answer."""
+
+    def __init__(
+        self,
+        app: Any,
+        config: Config,
+        context: WorkerContext,
+        stream: ServerStream,
+        settings: Settings,
+        state: dict[str, Any],
+    ) -> None:
+        self._arguments = (app, config, context)
+        self._stream = stream
+        self._settings = settings
+        self._state = state
+        self._reading = trio.CancelScope()
+        self._over = False
+        self._again = False
+
+    async def run(self, head: Head) -> bool:
+        app, config, context = self._arguments
+        async with TaskGroup() as group:
+            self._protocol = H11Protocol(
+                app,
+                config,
+                context,
+                group,
+                ConnectionState(self._state),
+                self._stream.secure,
+                (self._state["address"], 0),
+                None,
+                self._send,
+            )
+            with self._reading:
+                await self._protocol.handle(RawData(head.raw))
+                await self._read()
+            if not self._over:  # the peer is gone or too slow: the application is told
+                self._over = True
+                await self._protocol.handle(Closed())
+        return self._again
+
+    async def _read(self) -> None:
+        """Feed the body, under a deadline; after it, wait for the end of the peer or of the answer."""
+        connection = self._protocol.connection
+        deadline = trio.current_time() + self._settings.body_timeout
+        while True:
+            body_open = connection.their_state is h11.SEND_BODY
+            try:
+                with trio.fail_at(deadline if body_open else float("inf")):
+                    data = await self._stream.receive_some()
+            except trio.TooSlowError:
+                if connection.our_state is h11.SEND_RESPONSE:
+                    await self._protocol._send_error_response(408)
+                return
+            except (trio.BrokenResourceError, trio.ClosedResourceError):
+                return
+            await self._protocol.handle(RawData(data))
+            if not data:
+                return
+
+    async def _send(self, event: Event) -> None:
+        if isinstance(event, RawData):
+            try:
+                await self._stream.send_all(event.data)
+            except (trio.BrokenResourceError, trio.ClosedResourceError):
+                self._reading.cancel()  # the reader ends the exchange; the application is told there
+        elif isinstance(event, Closed):
+            self._finish(again=False)
+        elif isinstance(event, Updated):
+            if event.idle:
+                self._stream.unread(self._protocol.connection.trailing_data[0])
+                self._finish(again=True)
+            elif self._over:
+                # A pipelined request: it was put back, and its head is for the listener to read.
+                await trio.sleep_forever()
+
+    def _finish(self, again: bool) -> None:
+        if not self._over:
+            self._over = True
+            self._again = again
+            self._reading.cancel()

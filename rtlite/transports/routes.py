@@ -1,0 +1,237 @@
+"""The table of HTTP routes, and how one request is answered.
+
+Both lanes, the lean one and Quart's, end here: find the route, find out who asks, hold the
+limits, call the endpoint's function, and turn whatever it raises into problem+json
+(RFC 9457). So no endpoint can forget one of these steps.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from enum import Enum
+from typing import Any, Final, Generic, TypeVar
+
+import attrs
+import orjson
+
+from rtlite.auth import origins
+from rtlite.auth.gate import Gate, presented
+from rtlite.auth.grants import is_operator
+from rtlite.auth.throttle import Buckets, address_key
+from rtlite.errors import Forbidden, MethodNotAllowed, NotFound, Refused, TooLarge, TooMany, Unauthorized
+from rtlite.log import get_logger
+from rtlite.metrics import Metrics
+from rtlite.model import Identity, Kind
+from rtlite.settings import Settings
+from rtlite.transports.head import decode_segment
+
+log = get_logger(__name__)
+
+R = TypeVar("R")
+
+ANONYMOUS: Final = Identity(Kind.ANONYMOUS, "", "anonymous")
+
+
+class Access(Enum):
+    """Who may call a route at all; what exactly they may is the endpoint's to decide."""
+
+    PUBLIC = "anyone"
+    VISITOR = "anyone; without a credential, the rate is limited per address"
+    CREDENTIAL = "any valid credential"
+    OPERATOR = "an admin key"
+    OPERATOR_OR_DEV = "an admin key; anyone with --dev"
+
+
+@attrs.define(slots=True)
+class Call:
+    """One request, as an endpoint's function gets it."""
+
+    method: str
+    params: Mapping[str, str]
+    query: Mapping[str, str]
+    headers: Mapping[str, str]
+    body: bytes
+    address: str
+    scheme: str = "http"
+    trusted: bool = False
+    identity: Identity = ANONYMOUS
+
+
+@attrs.frozen(slots=True)
+class Reply:
+    """An answer. ``body`` is ready to send."""
+
+    status: int
+    body: bytes = b""
+    content_type: str = "application/json"
+    headers: Mapping[str, str] = attrs.field(factory=dict)
+
+
+def json_reply(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Reply:
+    return Reply(status, orjson.dumps(value), headers=headers or {})
+
+
+@attrs.frozen
+class Route:
+    """One row of the table.
+
+    :param pattern: the path, with ``{name}`` for a segment.
+    :param summary: one line for the descriptions.
+    :param limit: the largest body, in bytes; ``None`` is the setting ``max_body``.
+    :param lean: a hot write, answered without Quart.
+    :param publishing: counts towards the publish rate of the key.
+    :param open_to_pages: readable by pages of any origin (CORS), because it holds nothing private.
+    """
+
+    method: str
+    pattern: str
+    handler: Callable[[Call], Awaitable[Reply]]
+    summary: str
+    access: Access = Access.OPERATOR
+    limit: int | None = None
+    lean: bool = False
+    publishing: bool = False
+    open_to_pages: bool = False
+
+
+class PathTable(Generic[R]):
+    """Finds the rows whose pattern a path matches, segment by segment, before percent-decoding."""
+
+    def __init__(self, rows: Sequence[tuple[str, R]]) -> None:
+        self._rows = [(re.compile(re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", pattern)), row) for pattern, row in rows]
+
+    def find(self, path: str) -> list[tuple[R, dict[str, str]]]:
+        return [
+            (row, {name: decode_segment(value) for name, value in match.groupdict().items()})
+            for pattern, row in self._rows
+            if (match := pattern.fullmatch(path))
+        ]
+
+
+def problem(error: Refused) -> Reply:
+    """A refusal as ``application/problem+json``."""
+    body = {
+        "type": "about:blank",
+        "title": error.title,
+        "status": error.status,
+        "code": error.code,
+        "detail": error.detail,
+    }
+    return Reply(error.status, orjson.dumps(body), "application/problem+json", error.headers)
+
+
+class InternalError(Refused):
+    status = 500
+    title = "Internal error"
+    code = "internal_error"
+
+
+class Router:
+    """Answers requests by the table."""
+
+    def __init__(self, routes: Sequence[Route], gate: Gate, settings: Settings, metrics: Metrics) -> None:
+        self.routes = routes
+        self._table = PathTable([(route.pattern, route) for route in routes])
+        self._gate = gate
+        self._settings = settings
+        self._metrics = metrics
+        self._publishing = Buckets(settings.publish_rate, max(1, settings.publish_rate))
+        self._visiting = Buckets(settings.anonymous_rate / 60, max(1, settings.anonymous_rate))
+
+    def find(self, method: str, path: str) -> tuple[Route, dict[str, str]]:
+        """The route for a request. :raises NotFound, MethodNotAllowed, BadHead: there is none."""
+        found = self._table.find(path)
+        for route, params in found:
+            if route.method == method or (method == "HEAD" and route.method == "GET"):
+                return route, params
+        if not found:
+            raise NotFound("no such path")
+        allowed = sorted({route.method for route, _ in found})
+        raise MethodNotAllowed(f"only {', '.join(allowed)} here", headers={"Allow": ", ".join(allowed)})
+
+    def body_limit(self, route: Route) -> int:
+        return self._settings.max_body if route.limit is None else route.limit
+
+    async def answer(self, call: Call, path: str, lane: str = "quart") -> Reply:
+        """The whole answer to a request; raises nothing but cancellation."""
+        origin = call.headers.get("origin")
+        public = False
+        try:
+            if call.method == "OPTIONS":
+                reply, public = self._preflight(call, path)
+            else:
+                route, call.params = self.find(call.method, path)
+                public = route.open_to_pages
+                reply = await self._answer(route, call)
+        except Refused as error:
+            reply = problem(error)
+        except Exception:
+            # Our own mistake in this one request: a traceback for us, a clean refusal for the client.
+            log.exception("a request failed", path=path)
+            self._metrics.faults.inc()
+            reply = problem(InternalError("the server made a mistake"))
+        self._metrics.requests.labels(lane, str(reply.status)).inc()
+        if origin is not None:
+            cors = origins.cors_headers(origin, self._settings, public=public)
+            reply = attrs.evolve(reply, headers={**reply.headers, **cors})
+        return reply
+
+    async def _answer(self, route: Route, call: Call) -> Reply:
+        if len(call.body) > self.body_limit(route):
+            raise TooLarge(f"the body may have {self.body_limit(route)} bytes")
+        extra = self._admit(route, call)
+        reply = await route.handler(call)
+        return attrs.evolve(reply, headers={**reply.headers, **extra}) if extra else reply
+
+    def _admit(self, route: Route, call: Call) -> dict[str, str]:
+        """Who asks, and whether they may; returns headers that the answer carries."""
+        secret = presented(call.headers, call.query)
+        if call.trusted and secret is None:  # our own control socket, mode 0600
+            call.identity = Identity(Kind.ADMIN, "operator", "control")
+        elif secret is not None:
+            call.identity = self._gate.identify(secret, call.address)
+        elif route.access is Access.VISITOR:
+            self._take(self._visiting, address_key(call.address), self._settings.anonymous_rate)
+        elif route.access in {Access.CREDENTIAL, Access.OPERATOR} or (
+            route.access is Access.OPERATOR_OR_DEV and not self._settings.dev
+        ):
+            raise Unauthorized("a credential is needed", headers={"WWW-Authenticate": "Bearer"})
+        if route.access is Access.OPERATOR and not is_operator(call.identity):
+            raise Forbidden("an admin key is needed")
+        if route.access is Access.OPERATOR_OR_DEV and not self._settings.dev and not is_operator(call.identity):
+            raise Forbidden("an admin key is needed")
+        if route.publishing and self._settings.publish_rate and not call.trusted:
+            return self._take(self._publishing, call.identity.credential, self._settings.publish_rate)
+        return {}
+
+    @staticmethod
+    def _take(buckets: Buckets, key: str, rate: int) -> dict[str, str]:
+        if not rate:
+            return {}
+        wait = buckets.take(key)
+        limit, remaining, reset = buckets.state(key)
+        headers = {
+            "X-RateLimit-Limit": str(limit),
+            "X-RateLimit-Remaining": str(int(remaining)),
+            "X-RateLimit-Reset": str(round(reset + 0.5)),
+        }
+        if wait:
+            raise TooMany("too many requests", wait, headers)
+        return headers
+
+    def _preflight(self, call: Call, path: str) -> tuple[Reply, bool]:
+        """A browser's question before a request of another origin (CORS)."""
+        wanted = call.headers.get("access-control-request-method", "")
+        found = self._table.find(path)
+        if not found:
+            raise NotFound("no such path")
+        allowed = sorted({route.method for route, _ in found})
+        public = any(route.open_to_pages for route, _ in found if route.method == wanted)
+        headers = {
+            "Allow": ", ".join(allowed),
+            "Access-Control-Allow-Methods": ", ".join(allowed),
+            "Access-Control-Allow-Headers": "Authorization, Content-Type, X-Api-Key, If-Match, Last-Event-ID",
+            "Access-Control-Max-Age": "600",
+        }
+        return Reply(204, headers=headers), public

@@ -1,0 +1,151 @@
+"""One accepted connection: bytes that were read ahead, and everything out through the outbox."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import trio
+
+from rtlite.settings import Settings
+from rtlite.transports.outbox import Outbox
+
+_READ = 64 * 1024
+
+
+class ServerStream(trio.abc.HalfCloseableStream):
+    """A Trio stream whose reading side can be given bytes back and whose writing side is an outbox.
+
+    trio-websocket and Hypercorn both get this one object, so whichever protocol a
+    connection turns out to speak, its bytes keep their order.
+
+    :param transport: a socket stream, a TLS stream over one, or any stream in tests.
+    """
+
+    def __init__(
+        self,
+        transport: trio.abc.Stream,
+        settings: Settings,
+        spawn: Callable[[Callable[..., Awaitable[Any]]], None],
+        *,
+        secure: bool = False,
+        trusted: bool = False,
+    ) -> None:
+        self.transport = transport
+        self.secure = secure
+        self.trusted = trusted
+        self._settings = settings
+        self._socket = transport.socket if isinstance(transport, trio.SocketStream) else None
+        self._unread = bytearray()
+        self._broken = False
+        self._receiving: trio.CancelScope | None = None
+        descriptor = self._socket.fileno() if self._socket is not None else None
+        self.outbox = Outbox(descriptor, transport, settings.outbox, settings.write_timeout, spawn, self.break_off)
+
+    @property
+    def peer(self) -> str:
+        """The peer's address, or ``unix`` on a unix socket."""
+        stream = self.transport.transport_stream if isinstance(self.transport, trio.SSLStream) else self.transport
+        if not isinstance(stream, trio.SocketStream):
+            return "memory"
+        if stream.socket.family == socket.AF_UNIX:
+            return "unix"
+        try:
+            return str(stream.socket.getpeername()[0])
+        except OSError:  # already gone
+            return "unknown"
+
+    def break_off(self) -> None:
+        """End the connection from a place that cannot wait: whoever reads gets the end of the stream."""
+        self._broken = True
+        self.outbox.close()
+        if self._socket is not None:
+            with contextlib.suppress(OSError):  # it is gone already, which is what was wanted
+                self._socket.shutdown(socket.SHUT_RDWR)
+        elif self._receiving is not None:
+            self._receiving.cancel()
+
+    def unread(self, data: bytes | bytearray) -> None:
+        """Put bytes back in front of what comes next."""
+        self._unread[:0] = data
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes:
+        if self._unread:
+            await trio.lowlevel.checkpoint()
+            taken = bytes(self._unread[: max_bytes or len(self._unread)])
+            del self._unread[: len(taken)]
+            return taken
+        if self._broken:
+            raise trio.BrokenResourceError("the connection was ended")
+        if self._socket is not None:
+            return bytes(await self.transport.receive_some(max_bytes or _READ))
+        with trio.CancelScope() as self._receiving:
+            return bytes(await self.transport.receive_some(max_bytes or _READ))
+        raise trio.BrokenResourceError("the connection was ended")
+
+    async def read_until(self, separator: bytes, limit: int) -> bytes | None:
+        """Bytes up to and with ``separator``; ``None`` at the end of the stream before any.
+
+        :raises ValueError: ``limit`` bytes went by without it.
+        """
+        searched = 0
+        while (found := self._unread.find(separator, max(0, searched - len(separator) + 1))) < 0:
+            searched = len(self._unread)
+            if searched >= limit:
+                raise ValueError("too long")
+            if not await self._read_more():
+                return None
+        end = found + len(separator)
+        if end > limit:
+            raise ValueError("too long")
+        taken = bytes(self._unread[:end])
+        del self._unread[:end]
+        return taken
+
+    async def read_exactly(self, count: int) -> bytes | None:
+        """``count`` bytes, or ``None`` if the stream ends before."""
+        while len(self._unread) < count:
+            if not await self._read_more():
+                return None
+        taken = bytes(self._unread[:count])
+        del self._unread[:count]
+        return taken
+
+    async def wait_readable(self) -> bool:
+        """Wait for the next byte without taking it; ``False`` at the end of the stream."""
+        return bool(self._unread) or await self._read_more()
+
+    async def _read_more(self) -> bool:
+        kept, self._unread = self._unread, bytearray()
+        try:
+            data = await self.receive_some()
+        finally:
+            self._unread[:0] = kept
+        self._unread += data
+        return bool(data)
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        await self.outbox.send(bytes(data))
+
+    async def wait_send_all_might_not_block(self) -> None:
+        await trio.lowlevel.checkpoint()
+
+    async def send_eof(self) -> None:
+        """Flush, and tell the peer that no more comes (TLS has no such half-close: nothing then)."""
+        await self.outbox.drained()
+        if isinstance(self.transport, trio.abc.HalfCloseableStream) and not self._broken:
+            await self.transport.send_eof()
+
+    async def aclose(self) -> None:
+        """Flush what waits, for as long as the peer takes it, and close."""
+        try:
+            with trio.move_on_after(self._settings.write_timeout):
+                await self.outbox.drained()
+        finally:
+            self._broken = True
+            self.outbox.close()
+            with trio.CancelScope(shield=True, deadline=trio.current_time() + 1):
+                # Closing TLS politely may wait for the peer; a second is polite enough.
+                await self.transport.aclose()

@@ -1,0 +1,205 @@
+"""One matrix drives everything: who × what, for reading and for writing."""
+
+import attrs
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rtlite.auth.grants import TABLE, is_operator, may_publish, may_subscribe, row_of
+from rtlite.model import Identity, Kind, Role
+from rtlite.settings import Settings
+
+PROD = Settings()
+DEV = Settings(dev=True)
+
+
+def who(kind: Kind, user: str = "ann", **more: object) -> Identity:
+    return Identity(kind=kind, user=user, credential="key_1", **more)  # type: ignore[arg-type]
+
+
+ANONYMOUS = who(Kind.ANONYMOUS, user="")
+BLOG = who(Kind.BLOG)
+PROJECT = who(Kind.PROJECT)
+WRITER = who(Kind.PROJECT, write=True)
+STREAM = who(Kind.STREAM)
+ADMIN = who(Kind.ADMIN)
+USER = who(Kind.JWT)
+CUSTOMER = who(Kind.JWT, role=Role.CUSTOMER)
+COLLAB = who(Kind.JWT, role=Role.COLLAB)
+EDITOR = who(Kind.JWT, role=Role.ADMIN)
+
+CHANNELS = (
+    "notifications:ann", "notifications:bob", "notifications:*", "article:a", "article:*", "changes:product",
+    "changes:*", "jobs:j", "jobs:*", "conversation:c", "stream:s", "stream:s:errors", "free", "*",
+)  # fmt: skip
+
+READS = {
+    "anonymous": (ANONYMOUS, set()),
+    "blog key": (BLOG, {"notifications:ann", "article:a", "article:*"}),
+    "project key": (PROJECT, {"changes:product", "changes:*", "jobs:j", "jobs:*"}),
+    "writing project key": (WRITER, {"changes:product", "changes:*", "jobs:j", "jobs:*"}),
+    "stream key": (STREAM, set()),
+    "admin key": (ADMIN, set(CHANNELS)),
+    "user": (USER, {"notifications:ann", "article:a", "article:*", "changes:product", "changes:*"}),
+    "customer": (CUSTOMER, {"notifications:ann", "article:a", "article:*", "changes:product", "changes:*"}),
+    "collab": (
+        COLLAB,
+        {"notifications:ann", "article:a", "article:*", "changes:product", "changes:*", "jobs:j", "jobs:*"},
+    ),
+    "editor": (
+        EDITOR,
+        {"notifications:ann", "article:a", "article:*", "changes:product", "changes:*", "jobs:j", "jobs:*"},
+    ),
+}
+WRITES = {
+    "writing project key": {channel for channel in CHANNELS if not channel.endswith("*")},
+    "admin key": {channel for channel in CHANNELS if not channel.endswith("*")},
+}
+
+
+@pytest.mark.parametrize("channel", CHANNELS)
+@pytest.mark.parametrize("name", READS)
+def test_reading_follows_the_contract(name, channel):
+    identity, readable = READS[name]
+    assert may_subscribe(identity, channel, PROD) == (channel in readable)
+
+
+@pytest.mark.parametrize("channel", CHANNELS)
+@pytest.mark.parametrize("name", READS)
+def test_writing_follows_the_contract_and_never_takes_a_pattern(name, channel):
+    identity, _ = READS[name]
+    assert may_publish(identity, channel, PROD) == (channel in WRITES.get(name, set()))
+
+
+@pytest.mark.parametrize("channel", CHANNELS)
+def test_in_dev_a_token_reads_every_channel_but_the_notifications_of_others(channel):
+    refused = {"notifications:bob", "notifications:*", "*"}
+    assert may_subscribe(USER, channel, DEV) == (channel not in refused)
+    assert may_publish(USER, channel, DEV) == (channel not in refused and not channel.endswith("*"))
+
+
+@pytest.mark.parametrize("name", [name for name in READS if READS[name][0].kind is not Kind.JWT])
+@pytest.mark.parametrize("channel", CHANNELS)
+def test_dev_gives_keys_no_more_than_they_have_elsewhere(name, channel):
+    identity, _ = READS[name]
+    assert may_subscribe(identity, channel, DEV) == may_subscribe(identity, channel, PROD)
+    assert may_publish(identity, channel, DEV) == may_publish(identity, channel, PROD)
+
+
+def test_a_token_reads_and_writes_what_its_patterns_name_besides():
+    token = attrs.evolve(USER, subscribe=("orders:*", "free"), publish=("orders:1",))
+    assert may_subscribe(token, "orders:1", PROD)
+    assert may_subscribe(token, "orders:*", PROD)
+    assert may_subscribe(token, "free", PROD)
+    assert not may_subscribe(token, "freely", PROD)
+    assert not may_subscribe(token, "ordersx:1", PROD)
+    assert may_publish(token, "orders:1", PROD)
+    assert not may_publish(token, "orders:2", PROD)
+    assert not may_publish(token, "free", PROD)
+
+
+def test_a_pattern_wider_than_the_grant_is_refused():
+    token = attrs.evolve(USER, subscribe=("orders:1", "orders:2"))
+    assert not may_subscribe(token, "orders:*", PROD)
+
+
+@pytest.mark.parametrize("pattern", ["*", "notifications:*"])
+def test_no_pattern_however_wide_opens_the_notifications_of_others(pattern):
+    token = attrs.evolve(USER, subscribe=(pattern,))
+    for settings in (PROD, DEV):
+        assert not may_subscribe(token, "notifications:*", settings)
+        assert not may_subscribe(token, "notifications:bob", settings)
+        assert not may_subscribe(token, "*", settings)
+        assert may_subscribe(token, "notifications:ann", settings)
+
+
+def test_the_notifications_of_someone_else_can_be_granted_by_their_full_name():
+    assert may_subscribe(attrs.evolve(USER, subscribe=("notifications:bob",)), "notifications:bob", PROD)
+
+
+@pytest.mark.parametrize("user", ["*", ""])
+@pytest.mark.parametrize("kind", [Kind.JWT, Kind.BLOG])
+def test_a_user_named_like_a_pattern_or_nothing_has_no_notifications(kind, user):
+    for settings in (PROD, DEV):
+        assert not may_subscribe(who(kind, user=user), f"notifications:{user}", settings)
+
+
+def test_a_user_with_a_colon_in_its_name_reads_its_own_notifications_only():
+    token = who(Kind.JWT, user="ann:x")
+    assert may_subscribe(token, "notifications:ann:x", PROD)
+    assert not may_subscribe(token, "notifications:ann", PROD)
+    assert not may_subscribe(USER, "notifications:ann:x", PROD)
+
+
+def test_names_are_compared_exactly():
+    assert not may_subscribe(who(Kind.JWT, user="Ann"), "notifications:ann", PROD)
+    assert not may_subscribe(USER, "Changes:product", PROD)
+
+
+def test_a_narrowed_ticket_reads_and_writes_only_within_its_patterns():
+    ticket = attrs.evolve(WRITER, only=("changes:product",))
+    assert may_subscribe(ticket, "changes:product", PROD)
+    assert not may_subscribe(ticket, "changes:order", PROD)
+    assert not may_subscribe(ticket, "changes:*", PROD)
+    assert may_publish(ticket, "changes:product", PROD)
+    assert not may_publish(ticket, "free", PROD)
+
+
+def test_narrowing_gives_nothing_that_was_not_there_before():
+    assert not may_subscribe(attrs.evolve(USER, only=("notifications:bob",)), "notifications:bob", PROD)
+    assert not may_publish(attrs.evolve(USER, only=("free",)), "free", PROD)
+
+
+def test_a_ticket_narrowed_to_nothing_may_nothing():
+    assert not may_subscribe(attrs.evolve(ADMIN, only=()), "free", PROD)
+    assert not may_publish(attrs.evolve(ADMIN, only=()), "free", PROD)
+
+
+def test_only_an_admin_key_is_the_operator():
+    assert is_operator(ADMIN)
+    assert not any(is_operator(identity) for identity, _ in READS.values() if identity is not ADMIN)
+
+
+def test_a_narrowed_ticket_of_an_admin_key_is_not_the_operator_but_reads_what_it_names():
+    ticket = attrs.evolve(ADMIN, only=("notifications:bob",))
+    assert not is_operator(ticket)
+    assert may_subscribe(ticket, "notifications:bob", PROD)
+    assert not may_subscribe(ticket, "notifications:ann", PROD)
+
+
+def test_every_row_of_the_table_is_someones_and_everyone_has_a_row():
+    named = {row_of(identity, settings) for identity, _ in READS.values() for settings in (PROD, DEV)}
+    assert named == set(TABLE)
+
+
+names = st.text(alphabet="ab*:_", min_size=1, max_size=8) | st.sampled_from(CHANNELS)
+identities = st.builds(
+    Identity,
+    kind=st.sampled_from([kind for kind in Kind if kind is not Kind.ADMIN]),
+    user=st.sampled_from(["ann", "bob", "*", ""]) | names,
+    credential=st.just("key_1"),
+    role=st.sampled_from(Role),
+    write=st.booleans(),
+    subscribe=st.lists(names, max_size=3).map(tuple),
+    publish=st.lists(names, max_size=3).map(tuple),
+    only=st.none() | st.lists(names, max_size=3).map(tuple),
+)
+
+
+@given(identities, names, st.sampled_from([PROD, DEV]))
+def test_narrowing_never_widens(identity, channel, settings):
+    wide = attrs.evolve(identity, only=None)
+    assert may_subscribe(wide, channel, settings) or not may_subscribe(identity, channel, settings)
+    assert may_publish(wide, channel, settings) or not may_publish(identity, channel, settings)
+
+
+@given(identities, st.text(alphabet="abn", min_size=1, max_size=3), names, st.sampled_from([PROD, DEV]))
+def test_whoever_may_read_a_pattern_may_read_every_channel_of_it(identity, kind, name, settings):
+    if may_subscribe(identity, f"{kind}:*", settings):
+        assert may_subscribe(identity, f"{kind}:{name}", settings)
+
+
+@given(identities, st.sampled_from([PROD, DEV]))
+def test_nobody_but_the_operator_reads_all_notifications(identity, settings):
+    assert not may_subscribe(identity, "notifications:*", settings)
+    assert not may_subscribe(identity, "*", settings)
