@@ -12,6 +12,7 @@ import secrets
 import time
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import lru_cache
 from typing import Final
 
 import attrs
@@ -158,7 +159,12 @@ def now_ms() -> int:
 def rfc3339(timestamp: int) -> str:
     """Milliseconds since 1970 as RFC 3339, UTC, with milliseconds: ``2026-05-27T10:30:00.000Z``."""
     seconds, ms = divmod(timestamp, 1000)
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{ms:03d}Z"
+    return f"{_to_the_second(seconds)}.{ms:03d}Z"
+
+
+@lru_cache(maxsize=256)  # events come in many to the second
+def _to_the_second(seconds: int) -> str:
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}"
 
 
 def kind_of(channel: str) -> str:

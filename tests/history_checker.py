@@ -8,10 +8,13 @@ history in one way per check and sees it caught: a checker that never failed pro
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from enum import Enum
 
 import attrs
+
+Report = Callable[[str, str], None]
 
 
 class Outcome(Enum):
@@ -90,7 +93,7 @@ def check_history(history: History) -> list[Violation]:
     return found
 
 
-def _check_log(history: History, report) -> dict[str, int]:  # type: ignore[no-untyped-def]
+def _check_log(history: History, report: Report) -> dict[str, int]:
     by_id: dict[str, int] = {}
     before = history.trimmed
     attempted = {attempt.id for attempt in history.attempts}
@@ -115,7 +118,7 @@ def _ids(attempts: Iterable[Attempt], *outcomes: Outcome) -> set[str]:
     return {attempt.id for attempt in attempts if attempt.outcome in outcomes}
 
 
-def _check_attempts(history: History, by_id: dict[str, int], report) -> None:  # type: ignore[no-untyped-def]
+def _check_attempts(history: History, by_id: dict[str, int], report: Report) -> None:
     told: dict[int, str] = {}
     for attempt in history.attempts:
         if attempt.outcome is not Outcome.OK:
@@ -133,7 +136,7 @@ def _check_attempts(history: History, by_id: dict[str, int], report) -> None:  #
             report("ack_offset_lie", f"{attempt.id} is at {by_id[attempt.id]}, told was {attempt.offset}")
 
 
-def _check_real_time(attempts: Iterable[Attempt], report) -> None:  # type: ignore[no-untyped-def]
+def _check_real_time(attempts: Iterable[Attempt], report: Report) -> None:
     """If one publish was acknowledged before another began, its offset is the smaller one."""
     first = [item for item in attempts if item.outcome is Outcome.OK and item.offset is not None and not item.duplicate]
     ended = sorted(first, key=lambda item: item.t1)
@@ -146,7 +149,9 @@ def _check_real_time(attempts: Iterable[Attempt], report) -> None:  # type: igno
             report("realtime_order", f"{attempt.id} got {attempt.offset}, after {highest} was acknowledged")
 
 
-def _check_session(session, by_offset, known, trimmed, report) -> None:  # type: ignore[no-untyped-def]
+def _check_session(
+    session: Session, by_offset: Mapping[int, str], known: AbstractSet[str], trimmed: int, report: Report
+) -> None:
     before = session.after
     for offset, id in session.arrivals:
         if before is not None and offset <= before:

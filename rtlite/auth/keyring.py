@@ -14,6 +14,7 @@ import re
 import secrets
 import time
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Final
 
 import attrs
@@ -178,6 +179,7 @@ class Keyring:
         return int(self._now() * 1000)
 
 
+@lru_cache(maxsize=1024)  # keys are few and frozen, requests are many
 def identity_of(key: Key) -> Identity:
     """Whom a key stands for."""
     expires = None if key.expires is None else key.expires / 1000

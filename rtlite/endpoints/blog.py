@@ -162,8 +162,8 @@ class BlogEndpoint:
 
     async def ticket(self, call: Call) -> Reply:
         """A single-use ticket that opens this article's live updates and nothing else, for the embed script."""
-        slug = (await self._blog.article(call.params["slug"]))["slug"]
-        ticket = self._tickets.issue(call.identity, only=(f"article:{slug}",))
+        channel = f"article:{(await self._blog.article(call.params['slug']))['slug']}"
+        ticket = self._tickets.issue(attrs.evolve(call.identity, subscribe=(channel,)), only=(channel,))
         return json_reply({"ticket": ticket, "expiresIn": round(self._settings.ticket_lifetime)}, 201)
 
     async def comment(self, call: Call) -> Reply:

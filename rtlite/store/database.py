@@ -127,14 +127,21 @@ class Database:
             _configure(connection, self.path, self._durability)
             if (found := _damage(connection)) is not None:
                 raise sqlite3.DatabaseError(f"the file is damaged: {found}")
-            _truncate_wal(connection)
 
         log.warning("the database is opened anew after an error", path=self.path)
         with trio.CancelScope(shield=True):
-            await self._close(self._writer)
             try:
-                self._writer = await self._connect()
-                await self._run(self._writer, prove)
+                writer = await self._connect()
+                try:
+                    await self._run(writer, prove)
+                except BaseException:
+                    await self._close(writer)
+                    raise
+                # The old one goes only now. If it were ever the last, the next would recover the WAL
+                # from the disk, with the commit in it that was refused because its sync failed.
+                before, self._writer = self._writer, writer
+                await self._close(before)
+                await self._run(writer, _truncate_wal)
             except (OSError, sqlite3.Error, StartError) as error:
                 raise StorageFailed("the database could not be opened anew; nothing was stored") from error
         self._trusted = True
@@ -277,14 +284,19 @@ async def open_database(path: str, durability: str = "full") -> AsyncIterator[Da
     :raises StartError: no database, a newer version's, locked by another server, damaged,
         or on a full disk; the text says which.
     """
+    failure: Exception | None = None
     with lock_file(path):
         async with trio_asyncio.open_loop() as loop:
             database = Database(path, loop, durability)
             try:
                 await database._start()
                 yield database
+            except Exception as error:  # noqa: BLE001  # raised below, out of reach of the loop's nurseries
+                failure = error
             finally:
                 await database._stop()
+    if failure is not None:  # as it is: the nurseries would wrap it in two exception groups
+        raise failure
 
 
 async def _opened(connection: _Connection) -> None:

@@ -64,8 +64,10 @@ class Head:
     @property
     def wants_websocket(self) -> bool:
         """Whether this is a WebSocket handshake (RFC 6455, section 4.2.1)."""
-        return "websocket" in _tokens(self.headers.get("upgrade", "")) and "upgrade" in _tokens(
-            self.headers.get("connection", "")
+        return (
+            "upgrade" in self.headers
+            and "websocket" in _tokens(self.headers["upgrade"])
+            and "upgrade" in _tokens(self.headers.get("connection", ""))
         )
 
 

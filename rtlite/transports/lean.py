@@ -1,6 +1,6 @@
 """The lean lane: hot writes, parsed and answered in the listener.
 
-Quart on Hypercorn answers about 1,200 small requests a second here; this lane some twenty
+Quart on Hypercorn answers about 1,200 small requests a second here; this lane some ten
 times that. It serves the routes marked ``lean`` whose body has a stated length, and calls
 the same :meth:`Router.answer`.
 """
@@ -16,7 +16,7 @@ import trio
 from rtlite.errors import Refused, RequestTimeout, TooLarge
 from rtlite.settings import Settings
 from rtlite.transports.head import Head
-from rtlite.transports.routes import Call, Reply, Route, Router, problem
+from rtlite.transports.routes import Call, Reply, Route, Router
 from rtlite.transports.stream import ServerStream
 
 _REASONS = {status.value: status.phrase for status in HTTPStatus}
@@ -26,54 +26,60 @@ class LeanLane:
     def __init__(self, router: Router, settings: Settings) -> None:
         self._router = router
         self._settings = settings
-        self._date = (0, b"")
+        self._date = (0, "")
 
-    def takes(self, head: Head) -> Route | None:
-        """The route, if this lane answers the request. Anything unusual is for the other one."""
-        if (
-            head.method == "POST"
-            and not head.chunked
-            and head.content_length is not None
-            and "expect" not in head.headers
-        ):
-            try:
-                route, _ = self._router.find(head.method, head.path)
-            except Refused:
-                return None
-            return route if route.lean else None
-        return None
+    def takes(self, head: Head) -> tuple[Route, dict[str, str]] | None:
+        """The route and its parameters, if this lane answers the request. Anything unusual is for the other one."""
+        if head.method != "POST" or head.chunked or head.content_length is None or "expect" in head.headers:
+            return None
+        try:
+            found = self._router.find(head.method, head.path)
+        except Refused:
+            return None
+        return found if found[0].lean else None
 
-    async def answer(self, stream: ServerStream, head: Head, route: Route, address: str, scheme: str) -> bool:
-        """Answer one request; returns whether the connection can take another."""
+    async def answer(
+        self, stream: ServerStream, head: Head, found: tuple[Route, dict[str, str]], address: str, scheme: str
+    ) -> bool:
+        """Answer one request; returns whether the connection can take another.
+
+        :raises TooLarge: the body is. :raises RequestTimeout: it did not arrive in time.
+        """
         length = head.content_length or 0
-        limit = self._router.body_limit(route)
+        limit = self._router.body_limit(found[0])
         if length > limit:
-            await self.write(stream, problem(TooLarge(f"the body may have {limit} bytes")), keep_alive=False)
+            raise TooLarge(f"the body may have {limit} bytes")
+        if stream.buffered < length and not await self._read_body(stream, length):
             return False
-        body: bytes | None = None
-        with trio.move_on_after(self._settings.body_timeout) as patience:
-            body = await stream.read_exactly(length)
-        if body is None:
-            if patience.cancelled_caught:
-                await self.write(stream, problem(RequestTimeout("the body did not arrive in time")), keep_alive=False)
-            return False
-        call = Call(head.method, {}, head.query, head.headers, body, address, scheme, stream.trusted)
-        reply = await self._router.answer(call, head.path, "lean")
+        body = stream.take(length)
+        call = Call(head.method, found[1], head.query, head.headers, body, address, scheme, stream.trusted)
+        reply = await self._router.answer(call, head.path, "lean", found)
         await self.write(stream, reply, keep_alive=head.keep_alive)
         return head.keep_alive
 
+    async def _read_body(self, stream: ServerStream, length: int) -> bool:
+        with trio.move_on_after(self._settings.body_timeout):
+            while stream.buffered < length:
+                if not await stream.read_ahead():
+                    return False
+            return True
+        raise RequestTimeout("the body did not arrive in time")
+
     async def write(self, stream: ServerStream, reply: Reply, *, keep_alive: bool) -> None:
         """Send a whole answer. :raises trio.BrokenResourceError: the peer is gone."""
-        lines = [
+        head = (
             f"HTTP/1.1 {reply.status} {_REASONS.get(reply.status, '')}\r\ncontent-type: {reply.content_type}\r\n"
             f"content-length: {len(reply.body)}\r\ndate: {self._now()}\r\n"
-        ]
-        lines += [f"{name}: {value}\r\n" for name, value in reply.headers.items()]
-        lines.append("\r\n" if keep_alive else "connection: close\r\n\r\n")
-        await stream.send_all("".join(lines).encode("latin-1") + reply.body)
+        )
+        for name, value in reply.headers.items():
+            head += f"{name}: {value}\r\n"
+        head += "\r\n" if keep_alive else "connection: close\r\n\r\n"
+        answer = head.encode("latin-1") + reply.body
+        if not stream.outbox.offer(answer):
+            await stream.send_all(answer)
 
     def _now(self) -> str:
         second = int(time.time())
         if self._date[0] != second:
-            self._date = (second, formatdate(second, usegmt=True).encode())
-        return self._date[1].decode()
+            self._date = (second, formatdate(second, usegmt=True))
+        return self._date[1]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import math
 import os
 import socket
 import ssl
@@ -55,7 +56,7 @@ class TrustedProxies:
 
     def resolve(self, peer: str, headers: Any, scheme: str) -> tuple[str, str]:
         """The client's address and scheme: the right-most address that is no proxy of ours."""
-        if not self.trusts(peer):
+        if not (self._networks or self._unix) or not self.trusts(peer):
             return peer, scheme
         address = peer
         for hop in reversed([item.strip() for item in headers.get("x-forwarded-for", "").split(",")]):
@@ -133,8 +134,7 @@ class Listener:
                         await transport.do_handshake()
                 stream = ServerStream(transport, self._settings, nursery.start_soon, secure=secure, trusted=trusted)
                 try:
-                    while await self._serve_request(stream, nursery):
-                        pass
+                    await self._serve_requests(stream)
                 finally:
                     await stream.aclose()
                 nursery.cancel_scope.cancel()
@@ -144,50 +144,71 @@ class Listener:
             self._metrics.faults.inc()
             log.exception("a connection failed; it was closed")
 
-    async def _serve_request(self, stream: ServerStream, nursery: trio.Nursery) -> bool:
-        """Serve the next request; returns whether another may follow."""
+    async def _serve_requests(self, stream: ServerStream) -> None:
+        """Serve one request after another until the connection is over.
+
+        One cancel scope serves all the waiting for heads; only its deadline moves (a scope of
+        its own for each wait would be a tenth of a small request's cost).
+        """
         head: Head | None = None
         try:
-            head = await self._read_head(stream)
-            if head is None:
-                return False
-            address, scheme = self._proxies.resolve(stream.peer, head.headers, "https" if stream.secure else "http")
-            if head.wants_websocket:
-                route, params = self._websocket_route(head, scheme)
-                await self._websockets.serve(stream, head, route, params, address)
-                return False
+            with trio.CancelScope() as patience:
+                while not self.stopping:
+                    head = await self._read_head(stream, head, patience)
+                    if head is None or not await self._serve_request(stream, head, patience):
+                        return
+            if stream.buffered and not self.stopping:
+                raise RequestTimeout("the request head did not arrive in time")
         except Refused as error:
             await self._refuse(stream, problem(error))
-            return False
+
+    async def _serve_request(self, stream: ServerStream, head: Head, patience: trio.CancelScope) -> bool:
+        """Serve one request; returns whether another may follow."""
+        address, scheme = self._proxies.resolve(stream.peer, head.headers, "https" if stream.secure else "http")
         if (lean := self._lean.takes(head)) is not None:
-            again = await self._lean.answer(stream, head, lean, address, scheme)
-        else:
-            again = await self._http.answer(stream, head, address, scheme)
-        return again and not self.stopping
+            return await self._lean.answer(stream, head, lean, address, scheme)
+        patience.deadline = math.inf  # from here on others hold the deadlines
+        if head.wants_websocket:
+            route, params = self._websocket_route(head, scheme)
+            await self._websockets.serve(stream, head, route, params, address)
+            return False
+        return await self._http.answer(stream, head, address, scheme)
 
-    async def _read_head(self, stream: ServerStream) -> Head | None:
-        """The next head, within the deadlines; ``None`` when the connection is over.
+    async def _read_head(self, stream: ServerStream, last: Head | None, patience: trio.CancelScope) -> Head | None:
+        """The next head; ``None`` when the connection is over.
 
-        :raises Refused: it is not one, is too large, or was not finished in time.
+        :param last: the head before it on this connection: a client that sends the same bytes again
+            (most do) gets the same head, unparsed.
+        :raises Refused: it is not one, or is too large.
         """
-        with trio.move_on_after(self._settings.keep_alive_timeout) as idle:
-            self._idle.add(idle)
-            try:
-                if self.stopping or not await stream.wait_readable():
-                    return None
-            finally:
-                self._idle.discard(idle)
-        if idle.cancelled_caught:
-            return None
-        raw: bytes | None = None
-        with trio.move_on_after(self._settings.handshake_timeout) as patience:
-            try:
-                raw = await stream.read_until(b"\r\n\r\n", self._settings.max_head)
-            except ValueError as error:
-                raise HeadTooLarge(f"the request head may have {self._settings.max_head} bytes") from error
-        if patience.cancelled_caught:
-            raise RequestTimeout("the request head did not arrive in time")
-        return None if raw is None else parse_head(raw.lstrip(b"\r\n"), self._settings.max_headers)
+        raw = self._take_head(stream)
+        if raw is None:
+            idle = last is not None and not stream.buffered
+            patience.deadline = trio.current_time() + (
+                self._settings.keep_alive_timeout if idle else self._settings.handshake_timeout
+            )
+            while raw is None:
+                if not stream.buffered:
+                    self._idle.add(patience)
+                elif idle:  # the first bytes came: the rest has the time of a handshake
+                    idle, patience.deadline = False, trio.current_time() + self._settings.handshake_timeout
+                try:
+                    if not await stream.read_ahead():
+                        return None
+                finally:
+                    self._idle.discard(patience)
+                raw = self._take_head(stream)
+        else:
+            await trio.lowlevel.checkpoint()  # a pipelined request: others have their turn first
+        if last is not None and raw == last.raw:
+            return last
+        return parse_head(raw.lstrip(b"\r\n"), self._settings.max_headers)
+
+    def _take_head(self, stream: ServerStream) -> bytes | None:
+        try:
+            return stream.take_until(b"\r\n\r\n", self._settings.max_head)
+        except ValueError as error:
+            raise HeadTooLarge(f"the request head may have {self._settings.max_head} bytes") from error
 
     def _websocket_route(self, head: Head, scheme: str) -> tuple[WebSocketRoute, dict[str, str]]:
         """Where a handshake goes. :raises Refused: nowhere, and why; all before the handshake is answered."""

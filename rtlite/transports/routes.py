@@ -133,6 +133,8 @@ class Router:
     def __init__(self, routes: Sequence[Route], gate: Gate, settings: Settings, metrics: Metrics) -> None:
         self.routes = routes
         self._table = PathTable([(route.pattern, route) for route in routes])
+        self._fixed = {(route.method, route.pattern): route for route in routes if "{" not in route.pattern}
+        self._counters: dict[tuple[str, int], Any] = {}
         self._gate = gate
         self._settings = settings
         self._metrics = metrics
@@ -141,6 +143,8 @@ class Router:
 
     def find(self, method: str, path: str) -> tuple[Route, dict[str, str]]:
         """The route for a request. :raises NotFound, MethodNotAllowed, BadHead: there is none."""
+        if (fixed := self._fixed.get((method, path))) is not None:
+            return fixed, {}
         found = self._table.find(path)
         for route, params in found:
             if route.method == method or (method == "HEAD" and route.method == "GET"):
@@ -153,15 +157,20 @@ class Router:
     def body_limit(self, route: Route) -> int:
         return self._settings.max_body if route.limit is None else route.limit
 
-    async def answer(self, call: Call, path: str, lane: str = "quart") -> Reply:
-        """The whole answer to a request; raises nothing but cancellation."""
+    async def answer(
+        self, call: Call, path: str, lane: str = "quart", found: tuple[Route, dict[str, str]] | None = None
+    ) -> Reply:
+        """The whole answer to a request; raises nothing but cancellation.
+
+        :param found: the route and its parameters, where the caller looked them up already.
+        """
         origin = call.headers.get("origin")
         public = False
         try:
             if call.method == "OPTIONS":
                 reply, public = self._preflight(call, path)
             else:
-                route, call.params = self.find(call.method, path)
+                route, call.params = found or self.find(call.method, path)
                 public = route.open_to_pages
                 reply = await self._answer(route, call)
         except Refused as error:
@@ -171,7 +180,10 @@ class Router:
             log.exception("a request failed", path=path)
             self._metrics.faults.inc()
             reply = problem(InternalError("the server made a mistake"))
-        self._metrics.requests.labels(lane, str(reply.status)).inc()
+        counter = self._counters.get((lane, reply.status))
+        if counter is None:
+            counter = self._counters[lane, reply.status] = self._metrics.requests.labels(lane, str(reply.status))
+        counter.inc()
         if origin is not None:
             cors = origins.cors_headers(origin, self._settings, public=public)
             reply = attrs.evolve(reply, headers={**reply.headers, **cors})

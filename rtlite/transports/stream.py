@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -41,21 +42,10 @@ class ServerStream(trio.abc.HalfCloseableStream):
         self._unread = bytearray()
         self._broken = False
         self._receiving: trio.CancelScope | None = None
-        descriptor = self._socket.fileno() if self._socket is not None else None
+        self.peer = _peer(transport)
+        self._descriptor = self._socket.fileno() if self._socket is not None else -1
+        descriptor = None if self._socket is None else self._descriptor
         self.outbox = Outbox(descriptor, transport, settings.outbox, settings.write_timeout, spawn, self.break_off)
-
-    @property
-    def peer(self) -> str:
-        """The peer's address, or ``unix`` on a unix socket."""
-        stream = self.transport.transport_stream if isinstance(self.transport, trio.SSLStream) else self.transport
-        if not isinstance(stream, trio.SocketStream):
-            return "memory"
-        if stream.socket.family == socket.AF_UNIX:
-            return "unix"
-        try:
-            return str(stream.socket.getpeername()[0])
-        except OSError:  # already gone
-            return "unknown"
 
     def break_off(self) -> None:
         """End the connection from a place that cannot wait: whoever reads gets the end of the stream."""
@@ -77,52 +67,52 @@ class ServerStream(trio.abc.HalfCloseableStream):
             taken = bytes(self._unread[: max_bytes or len(self._unread)])
             del self._unread[: len(taken)]
             return taken
+        return await self._receive(max_bytes or _READ)
+
+    async def _receive(self, max_bytes: int) -> bytes:
         if self._broken:
             raise trio.BrokenResourceError("the connection was ended")
         if self._socket is not None:
-            return bytes(await self.transport.receive_some(max_bytes or _READ))
+            # Waiting first and then reading once spares the read that almost always says "not yet".
+            await trio.lowlevel.wait_readable(self._descriptor)
+            if self._broken:
+                raise trio.BrokenResourceError("the connection was ended")
+            try:
+                return os.read(self._descriptor, max_bytes)
+            except BlockingIOError:
+                return bytes(await self.transport.receive_some(max_bytes))
+            except OSError as error:
+                raise trio.BrokenResourceError("the connection was reset") from error
         with trio.CancelScope() as self._receiving:
-            return bytes(await self.transport.receive_some(max_bytes or _READ))
+            return bytes(await self.transport.receive_some(max_bytes))
         raise trio.BrokenResourceError("the connection was ended")
 
-    async def read_until(self, separator: bytes, limit: int) -> bytes | None:
-        """Bytes up to and with ``separator``; ``None`` at the end of the stream before any.
+    @property
+    def buffered(self) -> int:
+        """Bytes that were read ahead."""
+        return len(self._unread)
+
+    def take_until(self, separator: bytes, limit: int) -> bytes | None:
+        """From what was read ahead: the bytes up to and with ``separator``; ``None`` if it is not there yet.
 
         :raises ValueError: ``limit`` bytes went by without it.
         """
-        searched = 0
-        while (found := self._unread.find(separator, max(0, searched - len(separator) + 1))) < 0:
-            searched = len(self._unread)
-            if searched >= limit:
+        end = self._unread.find(separator, 0, limit)
+        if end < 0:
+            if len(self._unread) >= limit:
                 raise ValueError("too long")
-            if not await self._read_more():
-                return None
-        end = found + len(separator)
-        if end > limit:
-            raise ValueError("too long")
-        taken = bytes(self._unread[:end])
-        del self._unread[:end]
-        return taken
+            return None
+        return self.take(end + len(separator))
 
-    async def read_exactly(self, count: int) -> bytes | None:
-        """``count`` bytes, or ``None`` if the stream ends before."""
-        while len(self._unread) < count:
-            if not await self._read_more():
-                return None
+    def take(self, count: int) -> bytes:
+        """``count`` bytes of what was read ahead."""
         taken = bytes(self._unread[:count])
         del self._unread[:count]
         return taken
 
-    async def wait_readable(self) -> bool:
-        """Wait for the next byte without taking it; ``False`` at the end of the stream."""
-        return bool(self._unread) or await self._read_more()
-
-    async def _read_more(self) -> bool:
-        kept, self._unread = self._unread, bytearray()
-        try:
-            data = await self.receive_some()
-        finally:
-            self._unread[:0] = kept
+    async def read_ahead(self) -> bool:
+        """Wait for more bytes and keep them; ``False`` at the end of the stream."""
+        data = await self._receive(_READ)
         self._unread += data
         return bool(data)
 
@@ -149,3 +139,16 @@ class ServerStream(trio.abc.HalfCloseableStream):
             with trio.CancelScope(shield=True, deadline=trio.current_time() + 1):
                 # Closing TLS politely may wait for the peer; a second is polite enough.
                 await self.transport.aclose()
+
+
+def _peer(transport: trio.abc.Stream) -> str:
+    """The peer's address, or ``unix`` on a unix socket."""
+    stream = transport.transport_stream if isinstance(transport, trio.SSLStream) else transport
+    if not isinstance(stream, trio.SocketStream):
+        return "memory"
+    if stream.socket.family == socket.AF_UNIX:
+        return "unix"
+    try:
+        return str(stream.socket.getpeername()[0])
+    except OSError:  # already gone
+        return "unknown"

@@ -1,0 +1,284 @@
+"""The HTTP API as a client sees it: calls, publishing that never doubles, following a channel.
+
+The server is reached over TCP, TLS or a unix socket (``http+unix:PATH``). Whatever goes
+wrong is a :class:`CallFailed`, which knows whether trying again can help. Waits between
+tries double and are drawn at random, so that many clients do not come back at once.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Callable, Iterator, Mapping
+from types import TracebackType
+from typing import Any, Final
+from urllib.parse import quote, urlsplit
+
+import attrs
+import httpx
+import orjson
+import trio
+
+from rtlite.errors import RtliteError
+from rtlite.model import Position, new_event_id
+
+POLL_SECONDS: Final = 25.0
+PAGE: Final = 1000
+_TIMEOUT: Final = 30.0  # seconds for an answer, besides what the call itself waits
+_TEMPORARY: Final = {0, 429, 502, 503, 504}  # 0: no answer at all; 502 and 504 are a proxy's
+_LONGEST_SOCKET_PATH: Final = 100  # of the 107 bytes that a socket's address holds
+
+
+class CallFailed(RtliteError):
+    """A call that was refused, or not answered at all (then ``status`` is 0)."""
+
+    def __init__(self, text: str, status: int = 0, code: str = "no_answer", retry_after: float = 0.0) -> None:
+        super().__init__(text)
+        self.status = status
+        self.code = code
+        self.retry_after = retry_after
+
+    @property
+    def temporary(self) -> bool:
+        """Whether the same call may succeed later."""
+        return self.status in _TEMPORARY
+
+
+def delays(first: float = 0.25, longest: float = 10.0) -> Iterator[float]:
+    """Seconds to wait before each next try: doubling, and each drawn from the upper half of its value."""
+    delay = first
+    while True:
+        yield random.uniform(delay / 2, delay)  # noqa: S311  # spreads clients, hides nothing
+        delay = min(2 * delay, longest)
+
+
+class Client:
+    """One server. Used as ``async with Client(url, key) as client``.
+
+    :param url: ``http://…``, ``https://…``, or ``http+unix:PATH``.
+    :param key: any credential; ``None`` presents nothing, which the control socket alone accepts.
+    :raises CallFailed: the URL or the key cannot be one.
+    """
+
+    def __init__(self, url: str, key: str | None = None) -> None:
+        self.url = url
+        self._folder: int | None = None
+        if key is not None and not (key.isascii() and key.isprintable() and key.strip()):
+            raise CallFailed("the key holds characters that no key has", 400, "invalid_request")
+        headers = {} if key is None else {"Authorization": f"Bearer {key}"}
+        timeout = httpx.Timeout(_TIMEOUT, connect=10.0)
+        transport = None
+        if url.startswith("http+unix:"):
+            # Loading the system's certificates takes longer than the call, so only TLS does it (verify).
+            transport = httpx.AsyncHTTPTransport(uds=self._socket(url.removeprefix("http+unix:")), verify=False)
+            url = "http://localhost"
+        parts = _parts(url)
+        # A proxy that the environment names is for other hosts than this one.
+        direct = {"all://": None} if parts.hostname in {"localhost", "127.0.0.1", "::1"} else None
+        self._http = httpx.AsyncClient(
+            base_url=url,
+            headers=headers,
+            timeout=timeout,
+            transport=transport,
+            mounts=direct,
+            trust_env=direct is None or parts.scheme == "https",
+            verify=parts.scheme == "https",
+            limits=httpx.Limits(),
+        )
+
+    def _socket(self, path: str) -> str:
+        """The path, or a short way to it through its open folder."""
+        folder, name = os.path.split(os.path.abspath(path))
+        if len(os.fsencode(path)) <= _LONGEST_SOCKET_PATH:
+            return path
+        try:
+            self._folder = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except OSError as error:
+            raise CallFailed(f"no server answers at {path}: {error.strerror}") from error
+        return f"/proc/self/fd/{self._folder}/{name}"
+
+    async def __aenter__(self) -> Client:
+        await self._http.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self._http.__aexit__(kind, error, traceback)
+        if self._folder is not None:
+            os.close(self._folder)
+
+    async def call(
+        self,
+        method: str,
+        path: str,
+        body: object = None,
+        query: Mapping[str, str] | None = None,
+        *,
+        wait: float = 0.0,
+    ) -> Any:
+        """One request; returns the answer's JSON. ``wait`` is how long the server may take besides.
+
+        :raises CallFailed: it was refused, or nobody answered.
+        """
+        try:
+            answer = await self._http.request(
+                method,
+                path,
+                content=None if body is None else orjson.dumps(body),
+                headers=None if body is None else {"Content-Type": "application/json"},
+                params=query,
+                timeout=httpx.Timeout(_TIMEOUT, connect=10.0, read=_TIMEOUT + wait),
+            )
+        except httpx.TransportError as error:
+            raise CallFailed(f"no server answers at {self.url}: {_reason(error)}") from error
+        value = _json(answer.content)
+        if not answer.is_success:
+            raise _refusal(answer, value)
+        if answer.content and value is None:
+            raise CallFailed(f"{self.url} answers, but not as rtlite does", answer.status_code, "not_rtlite")
+        return value
+
+    async def answers(self) -> bool:
+        """Whether a server of ours is there at all."""
+        try:
+            await self.call("GET", "/healthz")
+        except CallFailed:
+            return False
+        return True
+
+    async def publish(
+        self, channel: str, event: str, data: object, id: str | None = None, *, retry_for: float = 0.0
+    ) -> dict[str, Any]:
+        """Publish one event; returns its receipt.
+
+        Every try carries the same event id, so that on a channel with history a try whose answer
+        was lost is not published again. ``retry_for`` is how many seconds to go on trying.
+
+        :raises CallFailed: it was refused, or could not be handed over in that time.
+        """
+        wanted = {"channel": channel, "event": event, "data": data, "id": id or new_event_id()}
+        deadline = trio.current_time() + retry_for
+        for delay in delays():
+            try:
+                receipt: dict[str, Any] = await self.call("POST", "/api/publish", wanted)
+                return receipt
+            except CallFailed as failure:
+                pause = max(delay, failure.retry_after)
+                if not failure.temporary or trio.current_time() + pause > deadline:
+                    raise
+                await trio.sleep(pause)
+        raise AssertionError("delays() never ends")
+
+    async def history(self, channel: str, **query: str) -> dict[str, Any]:
+        """A page of a channel's history: ``since``, ``limit``, ``order``, ``wait`` in seconds."""
+        wait = float(query.get("wait", "0"))
+        path = f"/api/channels/{quote(channel, safe='')}/history"
+        page: dict[str, Any] = await self.call("GET", path, query=query, wait=wait)
+        return page
+
+    async def newest(self, channel: str) -> str:
+        """The position after the newest event of a channel, as text."""
+        backwards = await self.history(channel, order="desc", limit="1")
+        if backwards["items"]:
+            return str(_position(backwards["items"][0]))
+        page = await self.history(channel, limit="1")
+        if not page["items"]:
+            return str(page["next"])
+        first = _position(page["items"][0])  # the channel's first event came between the two requests
+        return str(Position(first.epoch, first.offset - 1))
+
+
+@attrs.frozen
+class Page:
+    """Events as they came; ``recovered`` is false if some before them are gone."""
+
+    items: list[dict[str, Any]]
+    recovered: bool
+
+
+class Follower:
+    """One channel from a place in its history on, each event once, over any number of reconnections.
+
+    :param since: a position, an event id, an age or a time; ``None`` is from now on.
+    :param on_trouble: called with each failure that is tried again, and with ``None`` after a success.
+    """
+
+    def __init__(
+        self, client: Client, channel: str, since: str | None, on_trouble: Callable[[CallFailed | None], None]
+    ) -> None:
+        self.channel = channel
+        self.since = since
+        self._client = client
+        self._on_trouble = on_trouble
+        self._delays = delays()
+
+    async def page(self) -> Page:
+        """Wait for what comes next. :raises CallFailed: the server refuses for good."""
+        while True:
+            asked = trio.current_time()
+            try:
+                if self.since is None:
+                    self.since = await self._client.newest(self.channel)
+                page = await self._client.history(
+                    self.channel, since=self.since, limit=str(PAGE), wait=f"{POLL_SECONDS:g}"
+                )
+            except CallFailed as failure:
+                if not failure.temporary:
+                    raise
+                self._on_trouble(failure)
+                await trio.sleep(max(next(self._delays), failure.retry_after))
+                continue
+            self._delays = delays()
+            self._on_trouble(None)
+            self.since = page["next"]
+            if page["items"] or not page["recovered"]:
+                return Page(page["items"], page["recovered"])
+            # A server that does not wait (poll_timeout = 0) is asked once a second.
+            await trio.sleep_until(asked + 1)
+
+
+def _position(item: Mapping[str, Any]) -> Position:
+    return Position(item["epoch"], item["offset"])
+
+
+def _parts(url: str) -> Any:
+    try:
+        parts = urlsplit(url)
+        if parts.scheme in {"http", "https"} and parts.hostname and not (parts.query or parts.fragment):
+            _ = parts.port  # checks that it is a number
+            return parts
+    except ValueError:
+        pass
+    raise CallFailed("the URL of a server is http://HOST:PORT, https://… or http+unix:PATH", 400, "invalid_request")
+
+
+def _reason(error: httpx.TransportError) -> str:
+    """What the operating system said, if httpx passes it on; else what httpx says."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.strerror:
+            return cause.strerror
+        cause = cause.__cause__ or cause.__context__
+    return str(error) or type(error).__name__
+
+
+def _json(content: bytes) -> Any:
+    try:
+        return orjson.loads(content) if content else None
+    except ValueError:
+        return None
+
+
+def _refusal(answer: httpx.Response, problem: Any) -> CallFailed:
+    """The server's own words (RFC 9457), or what the status says if there are none."""
+    detail, code = None, "refused"
+    if isinstance(problem, dict):
+        detail, code = problem.get("detail"), str(problem.get("code", code))
+    seconds = answer.headers.get("Retry-After", "")
+    return CallFailed(
+        f"{detail or answer.reason_phrase or 'refused'} ({answer.status_code} {code})",
+        answer.status_code,
+        code,
+        float(seconds) if seconds.isdecimal() else 0.0,
+    )

@@ -1,0 +1,140 @@
+"""Options that several commands take, and the flags of ``serve``, which are made of the settings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
+
+import attrs
+import click
+
+from rtlite import settings
+from rtlite.settings import Declared, Settings
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+DEFAULT_URL: Final = "http://127.0.0.1:8000"
+DEV_KEY: Final = "rtk_dev"
+
+
+def checked(item: Declared) -> Callable[[str], str]:
+    """A flag's type: checks the value by the setting's own rule, and leaves the text for :func:`settings.load`."""
+
+    def check(value: str) -> str:
+        try:
+            item.convert(value)
+        except ValueError as error:
+            shown = "the value" if item.secret else repr(value)
+            raise click.BadParameter(f"{shown} is {error}.") from error
+        return value
+
+    return check
+
+
+def duration(value: str | float) -> float:
+    """An option's type: seconds from text such as ``30s`` or ``7d``."""
+    try:
+        return settings.duration(value)
+    except ValueError as error:
+        raise click.BadParameter(f"{value!r} is {error}.") from error
+
+
+def metavar(item: Declared) -> str:
+    """What help shows for the setting's value."""
+    if choices := getattr(item.convert, "choices", None):
+        return "|".join(choices)
+    names: dict[Any, str] = {
+        settings.duration: "DURATION",
+        settings.size: "SIZE",
+        settings.count: "NUMBER",
+        settings.texts: "TEXT,…",
+        settings.counts: "NUMBER,…",
+    }
+    return names.get(item.convert, "TEXT")
+
+
+def shown(item: Declared, value: Any) -> str:
+    """A setting's value as one would write it: ``30s``, ``1MiB``, ``a,b``."""
+    if item.convert is settings.duration:
+        return _in_units(value, (("d", settings.DAY), ("h", settings.HOUR), ("m", settings.MINUTE)), "s")
+    if item.convert is settings.size:
+        return _in_units(value, (("GiB", 1024 * settings.MIB), ("MiB", settings.MIB), ("KiB", settings.KIB)), "")
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    if isinstance(value, tuple):
+        return ",".join(map(str, value))
+    return str(value)
+
+
+def _in_units(value: float, units: tuple[tuple[str, float], ...], rest: str) -> str:
+    for name, factor in units:
+        if value and value % factor == 0:
+            return f"{value / factor:g}{name}"
+    return f"{value:.15g}{rest}"
+
+
+def setting_flags(command: F) -> F:
+    """Give a command ``--config`` and one flag per setting, with the setting's help, default and variable."""
+    for item in reversed(settings.declared(Settings)):
+        default = shown(item, item.default)
+        origin = f"default: {default}; {item.variable}" if default else item.variable
+        help = f"{item.help[:1].upper()}{item.help[1:]}.  [{origin}]"
+        if item.convert is settings.boolean:
+            negative = f"--no-{item.flag[2:]}"
+            command = click.option(f"{item.flag}/{negative}", item.name, default=None, help=help)(command)
+        else:
+            command = click.option(item.flag, item.name, type=checked(item), metavar=metavar(item), help=help)(command)
+    return config_option(command)
+
+
+def config_option(command: F) -> F:
+    """``--config``, the file of settings."""
+    return click.option(
+        "--config",
+        metavar="FILE",
+        envvar="RTLITE_CONFIG",
+        help="Read settings from this file.  [default: rtlite.toml, if it is here; RTLITE_CONFIG]",
+    )(command)
+
+
+def json_option(command: F) -> F:
+    """``--json``."""
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON lines, as into a pipe.")(command)
+
+
+def server_options(command: F) -> F:
+    """``--url``, ``--key`` and ``--dev``: which server to ask, and as whom."""
+    for option in (
+        click.option("--dev", is_flag=True, help=f"Use {DEV_KEY}, the admin key of a server started with --dev."),
+        click.option("--key", metavar="KEY", envvar="RTLITE_KEY", help="The key or token to present.  [RTLITE_KEY]"),
+        click.option(
+            "--url",
+            metavar="URL",
+            envvar="RTLITE_URL",
+            help=f"The server; http+unix:PATH for a unix socket.  [default: {DEFAULT_URL}; RTLITE_URL]",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def data_option(command: F) -> F:
+    """``--data`` and ``--config``: which database."""
+    return click.option(
+        "--data", metavar="FILE", help="The server's SQLite file.  [default: the setting; RTLITE_DATA]"
+    )(config_option(command))
+
+
+@attrs.frozen
+class Server:
+    """A server's address, and what to present there."""
+
+    url: str
+    key: str | None
+
+
+def server(url: str | None, key: str | None, dev: bool) -> Server:
+    """What :func:`server_options` gave. :raises click.UsageError: there is no key."""
+    if key is None and not dev:
+        raise click.UsageError("No key: give --key (or RTLITE_KEY), or --dev for a server started with --dev.")
+    return Server(url or DEFAULT_URL, DEV_KEY if dev else key)

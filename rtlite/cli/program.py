@@ -1,0 +1,109 @@
+"""The command ``rtlite``: its subcommands, its exit codes, and errors as one line.
+
+Exit codes: 0 done, 1 refused or failed with one line on stderr, 2 wrong usage, 130 stopped
+by Ctrl-C before it was done.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, TypeVar, TypeVarTuple
+
+import click
+import trio
+
+from rtlite import __version__
+from rtlite.cli.output import one_line
+from rtlite.errors import RtliteError
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+
+# Each name and the module that holds the command of this name; imported when it is wanted, since
+# `rtlite publish` has no need of the server's half second of imports.
+COMMANDS: Final = {
+    "serve": "rtlite.cli.serve",
+    "demo": "rtlite.cli.demo",
+    "publish": "rtlite.cli.publish",
+    "tail": "rtlite.cli.tail",
+    "keys": "rtlite.cli.keys",
+    "token": "rtlite.cli.token",
+    "backup": "rtlite.cli.files",
+    "check": "rtlite.cli.files",
+    "config": "rtlite.cli.config",
+}
+INTERRUPTED: Final = 130
+
+
+class Failed(click.ClickException):
+    """An error of ours, shown as ``rtlite: …`` on stderr; exit code 1."""
+
+    def show(self, file: Any = None) -> None:
+        click.echo(f"rtlite: {one_line(self.message)}", file=file, err=file is None)
+
+
+class Program(click.Group):
+    """The group of :data:`COMMANDS`."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = getattr(importlib.import_module(COMMANDS[cmd_name]), cmd_name)
+        return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except RtliteError as error:
+            raise Failed(str(error)) from error
+        except KeyboardInterrupt:
+            ctx.exit(INTERRUPTED)
+
+
+@click.group(cls=Program, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, message="rtlite %(version)s")
+@click.pass_context
+def program(ctx: click.Context) -> None:
+    """An embedded realtime server: one process, one port, one SQLite file.
+
+    \b
+    See it work:    rtlite demo
+    Start it:       rtlite serve --dev
+    Send an event:  rtlite publish --dev article:hello view_update '{"viewCount": 1}'
+    """
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
+
+
+def main() -> None:
+    """The entry point."""
+    try:
+        program(prog_name="rtlite")
+    except KeyboardInterrupt:  # while a command's modules were still being imported
+        sys.exit(INTERRUPTED)
+
+
+def run(work: Callable[[*Ts], Awaitable[T]], *args: *Ts) -> T:
+    """``trio.run``, with what nurseries raise unwrapped: one error comes out as itself.
+
+    Of several errors of ours the first is the one to tell; a group with anything else in it is a
+    bug, and keeps its traceback.
+    """
+    try:
+        return trio.run(work, *args)
+    except BaseExceptionGroup as group:
+        leaves = _leaves(group)
+        if len(leaves) == 1 or all(isinstance(leaf, RtliteError) for leaf in leaves):
+            raise leaves[0] from group
+        raise
+
+
+def _leaves(error: BaseException) -> list[BaseException]:
+    if isinstance(error, BaseExceptionGroup):
+        return [leaf for inner in error.exceptions for leaf in _leaves(inner)]
+    return [error]

@@ -1,0 +1,10 @@
+import pytest
+import structlog
+
+
+@pytest.fixture(autouse=True)
+def plain_logs():
+    """structlog's own default draws each traceback with its locals, which takes seconds."""
+    structlog.configure(processors=[structlog.processors.format_exc_info, structlog.processors.KeyValueRenderer()])
+    yield
+    structlog.reset_defaults()

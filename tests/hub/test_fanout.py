@@ -1,0 +1,146 @@
+"""Delivery: encoded once, in order, and no reader's failure is another's."""
+
+from __future__ import annotations
+
+import pytest
+
+from rtlite.errors import Reason
+from rtlite.hub import fanout
+from tests.hub.readers import Reader, line, new, running_hub
+
+
+async def test_event_is_encoded_once_for_all_readers_of_one_kind(tmp_path):
+    calls = []
+
+    def encode(event):
+        calls.append(event.offset)
+        return line(event)
+
+    async with running_hub(tmp_path / "r.db") as hub:
+        readers = [Reader() for _ in range(10)]
+        for reader in readers:
+            await reader.subscribe(hub, encode=encode)
+        await hub.publish_all([new(), new()])
+
+        assert calls == [1, 2]
+        assert all(reader.offsets == [1, 2] for reader in readers)
+
+
+async def test_batch_reaches_a_connection_in_one_write(tmp_path):
+    async with running_hub(tmp_path / "r.db") as hub:
+        reader = Reader()
+        for name in ("news:a", "news:b", "news:c"):
+            await reader.subscribe(hub, name)
+        writes = []
+        offer = reader.offer
+        reader.offer = lambda data: writes.append(data) or offer(data)
+        await hub.publish_all([new("news:a"), new("news:b"), new("news:c"), new("news:a")])
+
+        assert len(writes) == 1
+        assert len(reader.events) == 4
+
+
+async def test_big_batch_is_cut_into_chunks_and_a_refusal_between_them_loses_nothing(tmp_path):
+    def encode(event):
+        return line(event) + b"x" * 20_000 + b" 0 0 x\n"
+
+    async with running_hub(tmp_path / "r.db") as hub:
+        reader = Reader()
+        await reader.subscribe(hub, encode=encode)
+        offer, calls = reader.offer, []
+
+        def refuse_the_second(data):
+            calls.append(len(data))
+            return len(calls) != 2 and offer(data)
+
+        reader.offer = refuse_the_second
+        await hub.publish_all([new() for _ in range(12)])
+        await reader.until(lambda reader: len(reader.events) == 24)
+
+        assert [offset for channel, offset, *_ in reader.events if channel == "news:a"] == list(range(1, 13))
+        assert max(calls) <= fanout.CHUNK_BYTES
+
+
+class Broken(Reader):
+    def offer(self, data):
+        raise ZeroDivisionError
+
+
+@pytest.mark.parametrize("names", [["news:a"], ["news:a", "news:b"]])
+async def test_outbox_that_raises_is_closed_and_its_neighbours_notice_nothing(tmp_path, names):
+    async with running_hub(tmp_path / "r.db") as hub:
+        before, broken, after = Reader(), Broken(), Reader()
+        for reader in (before, broken, after):
+            for name in names:
+                await reader.subscribe(hub, name)
+        for _ in range(2):
+            await hub.publish_all([new(name) for name in names])
+
+        assert set(broken.lost) == {Reason.INTERNAL_ERROR}
+        assert sorted(before.offsets) == sorted(after.offsets) == sorted([1, 2] * len(names))
+
+
+async def test_encoder_that_raises_costs_only_its_own_readers(tmp_path):
+    def encode(event):
+        raise ZeroDivisionError
+
+    async with running_hub(tmp_path / "r.db") as hub:
+        well, ill = Reader(), Reader()
+        await ill.subscribe(hub, encode=encode)
+        await well.subscribe(hub)
+        await hub.publish(new())
+
+        assert well.offsets == [1]
+        assert ill.lost == [Reason.INTERNAL_ERROR]
+
+
+async def test_connection_that_cannot_take_a_task_any_more_is_closed(tmp_path):
+    def spawn(*_):
+        raise RuntimeError("Nursery is closed to new arrivals")
+
+    def on_lost(reason):
+        raise RuntimeError("and nobody is there to tell")
+
+    async with running_hub(tmp_path / "r.db") as hub:
+        leaving, well = Reader(full=True), Reader()
+        await leaving.subscribe(hub, spawn=spawn, on_lost=on_lost)
+        await well.subscribe(hub)
+        await hub.publish_all([new(), new()])
+
+        assert well.offsets == [1, 2]
+        assert len(hub.fanout.topics["news:a"].groups[line]) == 1
+
+
+async def test_connection_that_closes_as_it_refuses_is_told_nothing_twice(tmp_path):
+    async with running_hub(tmp_path / "r.db") as hub:
+        reader, subscriptions = Reader(), []
+
+        def offer(data):
+            for subscription in subscriptions:
+                subscription.close()
+            return False
+
+        subscriptions += [(await reader.subscribe(hub, name)).subscription for name in ("news:a", "news:b")]
+        reader.offer = offer
+        await hub.publish_all([new("news:a"), new("news:b")])
+
+        assert reader.lost == []
+        assert hub.fanout.topics == {}
+
+
+async def test_long_fan_out_yields_and_a_reader_that_leaves_meanwhile_is_passed_by(tmp_path, monkeypatch):
+    monkeypatch.setattr(fanout, "SLICE_SECONDS", 0)
+    async with running_hub(tmp_path / "r.db") as hub:
+        readers = [Reader() for _ in range(300)]
+        subscriptions = [(await reader.subscribe(hub)).subscription for reader in readers]
+
+        async def leave():
+            subscriptions[-1].close()
+
+        first = readers[0].offer
+        readers[0].offer = lambda data: hub.nursery.start_soon(leave) or first(data)
+        await hub.publish(new())
+        await hub.publish(new())
+
+        assert readers[-1].offsets == []
+        assert all(reader.offsets == [1, 2] for reader in readers[:-1])

@@ -1,0 +1,236 @@
+"""The one way for tests to get servers.
+
+In this process, on a port of its own, for most tests::
+
+    async def test_something():
+        async with running_server(ping_interval=0.1) as server:
+            key = await server.key("blog", "alice")          # also "project", "stream", "admin"
+            answer = await server.http(key).post("/blog/v1/articles", json={"slug": "a", "title": "A"})
+            async with server.websocket("/blog/ws/articles/a", key) as websocket:
+                ...
+            server.running.server  # the object graph, for what has no door
+
+A real process, for what only a process can do (be killed, say)::
+
+    async with ServerProcess(tmp_path / "rtlite.db") as server:
+        await server.kill()   # SIGKILL
+        await server.start()  # again, on the same port
+
+Both stop with the block. A :class:`ServerProcess` prints its log when the block fails.
+
+Do not use ``autojump_clock`` with either: real sockets do not know that time was skipped.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import attrs
+import httpx
+import trio
+import trio_websocket
+
+from rtlite.model import Kind, Role
+from rtlite.server import Running, serve
+from rtlite.settings import Settings
+
+START_SECONDS = 20.0
+STOP_SECONDS = 15.0
+
+
+class Doors:
+    """What both kinds of server offer: addresses, HTTP, WebSockets."""
+
+    url: str
+    _stack: AsyncExitStack
+
+    @property
+    def ws_url(self) -> str:
+        """``ws://HOST:PORT``."""
+        return self.url.replace("http", "ws", 1)
+
+    def http(self, key: str | None = None, **headers: str) -> httpx.AsyncClient:
+        """An HTTP client that presents ``key``; it is closed with the server."""
+        if key is not None:
+            headers["Authorization"] = f"Bearer {key}"
+        client = httpx.AsyncClient(base_url=self.url, headers=headers, timeout=10, trust_env=False)
+        self._stack.push_async_callback(client.aclose)
+        return client
+
+    @asynccontextmanager
+    async def websocket(
+        self, path: str, key: str | None = None, **headers: str
+    ) -> AsyncIterator[trio_websocket.WebSocketConnection]:
+        """A WebSocket that presents ``key`` in the Authorization header."""
+        if key is not None:
+            headers["Authorization"] = f"Bearer {key}"
+        failure: Exception | None = None
+        async with trio_websocket.open_websocket_url(
+            self.ws_url + path, extra_headers=[(name.encode(), value.encode()) for name, value in headers.items()]
+        ) as connection:
+            try:
+                yield connection
+            except Exception as error:  # as in running_server
+                failure = error
+        if failure is not None:
+            raise failure
+
+
+@attrs.define(eq=False)
+class InProcess(Doors):
+    """A server in this process."""
+
+    running: Running
+    _stack: AsyncExitStack = attrs.field(factory=AsyncExitStack)
+
+    @property
+    def url(self) -> str:  # type: ignore[override]
+        return self.running.url
+
+    @property
+    def port(self) -> int:
+        assert self.running.port is not None
+        return self.running.port
+
+    async def key(self, kind: str, user: str, **options: Any) -> str:
+        """Make a key and return its secret. Options: ``expires_in`` (seconds), ``write``, ``name``."""
+        return (await self.running.server.keyring.create(Kind(kind), user, **options))[1]
+
+    async def revoke(self, secret: str) -> None:
+        """Revoke the key with this secret."""
+        keyring = self.running.server.keyring
+        found = keyring.find(secret)
+        assert found is not None
+        await keyring.revoke(found.id)
+
+    def token(self, user: str, ttl: float = 3600.0, role: str = "user", **patterns: list[str]) -> str:
+        """A JWT; patterns are ``subscribe`` and ``publish``."""
+        return self.running.server.tokens.sign(user, Role(role), ttl, **patterns)
+
+
+@asynccontextmanager
+async def running_server(**settings: Any) -> AsyncIterator[InProcess]:
+    """A server in this process, in memory unless ``data`` is given, stopped in order at the end."""
+    chosen = Settings(
+        **{"port": 0, "data": ":memory:", "shutdown_spread": 0.0, "shutdown_timeout": 2.0, **settings}
+    )
+    failure: Exception | None = None
+    async with trio.open_nursery() as nursery:
+        running: Running = await nursery.start(serve, chosen)
+        server = InProcess(running)
+        async with server._stack:
+            try:
+                yield server
+            except Exception as error:  # raised outside the nursery, so that it comes without a group around it
+                failure = error
+        running.stop()
+    if failure is not None:
+        raise failure
+
+
+class ServerProcess(Doors):
+    """``python -m rtlite serve`` in a process of its own.
+
+    :param data: the database file. Its log goes to a file beside it, over all its starts.
+    :param flags: as on the command line: ``dev=True`` is ``--dev``, ``ping_interval="1s"`` is ``--ping-interval 1s``.
+
+    ``url`` and ``port`` hold from the first :meth:`start` on and stay over restarts.
+    ``admin_key`` is what the first start of a database printed, unless ``dev``.
+    """
+
+    def __init__(self, data: str | os.PathLike[str], **flags: object) -> None:
+        self.data = Path(data)
+        self.log = self.data.with_name(self.data.name + ".log")
+        self.url = ""
+        self.port = 0
+        self.admin_key: str | None = None
+        self._flags = flags
+        self._process: subprocess.Popen[str] | None = None
+        self._ready = threading.Event()
+        self._reader: threading.Thread | None = None
+        self._stack = AsyncExitStack()
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    async def start(self) -> None:
+        """Start it, and return once it says that it is ready."""
+        assert self._process is None, "it runs already"
+        self._ready.clear()
+        arguments = ["--host", "127.0.0.1", "--port", str(self.port), "--data", str(self.data)]
+        for name, value in self._flags.items():
+            arguments += [f"--{name.replace('_', '-')}", *([] if value is True else [str(value)])]
+        with self.log.open("a") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "rtlite", "serve", *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+                env={name: value for name, value in os.environ.items() if not name.startswith("RTLITE_")},
+            )
+        self._reader = threading.Thread(target=self._read, args=(self._process,), daemon=True)
+        self._reader.start()
+        ready = await trio.to_thread.run_sync(self._ready.wait, START_SECONDS, abandon_on_cancel=True)
+        if not ready or not self.url or self._process.poll() is not None:
+            await self.kill()
+            raise AssertionError(f"the server did not start:\n{self.log.read_text()}")
+
+    def _read(self, process: subprocess.Popen[str]) -> None:
+        """Copy what it prints to the log, and take the ready line and the key from it."""
+        assert process.stdout is not None
+        with process.stdout, self.log.open("a", buffering=1) as log:
+            for line in process.stdout:
+                log.write(line)
+                if match := re.search(r"\brtk_[\w-]{20,}", line):
+                    self.admin_key = match[0]
+                if match := re.match(r"rtlite ready on (http://\S+:(\d+))", line):
+                    self.url, self.port = match[1], int(match[2])
+                    self._ready.set()
+        self._ready.set()  # it ended; start() sees that
+
+    async def kill(self) -> None:
+        """SIGKILL: no goodbye, nothing flushed."""
+        await self.stop(signal.SIGKILL)
+
+    async def terminate(self) -> int:
+        """SIGTERM: an orderly stop; returns the exit code, which is to be 0."""
+        return await self.stop(signal.SIGTERM)
+
+    async def stop(self, number: signal.Signals) -> int:
+        """Send a signal and wait for the end; returns the exit code."""
+        assert self._process is not None and self._reader is not None
+        process, self._process = self._process, None
+        process.send_signal(number)
+        try:
+            with trio.CancelScope(shield=True):
+                code: int = await trio.to_thread.run_sync(process.wait, STOP_SECONDS)
+                await trio.to_thread.run_sync(self._reader.join)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            raise AssertionError(f"the server did not stop in {STOP_SECONDS} s:\n{self.log.read_text()}") from None
+        return code
+
+    async def __aenter__(self) -> ServerProcess:
+        await self.start()
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        with trio.CancelScope(shield=True):
+            await self._stack.aclose()
+            if self._process is not None:
+                await self.kill()
+        if kind is not None:
+            print(f"--- log of the server on {self.data} ---\n{self.log.read_text()}")
