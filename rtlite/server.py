@@ -38,8 +38,9 @@ from rtlite.store.database import Database, open_database
 from rtlite.transports.connections import Connections
 from rtlite.transports.http import HttpServer, make_app
 from rtlite.transports.lean import LeanLane
-from rtlite.transports.listener import Listener, close_all, open_tcp, open_unix
+from rtlite.transports.listener import Listener
 from rtlite.transports.routes import Route, Router
+from rtlite.transports.sockets import close_all, open_tcp, open_unix
 from rtlite.transports.websocket import WebSocketRoute, WebSockets
 
 log = get_logger(__name__)
@@ -50,6 +51,7 @@ DEV_KEYS: Final = {
     "rts_dev": (Kind.STREAM, "dev"),
     "rtk_dev": (Kind.ADMIN, "dev"),
 }
+_BOOKS_SECONDS: Final = 5.0  # public keys are fetched no later than this after they are due
 _FLUSH_SECONDS: Final = 60.0
 _SPARE_DESCRIPTORS: Final = 256  # for the database, idle HTTP connections and the control socket
 
@@ -93,11 +95,14 @@ class Server:
 
     async def keep_books(self) -> None:
         """Now and then: store when keys were last used, refresh public keys."""
+        flushed = trio.current_time()
         while True:
-            await trio.sleep(_FLUSH_SECONDS)
+            await trio.sleep(_BOOKS_SECONDS)
             try:
-                await self.keyring.flush_last_used()
                 await self.tokens.refresh()
+                if trio.current_time() - flushed >= _FLUSH_SECONDS:
+                    flushed = trio.current_time()
+                    await self.keyring.flush_last_used()
             except Refused as error:  # a full disk, a silent key server: tried again next time
                 log.warning("book-keeping failed", code=error.code)
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
+
+from tests.clients.browser import find_chromium, running_chromium
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -16,3 +20,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if left_out:
         items[:] = [item for item in items if not item.get_closest_marker("full")]
         config.hook.pytest_deselected(items=left_out)
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[str]:
+    """One headless Chromium for all tests; the URL to drive it by (:mod:`tests.clients.browser`)."""
+    program = find_chromium()
+    if program is None:
+        pytest.skip("Chromium is not installed")
+    with running_chromium(program) as url:
+        yield url

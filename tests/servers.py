@@ -30,9 +30,9 @@ import subprocess
 import sys
 import threading
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import attrs
 import httpx
@@ -43,8 +43,23 @@ from rtlite.model import Kind, Role
 from rtlite.server import Running, serve
 from rtlite.settings import Settings
 
+T = TypeVar("T")
+
 START_SECONDS = 20.0
 STOP_SECONDS = 15.0
+
+
+@asynccontextmanager
+async def ungrouped(manager: AbstractAsyncContextManager[T]) -> AsyncIterator[T]:
+    """Enter ``manager``, a nursery say; what the block raises comes without a group around it."""
+    failure: Exception | None = None
+    async with manager as value:
+        try:
+            yield value
+        except Exception as error:
+            failure = error
+    if failure is not None:
+        raise failure
 
 
 class Doors:
@@ -59,7 +74,8 @@ class Doors:
         return self.url.replace("http", "ws", 1)
 
     def http(self, key: str | None = None, **headers: str) -> httpx.AsyncClient:
-        """An HTTP client that presents ``key``; it is closed with the server."""
+        """An HTTP client that presents ``key``; it is closed with the server. ``user_agent="…"`` is a header."""
+        headers = {name.replace("_", "-"): value for name, value in headers.items()}
         if key is not None:
             headers["Authorization"] = f"Bearer {key}"
         client = httpx.AsyncClient(base_url=self.url, headers=headers, timeout=10, trust_env=False)
@@ -73,16 +89,11 @@ class Doors:
         """A WebSocket that presents ``key`` in the Authorization header."""
         if key is not None:
             headers["Authorization"] = f"Bearer {key}"
-        failure: Exception | None = None
-        async with trio_websocket.open_websocket_url(
+        opening = trio_websocket.open_websocket_url(
             self.ws_url + path, extra_headers=[(name.encode(), value.encode()) for name, value in headers.items()]
-        ) as connection:
-            try:
-                yield connection
-            except Exception as error:  # as in running_server
-                failure = error
-        if failure is not None:
-            raise failure
+        )
+        async with ungrouped(opening) as connection:
+            yield connection
 
 
 @attrs.define(eq=False)
@@ -123,18 +134,14 @@ async def running_server(**settings: Any) -> AsyncIterator[InProcess]:
     chosen = Settings(
         **{"port": 0, "data": ":memory:", "shutdown_spread": 0.0, "shutdown_timeout": 2.0, **settings}
     )
-    failure: Exception | None = None
-    async with trio.open_nursery() as nursery:
+    async with ungrouped(trio.open_nursery()) as nursery:
         running: Running = await nursery.start(serve, chosen)
         server = InProcess(running)
-        async with server._stack:
-            try:
+        try:
+            async with server._stack:
                 yield server
-            except Exception as error:  # raised outside the nursery, so that it comes without a group around it
-                failure = error
-        running.stop()
-    if failure is not None:
-        raise failure
+        finally:
+            running.stop()
 
 
 class ServerProcess(Doors):

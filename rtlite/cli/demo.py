@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Final
@@ -12,7 +11,6 @@ import click
 import trio
 from trio_websocket import open_websocket_url
 
-from rtlite import log
 from rtlite.cli import output, welcome
 from rtlite.cli.client import Client
 from rtlite.cli.program import run
@@ -71,11 +69,11 @@ def clients(url: str) -> list[Demonstration]:
     "--port", metavar="NUMBER", type=click.IntRange(0, 65535), default=0, help="TCP port.  [default: a free one]"
 )
 def demo(once: bool, port: int) -> None:
-    """See it work: a server in memory, one client per protocol, one event.
+    """See it work: a server, its clients and one event.
 
-    Prints what each client got and how long it took, then stays up for you to try; Ctrl-C ends it.
+    The server is in memory; one client per protocol connects. Prints what each got and how long it
+    took, then stays up for you to try; Ctrl-C ends it.
     """
-    log.configure(level=logging.WARNING)
     # One view of an article is what happens: readers get its count, and the author the first milestone.
     chosen = Settings(port=port, data=":memory:", dev=True, blog_milestones=(1, 10, 100, 1000))
 

@@ -20,7 +20,7 @@ from rtlite.store import check as store_check
 @options.json_option
 @options.data_option
 def backup(file: str, as_json: bool, data: str | None, config: str | None) -> None:
-    """Write a consistent copy of the database to FILE, while the server runs or not.
+    """Copy the database to FILE, while the server runs or not.
 
     To restore it, stop the server and put the copy in the database's place. Clients learn that
     events they saw may be missing in it.
@@ -43,9 +43,9 @@ async def _backup(where: Where, target: str) -> None:
 @options.json_option
 @options.data_option
 def check(as_json: bool, data: str | None, config: str | None) -> None:
-    """Look the database over: is the file whole, and every channel's history without holes?
+    """Look the database over, while the server runs or not.
 
-    Works beside a running server too. Exit code 1 if something is wrong.
+    Is the file whole, and every channel's history without holes? Exit code 1 if not.
     """
     path = settings.load({"data": data}, file=config).settings.data
     if path == ":memory:":

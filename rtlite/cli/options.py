@@ -78,7 +78,7 @@ def setting_flags(command: F) -> F:
     for item in reversed(settings.declared(Settings)):
         default = shown(item, item.default)
         origin = f"default: {default}; {item.variable}" if default else item.variable
-        help = f"{item.help[:1].upper()}{item.help[1:]}.  [{origin}]"
+        help = f"{item.help}  [{origin}]"
         if item.convert is settings.boolean:
             negative = f"--no-{item.flag[2:]}"
             command = click.option(f"{item.flag}/{negative}", item.name, default=None, help=help)(command)

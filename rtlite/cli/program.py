@@ -6,7 +6,9 @@ by Ctrl-C before it was done.
 
 from __future__ import annotations
 
+import difflib
 import importlib
+import logging
 import sys
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, TypeVar, TypeVarTuple
@@ -14,7 +16,7 @@ from typing import Any, Final, TypeVar, TypeVarTuple
 import click
 import trio
 
-from rtlite import __version__
+from rtlite import __version__, log
 from rtlite.cli.output import one_line
 from rtlite.errors import RtliteError
 
@@ -56,6 +58,13 @@ class Program(click.Group):
         command: click.Command = getattr(importlib.import_module(COMMANDS[cmd_name]), cmd_name)
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args[0] not in COMMANDS and (near := difflib.get_close_matches(args[0], COMMANDS, n=1)):
+            ctx.fail(f"No such command {args[0]!r}. Did you mean {near[0]!r}?")
+        return super().resolve_command(ctx, args)
+
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
@@ -65,7 +74,11 @@ class Program(click.Group):
             ctx.exit(INTERRUPTED)
 
 
-@click.group(cls=Program, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=Program,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
 @click.version_option(__version__, message="rtlite %(version)s")
 @click.pass_context
 def program(ctx: click.Context) -> None:
@@ -76,6 +89,7 @@ def program(ctx: click.Context) -> None:
     Start it:       rtlite serve --dev
     Send an event:  rtlite publish --dev article:hello view_update '{"viewCount": 1}'
     """
+    log.configure(level=logging.WARNING)
     if ctx.invoked_subcommand is None:
         click.echo(ctx.get_help())
 

@@ -43,7 +43,9 @@ def publish(
     key: str | None,
     dev: bool,
 ) -> None:
-    """Publish an EVENT on a CHANNEL, with JSON as its data ("-" reads it from stdin).
+    """Publish an EVENT on a CHANNEL.
+
+    Its data is JSON; "-" reads it from stdin. Without any, it is null.
 
     \b
     rtlite publish article:hello view_update '{"viewCount": 7}'

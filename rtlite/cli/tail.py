@@ -34,7 +34,7 @@ def tail(
     key: str | None,
     dev: bool,
 ) -> None:
-    """Print the events of each CHANNEL, as they come.
+    """Print the events of each CHANNEL as they come.
 
     When the server goes away, it waits for it to come back and goes on where it was: each event
     is printed once. Ctrl-C ends it.

@@ -40,10 +40,10 @@ def token(
     key: str | None,
     dev: bool,
 ) -> None:
-    """Sign a token for a user, with the secret of the server's file.
+    """Sign a JWT for a user.
 
-    With --dev it is signed with the fixed secret of servers started with --dev, and no server is
-    asked. With --url and --key that server signs it.
+    It is signed with the secret of the server's file. With --dev it is signed with the fixed secret
+    of servers started with --dev, and no server is asked. With --url and --key that server signs it.
     """
     wanted = NewToken(user, role, ttl, subscribe, publish)
     if dev and url is None and data is None:

@@ -1,4 +1,4 @@
-"""Sockets, TLS, the accept loop, and finding out what a connection is.
+"""The accept loop, and finding out what a connection is.
 
 Every connection runs behind its own firewall: Trio cancels the siblings of a task that
 raises, so an exception that left a connection would end the server. Here it ends the
@@ -7,67 +7,27 @@ connection, with a traceback in the log.
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import math
-import os
-import socket
-import ssl
-import stat
 from collections.abc import Sequence
-from ipaddress import ip_address, ip_network
 from typing import Any
 
 import trio
 
 from rtlite.auth import origins
-from rtlite.errors import Forbidden, NotFound, Refused, RequestTimeout, StartError
+from rtlite.errors import Forbidden, NotFound, Refused, RequestTimeout
 from rtlite.log import get_logger
 from rtlite.metrics import Metrics
 from rtlite.settings import Settings
 from rtlite.transports.head import Head, HeadTooLarge, check_websocket, parse_head
 from rtlite.transports.http import HttpServer
 from rtlite.transports.lean import LeanLane
+from rtlite.transports.proxies import TrustedProxies
 from rtlite.transports.routes import PathTable, Reply, problem
+from rtlite.transports.sockets import tls_context
 from rtlite.transports.stream import ServerStream
 from rtlite.transports.websocket import WebSocketRoute, WebSockets
 
 log = get_logger(__name__)
-
-
-class TrustedProxies:
-    """Whose X-Forwarded-For and X-Forwarded-Proto count."""
-
-    def __init__(self, names: Sequence[str]) -> None:
-        self._unix = "unix" in names
-        try:
-            self._networks = [ip_network(name, strict=False) for name in names if name != "unix"]
-        except ValueError as error:
-            raise StartError(f"trusted_proxy: {error}") from error
-
-    def trusts(self, address: str) -> bool:
-        if address == "unix":
-            return self._unix
-        try:
-            parsed = ip_address(address)
-        except ValueError:
-            return False
-        return any(parsed in network for network in self._networks)
-
-    def resolve(self, peer: str, headers: Any, scheme: str) -> tuple[str, str]:
-        """The client's address and scheme: the right-most address that is no proxy of ours."""
-        if not (self._networks or self._unix) or not self.trusts(peer):
-            return peer, scheme
-        address = peer
-        for hop in reversed([item.strip() for item in headers.get("x-forwarded-for", "").split(",")]):
-            try:
-                address = str(ip_address(hop.strip("[]")))
-            except ValueError:
-                break
-            if not self.trusts(address):
-                break
-        forwarded = headers.get("x-forwarded-proto", "").split(",")[-1].strip().lower()
-        return address, forwarded if forwarded in {"http", "https"} else scheme
 
 
 class Listener:
@@ -89,7 +49,7 @@ class Listener:
         self._websockets = websockets
         self._websocket_paths = PathTable([(route.pattern, route) for route in websocket_routes])
         self._proxies = TrustedProxies(settings.trusted_proxy)
-        self._tls = _tls_context(settings)
+        self._tls = tls_context(settings)
         self._idle: set[trio.CancelScope] = set()
         self.stopping = False
 
@@ -239,113 +199,3 @@ def _started(task_status: trio.TaskStatus[None]) -> Any:
             task_status.started()
 
     return Status()
-
-
-def _tls_context(settings: Settings) -> ssl.SSLContext | None:
-    if not settings.certfile and not settings.keyfile:
-        return None
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.set_alpn_protocols(["http/1.1"])
-    try:
-        context.load_cert_chain(settings.certfile, settings.keyfile or None)
-    except (OSError, ssl.SSLError) as error:
-        raise StartError(f"cannot use certfile {settings.certfile} and keyfile {settings.keyfile}: {error}") from error
-    return context
-
-
-def open_tcp(settings: Settings) -> list[trio.SocketListener]:
-    """Listen on ``host`` and ``port``. :raises StartError: it cannot be done."""
-    try:
-        found = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    except (OSError, OverflowError) as error:
-        raise StartError(f"cannot listen on {settings.host}:{settings.port}: {error}") from error
-    listeners: list[trio.SocketListener] = []
-    for family, kind, protocol, _, address in dict.fromkeys(found):
-        sock = socket.socket(family, kind, protocol)
-        try:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            if family == socket.AF_INET6:
-                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-            _tune(sock, settings)
-            sock.bind((address[0], listeners[0].socket.getsockname()[1], *address[2:]) if listeners else address)
-            sock.listen(4096)
-        except OSError as error:
-            sock.close()
-            close_all(listeners)
-            raise StartError(f"cannot listen on {settings.host}:{settings.port}: {error.strerror}") from error
-        sock.setblocking(False)
-        listeners.append(trio.SocketListener(trio.socket.from_stdlib_socket(sock)))
-    return listeners
-
-
-def _tune(sock: socket.socket, settings: Settings) -> None:
-    """Set on the listening socket what every accepted one inherits.
-
-    Without SO_SNDBUF the kernel lets a peer that never reads hold 4 MB; with it, 265 KiB.
-    TCP_USER_TIMEOUT ends a peer that acknowledges nothing.
-    """
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, settings.send_buffer)
-    if sock.family != socket.AF_UNIX and hasattr(socket, "TCP_USER_TIMEOUT"):
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(settings.write_timeout * 1000))
-
-
-@contextlib.contextmanager
-def open_unix(path: str, settings: Settings, mode: int) -> Any:
-    """Listen on a unix socket with this file mode; the file goes when this ends.
-
-    A socket that a killed server left behind is replaced; one that answers is not.
-
-    :raises StartError: the path is taken or cannot be made.
-    """
-    directory, name = os.path.split(os.path.abspath(path))
-    try:
-        folder = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    except OSError as error:
-        raise StartError(f"cannot listen on {path}: {error.strerror}") from error
-    # Socket addresses hold 107 bytes; a path through the open folder is always short enough.
-    short = f"/proc/self/fd/{folder}/{name}" if len(path) > 100 else path
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        _remove_dead_socket(path, short)
-        _tune(sock, settings)
-        mask = os.umask(0o777 & ~mode)
-        try:
-            sock.bind(short)
-        finally:
-            os.umask(mask)
-        sock.listen(1024)
-        sock.setblocking(False)
-    except OSError as error:
-        sock.close()
-        os.close(folder)
-        raise StartError(f"cannot listen on {path}: {error.strerror or error}") from error
-    try:
-        yield [trio.SocketListener(trio.socket.from_stdlib_socket(sock))]
-    finally:
-        sock.close()
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(short)
-        os.close(folder)
-
-
-def _remove_dead_socket(path: str, short: str) -> None:
-    try:
-        if not stat.S_ISSOCK(os.stat(short).st_mode):
-            raise OSError(errno.EEXIST, "the file exists and is no socket", path)
-    except FileNotFoundError:
-        return
-    probe = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        probe.connect(short)
-    except ConnectionRefusedError:
-        os.unlink(short)
-    else:
-        raise OSError(errno.EADDRINUSE, "another server listens there", path)
-    finally:
-        probe.close()
-
-
-def close_all(listeners: Sequence[trio.SocketListener]) -> None:
-    for listener in listeners:
-        listener.socket.close()

@@ -22,6 +22,7 @@ import trio
 Spawn = Callable[[Callable[..., Awaitable[Any]]], None]
 
 _GATHER = 64  # buffers per writev; the kernel's limit is 1,024
+_PIECE = 16 * 1024  # bytes per send_all; a TLS record holds as many
 _NOTHING: deque[bytes | memoryview] = (
     deque()
 )  # shared by every outbox that holds nothing: 15,000 idle ones cost 11 MB else
@@ -50,6 +51,7 @@ class Outbox:
         "_spawn",
         "_stream",
         "_timeout",
+        "_writing",
         "sent",
     )
 
@@ -71,6 +73,7 @@ class Outbox:
         self._queue: deque[bytes | memoryview] = _NOTHING
         self._queued = 0
         self._in_flight = 0
+        self._writing = False
         self._closed = False
         self._idle: trio.Event | None = None  # set at each step of the writer, for those who wait for room
         self.sent = 0
@@ -90,7 +93,7 @@ class Outbox:
         A single message larger than the limit is taken when nothing else waits. After the
         connection is gone, bytes are dropped and the answer is ``True``: the reader is not slow.
         """
-        if self._closed:
+        if self._closed or not data:  # Hypercorn ends an answer with empty bytes
             return True
         if self._queued:
             if self._queued + len(data) > self._limit:
@@ -132,7 +135,8 @@ class Outbox:
     def discard_queued(self) -> None:
         """Drop what waits, but for the piece that is partly written: a frame must not be cut."""
         if self._queue:
-            kept = [self._queue[0]] if self._descriptor is not None else []
+            first = self._queue[0]
+            kept = [first] if isinstance(first, memoryview) else []  # the rest of what was cut
             self._queue = deque(kept)
             self._queued = self._in_flight + sum(map(len, kept))
 
@@ -146,7 +150,9 @@ class Outbox:
     def _start(self, data: bytes | memoryview) -> None:
         self._queue = deque()
         self._enqueue(data)
-        self._spawn(self._write)
+        if not self._writing:  # else what it was to write was discarded, and it takes this instead
+            self._writing = True
+            self._spawn(self._write)
 
     def _enqueue(self, data: bytes | memoryview) -> None:
         self._queue.append(data)
@@ -180,11 +186,14 @@ class Outbox:
         except (OSError, trio.TooSlowError, trio.BrokenResourceError, trio.ClosedResourceError):
             # The peer is gone, or took no byte for the whole time: one outcome for the reader.
             self._break()
+        finally:
+            self._writing = False
 
     async def _write_some(self) -> int:
         if self._descriptor is None:
-            # What is in flight counts as waiting until the stream took it all.
-            data = b"".join(self._queue.popleft() for _ in range(min(_GATHER, len(self._queue))))
+            # What is in flight counts as waiting until the stream took it all. It is little, because
+            # a stream does not tell how far it got, and a slow peer is one that takes some in time.
+            data = self._take_piece()
             self._in_flight = len(data)
             await self._stream.send_all(data)
             self.sent += len(data)
@@ -200,6 +209,19 @@ class Outbox:
             return 0
         self.sent += written
         return written
+
+    def _take_piece(self) -> bytes:
+        """Bytes for one ``send_all``: what is small is joined, what is large is cut."""
+        parts: list[bytes | memoryview] = []
+        room = _PIECE
+        while self._queue and room:
+            first = self._queue.popleft()
+            if len(first) > room:
+                self._queue.appendleft(memoryview(first)[room:])
+                first = memoryview(first)[:room]
+            parts.append(first)
+            room -= len(first)
+        return b"".join(parts)
 
     def _drop(self, written: int) -> None:
         queue = self._queue

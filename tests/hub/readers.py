@@ -143,7 +143,7 @@ async def reached(condition: Callable[[], bool]) -> None:
     It looks now and then: one that never rests would keep the database threads from the interpreter.
     """
     with trio.fail_after(10):
-        while not condition():
+        while not condition():  # noqa: ASYNC110
             await trio.sleep(0.001)
 
 

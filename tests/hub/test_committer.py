@@ -125,6 +125,7 @@ async def test_refused_transaction_gives_its_offsets_and_ids_back(tmp_path):
         assert isinstance(refused, Conflict)
         assert (second.event.offset, second.duplicate) == (2, False)
         assert (third.event.offset, third.duplicate) == (1, False)
+        assert third.event.sequence == second.event.sequence + 1 == 4  # the gate's event was the first
 
 
 async def test_each_publisher_of_a_failed_batch_gets_an_exception_of_its_own(tmp_path):

@@ -9,6 +9,7 @@ import pytest
 import trio
 
 from rtlite.errors import NotFound, Overloaded, Reason, StorageFailed
+from rtlite.hub import fanout
 from rtlite.hub.since import EventId
 from rtlite.model import Position
 from rtlite.settings import KindSettings
@@ -258,6 +259,22 @@ async def test_pattern_reader_resumes_by_sequence_while_other_kinds_publish(tmp_
         assert [channel for channel, *_ in second.events] == ["news:b", "news:c"]
 
 
+async def test_first_reader_of_a_kind_goes_live_past_newer_events_of_other_kinds(tmp_path):
+    async with running_hub(tmp_path / "r.db") as hub:
+        events = [result.event for result in await hub.publish_all([new("news:a"), new("other:a"), new("other:b")])]
+        for since in (0, Position(events[0].epoch, 1), Position(events[0].epoch, 2)):
+            reader = Reader()
+            with trio.fail_after(5):
+                answer = await reader.subscribe(hub, "news:*", since=since)
+            await hub.publish(new("news:b"))
+            answer.subscription.close()
+
+            assert answer.recovered
+            assert reader.events[-1][0] == "news:b"
+            assert len(reader.events) == len({sequence for _, _, sequence, _ in reader.events})
+            assert hub.fanout.topics == {}
+
+
 async def test_slow_pattern_reader_is_spilled_and_gets_every_event_once_in_order(tmp_path):
     async with running_hub(tmp_path / "r.db") as hub:
         slow, quick = Reader(), Reader()
@@ -478,7 +495,8 @@ async def test_full_queue_refuses_with_overloaded_and_takes_more_once_drained(tm
 
 
 @pytest.mark.parametrize("seed", range(6))
-async def test_reader_that_resumes_during_a_flood_sees_no_gap_and_no_repeat(tmp_path, seed):
+async def test_reader_that_resumes_during_a_flood_sees_no_gap_and_no_repeat(tmp_path, monkeypatch, seed):
+    monkeypatch.setattr(fanout, "CHUNK_BYTES", [100, 64 * 1024][seed % 2])  # refusals fall between events, too
     history = await flood(tmp_path / "r.db", seed)
 
     assert check_history(history) == []

@@ -27,7 +27,9 @@ def resident(pid: int) -> int:
     raise AssertionError("no VmRSS")
 
 
-async def connect_reluctantly(server: ServerProcess, path: str, nursery: trio.Nursery) -> trio_websocket.WebSocketConnection:
+async def connect_reluctantly(
+    server: ServerProcess, path: str, nursery: trio.Nursery
+) -> trio_websocket.WebSocketConnection:
     """A WebSocket with a small receive buffer, so that what it does not read stays with the server."""
     sock = trio.socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
@@ -48,7 +50,10 @@ async def flood(server: ServerProcess, key: str, channel: str, size: int, total:
             data = {"number": number, "padding": "x" * size}
             lines.append(orjson.dumps({"channel": channel, "event": "tick", "data": data}))
         answer = await client.post(
-            "/api/publish/batch", content=b"\n".join(lines), headers={"Content-Type": "application/x-ndjson"}, timeout=60
+            "/api/publish/batch",
+            content=b"\n".join(lines),
+            headers={"Content-Type": "application/x-ndjson"},
+            timeout=60,
         )
         assert answer.status_code == 201, answer.text
     return number
@@ -97,12 +102,16 @@ async def read_after_a_flood(tmp_path: Path, pause: float) -> None:
         metrics = (await server.http(key).get("/metrics")).text
         assert "rtlite_readers_spilled_total 0.0" not in metrics
         # "Not visibly": each other reader waits behind one 4 MiB batch at most, never behind the slow one.
-        print(f"grown {grown / MIB:.1f} MiB; median quiet {statistics.median(quiet):.4f} s, busy {statistics.median(busy):.4f} s")
+        print(
+            f"grown {grown / MIB:.1f} MiB; median quiet {statistics.median(quiet):.4f} s, busy {statistics.median(busy):.4f} s"
+        )
         assert statistics.median(busy) < 0.25
         nursery.cancel_scope.cancel()
 
 
-async def test_reader_that_stops_while_100_mb_go_through_costs_no_memory_and_gets_every_event_once(tmp_path: Path) -> None:
+async def test_reader_that_stops_while_100_mb_go_through_costs_no_memory_and_gets_every_event_once(
+    tmp_path: Path,
+) -> None:
     await read_after_a_flood(tmp_path, pause=0)
 
 
@@ -115,7 +124,10 @@ async def test_reader_that_stops_on_a_channel_without_history_is_closed_with_its
     with tempfile.TemporaryDirectory() as folder:
         config = Path(folder) / "rtlite.toml"
         config.write_text("[channels.article]\nhistory = false\n")
-        async with ServerProcess(Path(folder) / "slow.db", publish_rate=0, config=config) as server, trio.open_nursery() as nursery:
+        async with (
+            ServerProcess(Path(folder) / "slow.db", publish_rate=0, config=config) as server,
+            trio.open_nursery() as nursery,
+        ):
             key = server.admin_key
             assert key is not None
             reader = await connect_reluctantly(server, f"/blog/ws/articles/slow?token={key}", nursery)

@@ -278,11 +278,9 @@ class TestErrors:
             assert await names(database) == ["b"]
             assert faults.opened == 1
 
+    @pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not here")
     async def test_real_fsync_error_is_not_acknowledged(self, tmp_path):
         """A failing disk under a real server process: ``strace`` makes the sync of one commit fail."""
-        if shutil.which("strace") is None:
-            print("SKIPPED: strace is not here")
-            pytest.skip("strace is not here")
         script = tmp_path / "writer.py"
         script.write_text(WRITER)
         strace = "strace -f -qq -o /dev/null -e trace=fdatasync,fsync -e inject=fdatasync,fsync:error=EIO:when=25..26"
@@ -458,12 +456,10 @@ class TestOpening:
         finally:
             remount(small_disk, "rw")
 
+    @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere; the test above mounts read-only instead")
     async def test_directory_that_only_others_may_write_is_refused(self, tmp_path):
         async with open_database(str(tmp_path / "r.db")):
             pass
-        if os.geteuid() == 0:
-            print("SKIPPED: root may write everywhere; the test above mounts read-only instead")
-            pytest.skip("root may write everywhere")
         tmp_path.chmod(0o500)
         try:
             assert "Permission denied" in await refusal(tmp_path / "r.db")
