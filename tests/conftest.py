@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 import pytest
 
@@ -20,6 +20,18 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if left_out:
         items[:] = [item for item in items if not item.get_closest_marker("full")]
         config.hook.pytest_deselected(items=left_out)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_pyfunc_call() -> Generator[None, object, object]:
+    """Let a skip inside a Trio test keep its reason: pytest-trio raises one without, in the group's context."""
+    try:
+        return (yield)
+    except pytest.skip.Exception as skipped:
+        cause: BaseException | None = skipped.__context__
+        while isinstance(cause, BaseExceptionGroup):
+            cause = cause.exceptions[0]
+        raise cause if isinstance(cause, pytest.skip.Exception) else skipped from None
 
 
 @pytest.fixture(scope="session")

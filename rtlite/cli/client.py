@@ -1,4 +1,4 @@
-"""The HTTP API as a client sees it: calls, publishing that never doubles, following a channel.
+"""The HTTP API as a client sees it: calls, and publishing that never doubles.
 
 The server is reached over TCP, TLS or a unix socket (``http+unix:PATH``). Whatever goes
 wrong is a :class:`CallFailed`, which knows whether trying again can help. Waits between
@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from types import TracebackType
 from typing import Any, Final
 from urllib.parse import quote, urlsplit
 
-import attrs
 import httpx
 import orjson
 import trio
@@ -22,8 +21,6 @@ import trio
 from rtlite.errors import RtliteError
 from rtlite.model import Position, new_event_id
 
-POLL_SECONDS: Final = 25.0
-PAGE: Final = 1000
 _TIMEOUT: Final = 30.0  # seconds for an answer, besides what the call itself waits
 _TEMPORARY: Final = {0, 429, 502, 503, 504}  # 0: no answer at all; 502 and 504 are a proxy's
 _LONGEST_SOCKET_PATH: Final = 100  # of the 107 bytes that a socket's address holds
@@ -187,55 +184,6 @@ class Client:
             return str(page["next"])
         first = _position(page["items"][0])  # the channel's first event came between the two requests
         return str(Position(first.epoch, first.offset - 1))
-
-
-@attrs.frozen
-class Page:
-    """Events as they came; ``recovered`` is false if some before them are gone."""
-
-    items: list[dict[str, Any]]
-    recovered: bool
-
-
-class Follower:
-    """One channel from a place in its history on, each event once, over any number of reconnections.
-
-    :param since: a position, an event id, an age or a time; ``None`` is from now on.
-    :param on_trouble: called with each failure that is tried again, and with ``None`` after a success.
-    """
-
-    def __init__(
-        self, client: Client, channel: str, since: str | None, on_trouble: Callable[[CallFailed | None], None]
-    ) -> None:
-        self.channel = channel
-        self.since = since
-        self._client = client
-        self._on_trouble = on_trouble
-        self._delays = delays()
-
-    async def page(self) -> Page:
-        """Wait for what comes next. :raises CallFailed: the server refuses for good."""
-        while True:
-            asked = trio.current_time()
-            try:
-                if self.since is None:
-                    self.since = await self._client.newest(self.channel)
-                page = await self._client.history(
-                    self.channel, since=self.since, limit=str(PAGE), wait=f"{POLL_SECONDS:g}"
-                )
-            except CallFailed as failure:
-                if not failure.temporary:
-                    raise
-                self._on_trouble(failure)
-                await trio.sleep(max(next(self._delays), failure.retry_after))
-                continue
-            self._delays = delays()
-            self._on_trouble(None)
-            self.since = page["next"]
-            if page["items"] or not page["recovered"]:
-                return Page(page["items"], page["recovered"])
-            # A server that does not wait (poll_timeout = 0) is asked once a second.
-            await trio.sleep_until(asked + 1)
 
 
 def _position(item: Mapping[str, Any]) -> Position:

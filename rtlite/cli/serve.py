@@ -11,7 +11,7 @@ import click
 import trio
 
 from rtlite import log, settings
-from rtlite.cli import options, welcome
+from rtlite.cli import allocator, options, welcome
 from rtlite.cli.program import run
 from rtlite.settings import Settings
 
@@ -30,6 +30,7 @@ def serve(config: str | None, **flags: Any) -> None:
     """
     loaded = settings.load(flags, file=config)
     log.configure()
+    allocator.give_memory_back()
     run(serve_until_signal, loaded.settings, _announce)
 
 

@@ -11,7 +11,8 @@ import orjson
 import trio
 
 from rtlite.cli import options, output
-from rtlite.cli.client import CallFailed, Client, Follower, Page
+from rtlite.cli.client import CallFailed, Client
+from rtlite.cli.follower import Follower, Page
 from rtlite.cli.options import Server
 from rtlite.cli.program import run
 from rtlite.log import escape
@@ -77,7 +78,7 @@ class _Trouble:
 
     def __call__(self, failure: CallFailed | None) -> None:
         if failure is not None and not self._away:
-            output.note(f"{failure}; trying again until it does")
+            output.note(f"{failure}; trying again")
         elif failure is None and self._away:
             output.note(f"{self._url} answers again")
         self._away = failure is not None

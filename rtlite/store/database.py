@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import aiosqlite
+import outcome
 import trio
 import trio_asyncio
 
@@ -49,20 +50,23 @@ _UNTRUSTED_AFTER: Final = {sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CORRUPT, sqlite3
 
 
 class _Connection(aiosqlite.Connection):
-    """An aiosqlite connection that runs a whole function on its thread, in one hop.
-
-    A batch takes one hop instead of one per statement: 0.33 ms against 1.1 ms for a
-    transaction of one row.
-    """
+    """An aiosqlite connection that runs a whole function on its thread, in one hop."""
 
     async def run(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        def guarded(connection: sqlite3.Connection) -> T:
-            try:
-                return work(connection)
-            except StopIteration as error:  # no future can hold one: the caller would wait for ever
-                raise RuntimeError("StopIteration left a database function") from error
+        """Run ``work`` on the connection's thread. A Trio function; it cannot be cancelled.
 
-        return await self._execute(guarded, self._conn)  # type: ignore[no-untyped-call, no-any-return]
+        aiosqlite's queue also takes functions without a future, and the answer goes straight back
+        to the waiting task. Through the asyncio loop it would take half a dozen turns of Trio's:
+        0.7 ms for a committed row against 0.3 ms this way.
+        """
+        task, token, connection = trio.lowlevel.current_task(), trio.lowlevel.current_trio_token(), self._conn
+
+        def job() -> None:
+            token.run_sync_soon(trio.lowlevel.reschedule, task, outcome.capture(work, connection))
+
+        self._tx.put_nowait((None, job))
+        result: T = await trio.lowlevel.wait_task_rescheduled(lambda _: trio.lowlevel.Abort.FAILED)
+        return result
 
 
 class Database:
@@ -163,8 +167,7 @@ class Database:
     async def _run(self, connection: _Connection, work: Callable[[sqlite3.Connection], T]) -> T:
         result: T
         try:
-            with trio.CancelScope(shield=True):
-                result = await trio_asyncio.aio_as_trio(connection.run, loop=self._loop)(work)
+            result = await connection.run(work)
         except sqlite3.DatabaseError as error:
             if isinstance(error, sqlite3.ProgrammingError) or _code(error) in _OUR_MISTAKES:
                 raise

@@ -187,10 +187,7 @@ class Listener:
         """Answer, and close so that the answer arrives even if the peer still sends."""
         self._metrics.requests.labels("listener", str(reply.status)).inc()
         await self._lean.write(stream, reply, keep_alive=False)
-        with trio.move_on_after(1):
-            await stream.send_eof()
-            while await stream.receive_some():
-                pass
+        await stream.linger()
 
 
 def _started(task_status: trio.TaskStatus[None]) -> Any:

@@ -14,6 +14,7 @@ from rtlite.settings import Settings
 from rtlite.transports.outbox import Outbox
 
 _READ = 64 * 1024
+_LINGER = 1.0
 
 
 class ServerStream(trio.abc.HalfCloseableStream):
@@ -128,11 +129,32 @@ class ServerStream(trio.abc.HalfCloseableStream):
         if isinstance(self.transport, trio.abc.HalfCloseableStream) and not self._broken:
             await self.transport.send_eof()
 
+    def _still_sending(self) -> bool:
+        if self._socket is None or self._broken:
+            return False
+        try:
+            return bool(os.read(self._descriptor, _READ))
+        except OSError:  # nothing is there, or it was reset
+            return False
+
+    async def linger(self) -> None:
+        """Say that no more comes, and read on for a moment.
+
+        A socket that is closed with unread bytes resets the connection, and the peer may
+        never see our last words.
+        """
+        with trio.move_on_after(_LINGER):
+            await self.send_eof()
+            while await self.receive_some():
+                pass
+
     async def aclose(self) -> None:
         """Flush what waits, for as long as the peer takes it, and close."""
         try:
             with trio.move_on_after(self._settings.write_timeout):
                 await self.outbox.drained()
+            if self._still_sending():
+                await self.linger()
         finally:
             self._broken = True
             self.outbox.close()

@@ -16,20 +16,23 @@ import trio_websocket
 import wsproto
 import wsproto.events
 import wsproto.utilities
+from wsproto.connection import ConnectionState
 
-from rtlite.errors import CloseCode, Reason
+from rtlite.errors import CloseCode, Overloaded, Reason, Refused, StorageFailed, StorageFull
 from rtlite.log import get_logger
 from rtlite.metrics import Metrics
 from rtlite.model import Identity
 from rtlite.settings import Settings
 from rtlite.transports.connections import Connection, Connections
-from rtlite.transports.head import Head
+from rtlite.transports.head import BadHead, Head
 from rtlite.transports.outbox import Outbox
 from rtlite.transports.stream import ServerStream
 
 log = get_logger(__name__)
 
 MAX_FRAGMENTS: Final = 1024
+_SMALL: Final = 64  # bytes; a message that comes in thousands of pieces smaller than this is an attack on the memory
+_UNLIMITED: Final = 2**62
 
 
 def text_frame(payload: bytes) -> bytes:
@@ -64,6 +67,7 @@ class WebSocket:
     def __init__(
         self,
         connection: trio_websocket.WebSocketConnection,
+        wire: Wire,
         stream: ServerStream,
         nursery: trio.Nursery,
         route: WebSocketRoute,
@@ -72,6 +76,7 @@ class WebSocket:
         settings: Settings,
     ) -> None:
         self._connection = connection
+        self._wire = wire
         self._nursery = nursery
         self._settings = settings
         self._scope = trio.CancelScope()
@@ -84,8 +89,17 @@ class WebSocket:
         self.listed: Connection | None = None
 
     def spawn(self, function: Callable[..., Awaitable[Any]], *args: Any) -> None:
-        """Run a task as long as this connection lives."""
-        self._nursery.start_soon(function, *args)
+        """Run a task as long as this connection lives. What it raises ends this connection, with a close frame."""
+        self._nursery.start_soon(self._guard, function, *args)
+
+    async def _guard(self, function: Callable[..., Awaitable[Any]], *args: Any) -> None:
+        try:
+            await function(*args)
+        except (trio.BrokenResourceError, trio.ClosedResourceError, trio_websocket.ConnectionClosed):
+            pass  # the peer is gone, and the reader ends the connection
+        except Exception:
+            log.exception("a task of a connection failed", protocol=self.route.protocol)
+            self.end(Reason.INTERNAL_ERROR)
 
     def admit(self, identity: Identity, remaining: float | None) -> None:
         """The credential holds. ``remaining`` seconds from now it expires, and the connection with it."""
@@ -119,17 +133,35 @@ class WebSocket:
                 await self.route.endpoint(self)
             if self._scope.cancelled_caught and self._reason is None:
                 self._reason = Reason.EXPIRED
-        except trio_websocket.ConnectionClosed:
-            self._reason = self._reason or Reason.NORMAL
-        except Exception:
-            # The endpoint's own mistake ends this connection, and the peer gets a clean close.
-            log.exception("an endpoint failed", protocol=self.route.protocol)
-            self._reason = Reason.INTERNAL_ERROR
+        except Exception as error:
+            reason = self._judge(error)
+            self._reason = self._reason or reason
+        finally:  # also when the whole connection is cancelled
+            self._call_back()
         reason = self._reason or Reason.NORMAL
-        for callback in self._callbacks:
-            callback()
         await self._close(reason)
         return reason
+
+    def _judge(self, error: Exception) -> Reason:
+        """Why an endpoint ended that raised: the peer left, was refused, or met our own mistake."""
+        if isinstance(error, trio_websocket.ConnectionClosed):
+            unexplained = Reason.INTERNAL_ERROR if error.reason is None else Reason.NORMAL  # the reader failed
+            return self._wire.broken or unexplained
+        if isinstance(error, trio.BrokenResourceError | trio.ClosedResourceError):
+            return Reason.NORMAL
+        if isinstance(error, Overloaded):
+            return Reason.OVER_CAPACITY
+        if isinstance(error, Refused) and not isinstance(error, StorageFailed | StorageFull):
+            return Reason.ABUSE
+        log.exception("an endpoint failed", protocol=self.route.protocol)
+        return Reason.INTERNAL_ERROR
+
+    def _call_back(self) -> None:
+        for callback in self._callbacks:
+            try:
+                callback()
+            except Exception:
+                log.exception("a connection's end was not noted", protocol=self.route.protocol)
 
     async def _close(self, reason: Reason) -> None:
         """The closing handshake. It ends: by the peer's answer, or by one of the two deadlines.
@@ -145,6 +177,9 @@ class WebSocket:
             patience += self._settings.write_timeout
         with trio.move_on_after(patience):
             await self._connection.aclose(code, reason.value.text or None)
+            # Where the peer began, or broke a rule, the reader answers: let its last frame out.
+            await self._connection._close_handshake.wait()
+            await self.outbox.drained()
 
     async def heartbeat(self) -> None:
         """Ping every so often; a peer that does not answer is gone.
@@ -167,24 +202,56 @@ class WebSocket:
                     return
 
 
-class _Wire(wsproto.WSConnection):
-    """wsproto, with a cap on the fragments of one message: empty ones never count towards its size."""
+class Wire(wsproto.WSConnection):
+    """wsproto, with limits to a message, and with an answer to whatever breaks a rule.
 
-    def __init__(self) -> None:
+    A broken rule is given to trio-websocket as a close frame that came with the right code:
+    it answers with that code and ends, so that the peer learns why (RFC 6455, section 7.1.7).
+    After either side's close frame, only the other's counts (section 5.5.1).
+
+    :param max_message: bytes. trio-websocket's own limit does not see empty fragments.
+    """
+
+    def __init__(self, max_message: int, codes: Callable[[CloseCode], int]) -> None:
         super().__init__(wsproto.ConnectionType.SERVER)
-        self._fragments = 0
+        self._limit = max_message
+        self._codes = codes
+        self._frames = self._pieces = self._size = 0
+        self.broken: Reason | None = None
 
     def events(self) -> Any:
         for event in super().events():
-            if isinstance(event, wsproto.events.Message):
-                self._fragments = 0 if event.message_finished else self._fragments + 1
-                if self._fragments > MAX_FRAGMENTS:
-                    raise TooManyFragments
+            if isinstance(event, wsproto.events.CloseConnection):
+                if self.state is ConnectionState.OPEN:  # of wsproto's making: a frame could not be parsed
+                    self._break(Reason.ABUSE)
+                yield event
+                return
+            if self.state is ConnectionState.LOCAL_CLOSING:
+                continue
+            if isinstance(event, wsproto.events.Message) and (reason := self._too_much(event)) is not None:
+                self._break(reason)
+                yield wsproto.events.CloseConnection(self._codes(reason.value), reason.value.text)
+                return
             yield event
 
+    def _break(self, reason: Reason) -> None:
+        self.broken = reason
+        assert self.connection is not None
+        self.connection._state = ConnectionState.REMOTE_CLOSING
 
-class TooManyFragments(Exception):
-    """A message came in more pieces than any honest client sends."""
+    def _too_much(self, event: wsproto.events.Message) -> Reason | None:
+        """A message may be large or come in many pieces, but neither without end."""
+        data = event.data
+        self._size += len(data) if not isinstance(data, str) or data.isascii() else len(data.encode())
+        self._pieces += 1  # a frame comes in as many as there were reads
+        self._frames += event.frame_finished
+        if self._size > self._limit:
+            return Reason.TOO_BIG
+        if self._frames > MAX_FRAGMENTS or self._pieces > max(MAX_FRAGMENTS, self._size // _SMALL):
+            return Reason.ABUSE
+        if event.message_finished:
+            self._frames = self._pieces = self._size = 0
+        return None
 
 
 class WebSockets:
@@ -199,25 +266,35 @@ class WebSockets:
         self, stream: ServerStream, head: Head, route: WebSocketRoute, params: Mapping[str, str], address: str
     ) -> None:
         """The life of one connection; returns when it is over."""
-        stream.unread(head.raw)
         async with trio.open_nursery() as nursery:
+            wire = Wire(self._settings.max_message, route.codes)
             connection = trio_websocket.WebSocketConnection(
-                stream,
-                _Wire(),
-                message_queue_size=1,
-                max_message_size=self._settings.max_message,
-                receive_buffer_size=4096,
+                stream, wire, message_queue_size=1, max_message_size=_UNLIMITED, receive_buffer_size=4096
             )
-            nursery.start_soon(connection._reader_task)
+            websocket = WebSocket(connection, wire, stream, nursery, route, params, head, self._settings)
             with trio.fail_after(self._settings.handshake_timeout):
-                request = await connection._get_request()
-                await request.accept()
-            websocket = WebSocket(connection, stream, nursery, route, params, head, self._settings)
+                await self._accept(connection, wire, head)
+            # Only now: frames that came with the handshake are frames, and not more of the handshake.
+            websocket.spawn(connection._reader_task)
             with self._connections.entered(route.protocol, address, stream.outbox, websocket.end) as websocket.listed:
                 if len(self._connections) > self._connections.limit:
                     websocket.end(Reason.OVER_CAPACITY)
-                nursery.start_soon(websocket.heartbeat)
+                websocket.spawn(websocket.heartbeat)
                 reason = await websocket.run()
+            if reason is Reason.INTERNAL_ERROR:
+                self._metrics.faults.inc()
             self._metrics.closed.labels(reason.name.lower()).inc()
             log.debug("websocket closed", protocol=route.protocol, reason=reason.name.lower())
             nursery.cancel_scope.cancel()
+
+    @staticmethod
+    async def _accept(connection: trio_websocket.WebSocketConnection, wire: Wire, head: Head) -> None:
+        """Answer the handshake. :raises BadHead: wsproto finds something wrong with it that we did not."""
+        try:
+            wire.receive_data(head.raw)
+        except wsproto.utilities.RemoteProtocolError as error:
+            raise BadHead("the WebSocket handshake is malformed") from error
+        for event in wire.events():
+            await connection._handle_request_event(event)
+        request = await connection._get_request()
+        await request.accept()

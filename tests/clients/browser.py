@@ -32,9 +32,20 @@ from tests.servers import ungrouped
 PATIENCE = 15.0  # seconds for anything a test waits for
 
 # Without the background flags Chromium calls home, many times a second.
-_FLAGS = """--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking
-    --disable-component-update --disable-sync --disable-default-apps --disable-dev-shm-usage --hide-scrollbars
-    --force-color-profile=srgb --remote-debugging-port=0""".split()
+_FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-default-apps",
+    "--disable-dev-shm-usage",
+    "--hide-scrollbars",
+    "--remote-debugging-port=0",
+]
 
 # Resolves when the condition holds, which is looked at whenever anything in the page changes.
 _UNTIL = """new Promise(done => {
@@ -117,7 +128,9 @@ class Tab:
         send, receive = trio.open_memory_channel[dict[str, Any]](1)
         self._answers[number] = send
         command = {"id": number, "method": method, "params": params}
-        await self._websocket.send_message(json.dumps(command | ({"sessionId": self._session} if self._session else {})))
+        await self._websocket.send_message(
+            json.dumps(command | ({"sessionId": self._session} if self._session else {}))
+        )
         with trio.fail_after(PATIENCE):
             answer = await receive.receive()
         assert "error" not in answer, f"{method}: {answer['error']}"
@@ -172,7 +185,7 @@ class Tab:
             "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=2, mobile=False
         )
         answer = await self.call("Page.captureScreenshot", format="png")
-        path.write_bytes(base64.b64decode(answer["data"]))
+        await trio.Path(path).write_bytes(base64.b64decode(answer["data"]))
 
 
 @asynccontextmanager

@@ -10,6 +10,7 @@ arrives as a list, like ``["Disconnected:", 4401, "credential missing or invalid
 
 from __future__ import annotations
 
+import functools
 import json
 import shutil
 import subprocess
@@ -179,6 +180,7 @@ def why_no_npm_ws() -> str | None:
     return why_no_node() or "the npm package ws is not installed (npm ci in tests/)"
 
 
+@functools.cache
 def own_websocket() -> tuple[str, ...] | None:
     """The arguments with which this Node has a WebSocket of its own; ``None``: it has none."""
     for arguments in ((), ("--experimental-websocket",)):

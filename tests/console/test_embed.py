@@ -149,7 +149,9 @@ async def test_markup_in_the_pages_attributes_stays_text(chromium: str) -> None:
 async def test_a_page_can_style_it_with_plain_class_selectors(chromium: str) -> None:
     async with running_server() as server:
         await write_article(server, await server.key("blog", "alice"))
-        async with opened(server, chromium, "></script><style>.rtlite button { color: rgb(1, 2, 3) }</style><script") as tab:
+        async with opened(
+            server, chromium, "></script><style>.rtlite button { color: rgb(1, 2, 3) }</style><script"
+        ) as tab:
             await shows(tab, "Views: 1")
             assert await tab.evaluate("getComputedStyle(document.querySelector('button')).color") == "rgb(1, 2, 3)"
 

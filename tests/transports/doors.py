@@ -168,6 +168,7 @@ class Peer:
                 while True:
                     await self._more()
             except (EOFError, trio.BrokenResourceError):
+                await trio.testing.wait_all_tasks_blocked()  # the server has put everything away
                 return bytes(self._read)
 
     async def upgrade(self, path: str, **headers: str) -> Answer:

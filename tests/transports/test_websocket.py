@@ -68,7 +68,7 @@ async def test_a_frame_in_the_handshakes_own_segment_works(autojump_clock) -> No
         peer = door.connect()
         await peer.send(handshake("/ws"), frame("early"), frame("and", PING), frame("again"))
         assert (await peer.answer()).status == 101
-        assert [await peer.frame() for _ in range(3)] == [(TEXT, b"5"), (PONG, b"and"), (TEXT, b"5")]
+        assert sorted([await peer.frame() for _ in range(3)]) == [(TEXT, b"5"), (TEXT, b"5"), (PONG, b"and")]
 
 
 async def test_a_handshake_byte_by_byte_with_a_frame_behind_works(autojump_clock) -> None:
@@ -361,9 +361,10 @@ async def test_a_peer_that_pings_and_never_reads_is_held_back(autojump_clock) ->
         await peer.upgrade("/ws")
         listed = next(iter(door.connections))
         with trio.move_on_after(1000):
-            for _ in range(5_000):
-                await peer.send(frame("p" * 125, PING) * 100)
-                assert listed.outbox.queued <= 1024 * 1024
+            with pytest.raises(trio.BrokenResourceError):
+                while True:
+                    await peer.send(frame("p" * 125, PING) * 100)
+                    assert listed.outbox.queued <= 1024 * 1024
         await peer.ended()
         assert len(door.connections) == 0
 
@@ -429,8 +430,10 @@ async def test_what_was_to_be_called_at_the_end_is_called_whatever_the_end(how: 
         websocket.on_end(lambda: ended.append("good"))
         if how == "task":
             websocket.spawn(fail)
-        if how in {"vanishes", "stopped", "flood", "task"}:
+        if how in {"stopped", "task"}:
             await trio.sleep_forever()
+        if how in {"vanishes", "flood"}:
+            await websocket.receive()
         if how == "raises":
             raise RuntimeError("a bug")
 
