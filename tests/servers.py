@@ -84,6 +84,19 @@ class Doors:
         self._stack.push_async_callback(client.aclose)
         return client
 
+    async def operator(self) -> httpx.AsyncClient:
+        """An HTTP client with an admin key."""
+        raise NotImplementedError
+
+    async def subscribed(self, channel: str, count: int = 1) -> None:
+        """Wait until so many connections listen to ``channel``: a client learns only that it is connected."""
+        client = await self.operator()
+        with trio.fail_after(10):
+            while True:
+                connections = (await client.get("/api/connections")).json()["items"]
+                if sum(channel in connection["channels"] for connection in connections) >= count:
+                    return
+
     @asynccontextmanager
     async def websocket(
         self, path: str, key: str | None = None, **headers: str
@@ -117,6 +130,9 @@ class InProcess(Doors):
     async def key(self, kind: str, user: str, **options: Any) -> str:
         """Make a key and return its secret. Options: ``expires_in`` (seconds), ``write``, ``name``."""
         return (await self.running.server.keyring.create(Kind(kind), user, **options))[1]
+
+    async def operator(self) -> httpx.AsyncClient:
+        return self.http(await self.key("admin", "operator"))
 
     async def revoke(self, secret: str) -> None:
         """Revoke the key with this secret."""
@@ -162,7 +178,8 @@ class ServerProcess(Doors):
         self.admin_key: str | None = None
         self._flags = flags
         self._process: subprocess.Popen[str] | None = None
-        self._ready = threading.Event()
+        self._decided = threading.Event()
+        self._ready = False
         self._reader: threading.Thread | None = None
         self._stack = AsyncExitStack()
 
@@ -171,15 +188,19 @@ class ServerProcess(Doors):
         assert self._process is not None
         return self._process.pid
 
+    async def operator(self) -> httpx.AsyncClient:
+        return self.http(self.admin_key or "rtk_dev")
+
     async def start(self) -> None:
         """Start it, and return once it says that it is ready."""
         assert self._process is None, "it runs already"
-        self._ready.clear()
+        self._ready = False
+        self._decided.clear()
         arguments = ["--host", "127.0.0.1", "--port", str(self.port), "--data", str(self.data)]
         for name, value in self._flags.items():
             arguments += [f"--{name.replace('_', '-')}", *([] if value is True else [str(value)])]
         with self.log.open("a") as log:
-            self._process = subprocess.Popen(
+            self._process = subprocess.Popen(  # noqa: ASYNC220  # takes a millisecond
                 [sys.executable, "-m", "rtlite", "serve", *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
@@ -189,8 +210,8 @@ class ServerProcess(Doors):
             )
         self._reader = threading.Thread(target=self._read, args=(self._process,), daemon=True)
         self._reader.start()
-        ready = await trio.to_thread.run_sync(self._ready.wait, START_SECONDS, abandon_on_cancel=True)
-        if not ready or not self.url or self._process.poll() is not None:
+        await trio.to_thread.run_sync(self._decided.wait, START_SECONDS, abandon_on_cancel=True)
+        if not self._ready:
             await self.kill()
             raise AssertionError(f"the server did not start:\n{self.log.read_text()}")
 
@@ -204,8 +225,9 @@ class ServerProcess(Doors):
                     self.admin_key = match[0]
                 if match := re.match(r"rtlite ready on (http://\S+:(\d+))", line):
                     self.url, self.port = match[1], int(match[2])
-                    self._ready.set()
-        self._ready.set()  # it ended; start() sees that
+                    self._ready = True
+                    self._decided.set()
+        self._decided.set()  # it ended
 
     async def kill(self) -> None:
         """SIGKILL: no goodbye, nothing flushed."""

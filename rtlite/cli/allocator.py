@@ -23,4 +23,4 @@ def give_memory_back() -> bool:
     except (OSError, AttributeError):
         return False
     options = ((_M_ARENA_MAX, 2), (_M_MMAP_THRESHOLD, 64 * 1024), (_M_TRIM_THRESHOLD, 128 * 1024))
-    return sum(mallopt(option, value) for option, value in options) == len(options)
+    return [mallopt(option, value) for option, value in options] == [1] * len(options)

@@ -40,17 +40,17 @@ def config(config: str | None, as_json: bool, **flags: Any) -> None:
     The first of these that has it counts: a flag, an environment variable, the file, the default.
     The flags are those of `rtlite serve`. Secrets are shown as ***.
     """
-    loaded = settings.load(flags, file=config)
+    rows = list(_rows(settings.load(flags, file=config), config or "rtlite.toml"))
     if output.wants_json(as_json):
-        for row in _rows(loaded):
+        for row in rows:
             output.json_line({"setting": row.name, "value": row.raw, "origin": row.origin})
         return
-    output.table(("setting", "value", "from"), [(row.name, row.shown, row.origin) for row in _rows(loaded)])
+    output.table(("setting", "value", "from"), [(row.name, row.shown, row.origin) for row in rows])
 
 
-def _rows(loaded: Loaded) -> Iterator[Row]:
+def _rows(loaded: Loaded, file: str) -> Iterator[Row]:
     for item in settings.declared():
         yield Row(item.name, item, getattr(loaded.settings, item.name), loaded.origins[item.name])
     for kind, chosen in loaded.settings.channels.items():
         for item in settings.declared(KindSettings):
-            yield Row(f"channels.{kind}.{item.name}", item, getattr(chosen, item.name), "file")
+            yield Row(f"channels.{kind}.{item.name}", item, getattr(chosen, item.name), file)

@@ -13,6 +13,7 @@ from __future__ import annotations
 import fcntl
 import os
 import sqlite3
+import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, closing, suppress
 from functools import partial
@@ -78,6 +79,7 @@ class Database:
         self._durability = durability
         self._writer: _Connection
         self._trusted = True
+        self._prepared = False
         self._writing = trio.Lock()
         self._readers: list[_Connection] = []  # those that are idle
         self._free = trio.Semaphore(READERS)
@@ -238,6 +240,7 @@ class Database:
         try:
             self._writer = await self._connect()
             await self._run(self._writer, lambda connection: _prepare(connection, self.path, self._durability))
+            self._prepared = True
             if self.path != ":memory:":
                 for _ in range(READERS):
                     self._readers.append(await self._connect(reading=True))
@@ -248,6 +251,10 @@ class Database:
 
     async def _stop(self) -> None:
         with trio.CancelScope(shield=True):
+            if self._prepared and self._trusted:
+                with suppress(Refused):  # then the next start is careful
+                    await self._run(self._writer, _truncate_wal)  # synced, so nothing is at risk any more
+                    await self._run(self._writer, schema.end_unsynced)
             for connection in reversed(self._open[:]):  # the writer last: its close checkpoints
                 await self._close(connection)
 
@@ -341,6 +348,21 @@ def _prepare(connection: sqlite3.Connection, path: str, durability: str) -> None
     if (found := _damage(connection)) is not None:
         raise StartError(f"{path} is damaged ({found}); restore a backup: copy it to {path}")
     schema.migrate(connection)
+    # Also when this run syncs every commit: the last one may not have.
+    connection.execute("PRAGMA synchronous = FULL")
+    schema.begin_unsynced(connection, _boot_id())
+    if durability == "full":
+        schema.end_unsynced(connection)
+    else:
+        connection.execute("PRAGMA synchronous = NORMAL")
+
+
+def _boot_id() -> str:
+    """What names this boot of the machine; where the system has no such thing, every start counts as one."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return uuid.uuid4().hex
 
 
 def _damage(connection: sqlite3.Connection) -> str | None:

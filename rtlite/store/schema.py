@@ -15,6 +15,7 @@ from typing import Final
 from rtlite.errors import StartError
 from rtlite.model import new_epoch
 
+_UNSYNCED: Final = "unsynced_boot"
 APPLICATION_ID: Final = 0x72746C74  # "rtlt": says whose SQLite file this is
 
 
@@ -110,6 +111,23 @@ def _renew_epochs(connection: sqlite3.Connection) -> None:
         connection.execute("UPDATE meta SET value = ? WHERE name = 'epoch'", (epoch,))
         connection.execute("UPDATE channels SET epoch = ?", (epoch,))
         connection.execute("DELETE FROM meta WHERE name = 'is_copy'")
+
+
+def begin_unsynced(connection: sqlite3.Connection, boot: str) -> None:
+    """Before the first commit without fsync: note under which boot of the machine they begin.
+
+    If the last run had such commits, did not end in order, and the machine was booted since,
+    acknowledged events may be gone, and their offsets free to be given out again. Then no old
+    position holds. A killed process alone loses nothing, and the epochs stay.
+    """
+    if get_meta(connection, _UNSYNCED) not in {None, boot}:
+        _renew_epochs(connection)
+    connection.execute("INSERT OR REPLACE INTO meta (name, value) VALUES (?, ?)", (_UNSYNCED, boot))
+
+
+def end_unsynced(connection: sqlite3.Connection) -> None:
+    """After an orderly end, or with fsync at every commit: nothing can be missing."""
+    connection.execute("DELETE FROM meta WHERE name = ?", (_UNSYNCED,))
 
 
 def mark_as_copy(connection: sqlite3.Connection) -> None:

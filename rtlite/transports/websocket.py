@@ -133,7 +133,7 @@ class WebSocket:
                 await self.route.endpoint(self)
             if self._scope.cancelled_caught and self._reason is None:
                 self._reason = Reason.EXPIRED
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  # our own mistakes are logged in _judge
             reason = self._judge(error)
             self._reason = self._reason or reason
         finally:  # also when the whole connection is cancelled
@@ -236,10 +236,10 @@ class Wire(wsproto.WSConnection):
 
     def _break(self, reason: Reason) -> None:
         self.broken = reason
-        assert self.connection is not None
-        self.connection._state = ConnectionState.REMOTE_CLOSING
+        if self.connection is not None:
+            self.connection._state = ConnectionState.REMOTE_CLOSING
 
-    def _too_much(self, event: wsproto.events.Message) -> Reason | None:
+    def _too_much(self, event: wsproto.events.Message[Any]) -> Reason | None:
         """A message may be large or come in many pieces, but neither without end."""
         data = event.data
         self._size += len(data) if not isinstance(data, str) or data.isascii() else len(data.encode())
@@ -265,15 +265,23 @@ class WebSockets:
     async def serve(
         self, stream: ServerStream, head: Head, route: WebSocketRoute, params: Mapping[str, str], address: str
     ) -> None:
-        """The life of one connection; returns when it is over."""
+        """The life of one connection; returns when it is over.
+
+        :raises BadHead: wsproto finds something wrong with the handshake that we did not.
+        """
+        wire = Wire(self._settings.max_message, route.codes)
+        try:
+            wire.receive_data(head.raw)
+        except wsproto.utilities.RemoteProtocolError as error:
+            raise BadHead("the WebSocket handshake is malformed") from error
         async with trio.open_nursery() as nursery:
-            wire = Wire(self._settings.max_message, route.codes)
             connection = trio_websocket.WebSocketConnection(
                 stream, wire, message_queue_size=1, max_message_size=_UNLIMITED, receive_buffer_size=4096
             )
             websocket = WebSocket(connection, wire, stream, nursery, route, params, head, self._settings)
             with trio.fail_after(self._settings.handshake_timeout):
-                await self._accept(connection, wire, head)
+                await self._accept(connection, wire)
+                await stream.outbox.drained()
             # Only now: frames that came with the handshake are frames, and not more of the handshake.
             websocket.spawn(connection._reader_task)
             with self._connections.entered(route.protocol, address, stream.outbox, websocket.end) as websocket.listed:
@@ -288,12 +296,8 @@ class WebSockets:
             nursery.cancel_scope.cancel()
 
     @staticmethod
-    async def _accept(connection: trio_websocket.WebSocketConnection, wire: Wire, head: Head) -> None:
-        """Answer the handshake. :raises BadHead: wsproto finds something wrong with it that we did not."""
-        try:
-            wire.receive_data(head.raw)
-        except wsproto.utilities.RemoteProtocolError as error:
-            raise BadHead("the WebSocket handshake is malformed") from error
+    async def _accept(connection: trio_websocket.WebSocketConnection, wire: Wire) -> None:
+        """Answer the handshake."""
         for event in wire.events():
             await connection._handle_request_event(event)
         request = await connection._get_request()

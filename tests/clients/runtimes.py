@@ -64,9 +64,11 @@ def snippet(name: str, server: Doors, key: str = KEY) -> str:
 
 
 class Client(Protocol):
-    """Something that runs JavaScript. ``origins`` are those of its pages, for ``allowed_origins``."""
+    """Something that runs JavaScript."""
 
-    origins: tuple[str, ...]
+    @property
+    def origins(self) -> tuple[str, ...]:
+        """The origins of its pages, for ``allowed_origins``."""
 
     async def run(self, program: str) -> None:
         """Run a program beside those that run already (in Chromium: in place of them)."""
@@ -111,8 +113,6 @@ class BrowserClient:
 
 
 class Runtime(Protocol):
-    name: str
-
     def client(self) -> AbstractAsyncContextManager[Client]:
         """Start one."""
 
@@ -121,7 +121,6 @@ class Runtime(Protocol):
 class Node:
     """:param arguments: for Node itself; :param library: ``ws`` for npm's, else empty."""
 
-    name: str
     folder: Path
     arguments: tuple[str, ...] = ()
     library: str = ""
@@ -161,7 +160,6 @@ async def _split(process: trio.Process, lines: trio.MemorySendChannel[str]) -> N
 @attrs.frozen
 class Chromium:
     url: str
-    name: str = "Chromium"
 
     @asynccontextmanager
     async def client(self) -> AsyncIterator[Client]:

@@ -24,7 +24,7 @@ from tests.clients.runtimes import (
     why_no_node,
     why_no_npm_ws,
 )
-from tests.servers import Doors, InProcess, ServerProcess, running_server
+from tests.servers import Doors, ServerProcess, running_server
 
 SLUG = "my-first-post"
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
@@ -34,7 +34,7 @@ TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 def npm_ws(tmp_path: Path) -> Runtime:
     if why := why_no_npm_ws():
         pytest.skip(why)
-    return Node("npm ws", tmp_path, library="ws")
+    return Node(tmp_path, library="ws")
 
 
 @pytest.fixture(params=["npm ws", "Node", "Chromium"])
@@ -49,7 +49,7 @@ def runtime(request: pytest.FixtureRequest, tmp_path: Path) -> Runtime:
     arguments = own_websocket()
     if arguments is None:
         pytest.skip("this Node.js has no WebSocket of its own (22 has; 20.10 and later behind a flag)")
-    return Node("Node", tmp_path, arguments)
+    return Node(tmp_path, arguments)
 
 
 async def call(server: Doors, key: str | None, path: str, **body: Any) -> Any:
@@ -77,14 +77,17 @@ class TestEvents:
     async def test_the_browser_snippet_gets_every_notification_with_the_fields_of_the_text(
         self, runtime: Runtime
     ) -> None:
-        async with runtime.client() as client:
-            async with running_server(allowed_origins=client.origins, blog_milestones=(1,)) as server:
-                key = await server.key("blog", "alice")
-                await call(server, key, "articles", slug=SLUG, title="My first post")
-                await client.run(snippet("browser.js", server, key))
-                assert await client.says() == ["Connected"]
-                await notify_each(server, key)
-                await gets_each(client)
+        async with (
+            runtime.client() as client,
+            running_server(allowed_origins=client.origins, blog_milestones=(1,)) as server,
+        ):
+            key = await server.key("blog", "alice")
+            await call(server, key, "articles", slug=SLUG, title="My first post")
+            await client.run(snippet("browser.js", server, key))
+            assert await client.says() == ["Connected"]
+            await server.subscribed("notifications:alice")
+            await notify_each(server, key)
+            await gets_each(client)
 
     async def test_the_header_snippet_gets_every_notification_too(self, npm_ws: Runtime) -> None:
         async with npm_ws.client() as client, running_server(blog_milestones=(1,)) as server:
@@ -93,6 +96,7 @@ class TestEvents:
             handlers = snippet("browser.js", server).partition("\n\n")[2]
             await client.run(snippet("node.mjs", server, key) + handlers)
             assert await client.says() == ["Connected"]
+            await server.subscribed("notifications:alice")
             await notify_each(server, key)
             await gets_each(client)
 
@@ -103,6 +107,7 @@ class TestEvents:
             opened = 'ws.onopen = () => console.log("open");'
             await client.run(f'const token = "{token}";\n{snippet("article.ts", server)}{opened}')
             assert await client.says() == ["open"]
+            await server.subscribed(f"article:{SLUG}")
             for count in ("1", "2", "3"):
                 await call(server, token, f"articles/{SLUG}/views", visitor=count)
                 assert await client.says() == ["view-count", count]
@@ -113,6 +118,7 @@ class TestEvents:
             await call(server, alice, "articles", slug=SLUG, title="My first post")
             await client.run(f'{TALKING}{snippet("reconnect.ts", server)}connect("{bob}", "{SLUG}")')
             assert await client.says() == ["open"]
+            await server.subscribed(f"article:{SLUG}")
             await call(server, None, f"articles/{SLUG}/views")
             assert await says_event(client, "message") == {
                 "type": "view_update", "slug": SLUG, "viewCount": 1, "timestamp": "TIME"
@@ -164,24 +170,26 @@ class TestCloseCodes:
 
     async def test_what_does_not_hold_at_connect_is_told_after_the_handshake(self, runtime: Runtime) -> None:
         secret = "a secret of at least thirty-two bytes"
-        async with runtime.client() as client:
-            async with running_server(allowed_origins=client.origins, jwt_secret=secret) as server:
-                revoked = await server.key("blog", "alice")
-                await server.revoke(revoked)
-                expired = await server.key("blog", "alice", expires_in=0.001)
-                old_token = jwt.encode({"sub": "alice", "exp": time.time() - 60}, secret)
-                project = await server.key("project", "alice")
-                for key, code, reason in (
-                    ("", 4401, "credential missing or invalid"),
-                    ("mbk_wrong", 4401, "credential missing or invalid"),
-                    (revoked, 4401, "credential missing or invalid"),
-                    (expired, 4401, "credential missing or invalid"),
-                    (old_token, 4401, "credential missing or invalid"),
-                    (project, 4403, "not allowed"),
-                ):
-                    await client.run(snippet("browser.js", server, key))
-                    assert await client.says() == ["Connected"]
-                    assert await client.says() == ["Disconnected:", code, reason]
+        async with (
+            runtime.client() as client,
+            running_server(allowed_origins=client.origins, jwt_secret=secret) as server,
+        ):
+            revoked = await server.key("blog", "alice")
+            await server.revoke(revoked)
+            expired = await server.key("blog", "alice", expires_in=0.001)
+            old_token = jwt.encode({"sub": "alice", "exp": time.time() - 60}, secret)
+            project = await server.key("project", "alice")
+            for key, code, reason in (
+                ("", 4401, "credential missing or invalid"),
+                ("mbk_wrong", 4401, "credential missing or invalid"),
+                (revoked, 4401, "credential missing or invalid"),
+                (expired, 4401, "credential missing or invalid"),
+                (old_token, 4401, "credential missing or invalid"),
+                (project, 4403, "not allowed"),
+            ):
+                await client.run(snippet("browser.js", server, key))
+                assert await client.says() == ["Connected"]
+                assert await client.says() == ["Disconnected:", code, reason]
 
     async def test_the_header_is_judged_like_the_query(self, npm_ws: Runtime) -> None:
         async with npm_ws.client() as client, running_server() as server:
@@ -197,13 +205,15 @@ class TestCloseCodes:
             key = await server.key("blog", "alice")
             await client.run(snippet("browser.js", server, key))
             assert await client.says() == ["Connected"]
-            await listed(server)
+            await server.subscribed("notifications:alice")
             await server.revoke(key)
             assert await client.says() == ["Disconnected:", 1008, "credential revoked"]
 
     async def test_a_key_and_a_token_that_expire_while_connected_close_with_1008(self, runtime: Runtime) -> None:
         async with runtime.client() as client, running_server(allowed_origins=client.origins) as server:
-            for credential in (await server.key("blog", "alice", expires_in=1.0), server.token("alice", ttl=2.0)):
+            for kind in ("key", "token"):
+                expiring = await server.key("blog", "alice", expires_in=1.5)
+                credential = expiring if kind == "key" else server.token("alice", ttl=2.0)
                 await client.run(snippet("browser.js", server, credential))
                 assert await client.says() == ["Connected"]
                 assert await client.says() == ["Disconnected:", 1008, "credential expired"]
@@ -230,16 +240,18 @@ class TestHeartbeat:
             send_answered.send_nowait(None)
 
         monkeypatch.setattr(trio_websocket.WebSocketConnection, "ping", ping)
-        async with runtime.client() as client:
-            async with running_server(allowed_origins=client.origins, ping_interval=0.05) as server:
-                key = await server.key("blog", "alice")
-                await client.run(snippet("browser.js", server, key))
-                assert await client.says() == ["Connected"]
-                with trio.fail_after(10):
-                    for _ in range(5):
-                        await answered.receive()
-                await call(server, key, "subscribers", email="reader@example.com")
-                assert (await client.says())[1]["type"] == "new_subscriber"
+        async with (
+            runtime.client() as client,
+            running_server(allowed_origins=client.origins, ping_interval=0.05) as server,
+        ):
+            key = await server.key("blog", "alice")
+            await client.run(snippet("browser.js", server, key))
+            assert await client.says() == ["Connected"]
+            with trio.fail_after(10):
+                for _ in range(5):
+                    await answered.receive()
+            await call(server, key, "subscribers", email="reader@example.com")
+            assert (await client.says())[1]["type"] == "new_subscriber"
 
     async def test_a_client_that_does_not_answer_pings_is_closed_with_1001(self) -> None:
         async with running_server(ping_interval=0.05, pong_timeout=0.1, close_timeout=0.1) as server:
@@ -281,15 +293,9 @@ class TestReconnection:
                 while (said := await client.says()) == ["Reconnecting in 1s..."]:
                     pass
                 assert said == ["open"]
+                await server.subscribed(f"article:{SLUG}")
                 await call(server, None, f"articles/{SLUG}/views")
                 assert (await says_event(client, "message"))["viewCount"] == 1
-
-
-async def listed(server: InProcess) -> None:
-    """Until the connection's credential was looked at: the client is told "open" a moment before."""
-    with trio.fail_after(5):
-        while not any(item.identity for item in server.running.server.connections):
-            await trio.sleep(0.01)
 
 
 async def skip_if_refusals_go_untold(client: Client) -> None:

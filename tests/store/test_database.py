@@ -17,6 +17,7 @@ import trio
 
 from rtlite.errors import StartError, StorageFailed, StorageFull
 from rtlite.store import database as database_module
+from rtlite.store import schema
 from rtlite.store.check import check
 from rtlite.store.database import lock_file, open_database
 
@@ -27,7 +28,7 @@ async def put(database, name, value="x"):
 
 
 async def names(database):
-    query = "SELECT name FROM meta WHERE name != 'epoch' ORDER BY name"
+    query = "SELECT name FROM meta WHERE name NOT IN ('epoch', 'unsynced_boot') ORDER BY name"
     return await database.read(lambda connection: [row[0] for row in connection.execute(query).fetchall()])
 
 
@@ -602,3 +603,23 @@ def test_lock_is_let_go_at_the_end_of_the_block(tmp_path):
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             finally:
                 os.close(descriptor)
+
+
+async def test_commits_without_fsync_that_a_reboot_may_have_cost_give_every_channel_a_new_epoch(tmp_path, monkeypatch):
+    path = str(tmp_path / "normal.db")
+
+    async def epoch_after_a_start(boot, durability, *, orderly):
+        monkeypatch.setattr(database_module, "_boot_id", lambda: boot)
+        if not orderly:  # the file as a killed process leaves it
+            monkeypatch.setattr(schema, "end_unsynced", lambda _: None)
+        async with open_database(path, durability) as database:
+            epoch = await database.read(schema.store_epoch)
+        monkeypatch.undo()
+        return epoch
+
+    first = await epoch_after_a_start("boot-1", "normal", orderly=True)
+    assert await epoch_after_a_start("boot-2", "normal", orderly=False) == first, "the last end was an orderly one"
+    assert await epoch_after_a_start("boot-2", "normal", orderly=False) == first, "killed, but not rebooted"
+    second = await epoch_after_a_start("boot-3", "full", orderly=True)
+    assert second != first, "rebooted after commits without fsync"
+    assert await epoch_after_a_start("boot-4", "full", orderly=True) == second

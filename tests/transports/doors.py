@@ -173,7 +173,9 @@ class Peer:
 
     async def upgrade(self, path: str, **headers: str) -> Answer:
         await self.send(handshake(path, **headers))
-        return await self.answer()
+        answer = await self.answer()
+        await trio.testing.wait_all_tasks_blocked()  # the connection is listed
+        return answer
 
 
 async def echo(call: Call) -> Reply:
@@ -218,7 +220,9 @@ ROUTES = [
 class Door:
     """A listener, and connections to it through memory."""
 
-    def __init__(self, listener: Listener, connections: Connections, gate: Gate, metrics: Metrics, nursery: trio.Nursery):
+    def __init__(
+        self, listener: Listener, connections: Connections, gate: Gate, metrics: Metrics, nursery: trio.Nursery
+    ) -> None:
         self.listener = listener
         self.connections = connections
         self.gate = gate

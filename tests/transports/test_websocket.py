@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -271,7 +270,7 @@ async def test_a_message_over_the_limit_is_closed_with_1009_before_it_is_whole(a
 
 @pytest.mark.parametrize("length", [2**63 - 1, 2**62, 2**40])
 async def test_a_giant_length_allocates_nothing_and_waits_for_its_bytes(length: int, autojump_clock) -> None:
-    async with connected() as (door, peer):
+    async with connected() as (_, peer):
         await peer.send(b"\x82\xff" + length.to_bytes(8, "big") + bytes(4) + b"x" * 1000)
         await trio.testing.wait_all_tasks_blocked()
         await peer.send(b"x" * (1024 * 1024))
@@ -289,7 +288,8 @@ async def test_more_than_1024_fragments_of_one_message_are_closed(payload: bytes
 
 async def test_1024_fragments_are_a_message(autojump_clock) -> None:
     async with connected() as (_, peer):
-        await peer.send(frame(b"a", BINARY, fin=False), *[frame(b"b", 0, fin=False)] * (MAX_FRAGMENTS - 2), frame(b"c", 0))
+        inner = [frame(b"b", 0, fin=False)] * (MAX_FRAGMENTS - 2)
+        await peer.send(frame(b"a", BINARY, fin=False), *inner, frame(b"c", 0))
         assert await peer.text() == b"1024"
 
 
@@ -304,10 +304,11 @@ async def test_one_large_frame_may_arrive_in_any_number_of_segments(autojump_clo
 
 
 async def test_one_frame_in_single_bytes_is_closed_before_it_fills_the_memory(autojump_clock) -> None:
-    async with connected() as (door, peer):
-        for byte in frame("x" * 3000):
-            await peer.send(bytes([byte]))
-            await trio.testing.wait_all_tasks_blocked()
+    async with connected() as (_, peer):
+        with pytest.raises(trio.BrokenResourceError):
+            for byte in frame("x" * 3000):
+                await peer.send(bytes([byte]))
+                await trio.testing.wait_all_tasks_blocked()
         assert await peer.close_code() == 1008
 
 
@@ -448,8 +449,6 @@ async def test_what_was_to_be_called_at_the_end_is_called_whatever_the_end(how: 
             door.nursery.cancel_scope.cancel()
         elif how == "flood":
             await peer.send(frame(b"", BINARY, fin=False), *[frame(b"", 0, fin=False)] * 1100)
-        with trio.move_on_after(100, shield=True):
-            while len(door.connections):
-                await trio.sleep(1)
+        with trio.CancelScope(shield=True):
+            await trio.testing.wait_all_tasks_blocked()
         assert ended == ["bad", "good"]
-        assert math.isfinite(trio.current_time())

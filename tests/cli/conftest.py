@@ -1,0 +1,125 @@
+"""Ways to run commands: in this process for what they print, as processes for what they do."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import attrs
+import pytest
+import structlog
+import trio
+from click.testing import CliRunner, Result
+
+from rtlite.cli.program import program
+
+
+@pytest.fixture(autouse=True)
+def own_logs() -> Iterator[None]:
+    """Commands set logging up for their process, which here is pytest's."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    structlog.reset_defaults()
+
+
+@pytest.fixture(autouse=True)
+def no_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Neither the environment nor a file in the current directory says anything."""
+    for name in os.environ:
+        if name.startswith("RTLITE_"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(path for path in sys.path if path))
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def invoke() -> Callable[..., Result]:
+    """Run a command in this process."""
+
+    def invoke(*arguments: str, **options: Any) -> Result:
+        return CliRunner().invoke(program, list(arguments), prog_name="rtlite", **options)
+
+    return invoke
+
+
+@attrs.frozen
+class Done:
+    """A process that ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> list[Any]:
+        return [json.loads(line) for line in self.out.splitlines()]
+
+
+def command(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "rtlite", *arguments]
+
+
+async def rtlite(*arguments: str, stdin: bytes = b"", seconds: float = 20.0) -> Done:
+    """Run ``rtlite …`` as a process to its end."""
+    with trio.fail_after(seconds):
+        done = await trio.run_process(
+            command(*arguments), stdin=stdin, capture_stdout=True, capture_stderr=True, check=False
+        )
+    return Done(done.returncode, done.stdout.decode(), done.stderr.decode())
+
+
+@attrs.define
+class Started:
+    """A process that runs, and the lines it has printed so far."""
+
+    process: trio.Process
+    lines: list[str] = attrs.field(factory=list)
+    errors: list[str] = attrs.field(factory=list)
+    news: trio.Condition = attrs.field(factory=trio.Condition)
+
+    async def printed(self, lines: int, seconds: float = 20.0) -> list[str]:
+        """Wait until this many lines are there."""
+        return await self._wait(self.lines, lambda: len(self.lines) >= lines, seconds)
+
+    async def said(self, text: str, seconds: float = 20.0) -> list[str]:
+        """Wait until a line on stderr contains ``text``."""
+        return await self._wait(self.errors, lambda: any(text in line for line in self.errors), seconds)
+
+    async def _wait(self, result: list[str], there: Callable[[], bool], seconds: float) -> list[str]:
+        with trio.fail_after(seconds):
+            async with self.news:
+                while not there():
+                    await self.news.wait()
+        return result
+
+    async def read(self, stream: trio.abc.ReceiveStream, lines: list[str]) -> None:
+        rest = b""
+        async for chunk in stream:
+            *whole, rest = (rest + chunk).split(b"\n")
+            async with self.news:
+                lines += [line.decode() for line in whole]
+                self.news.notify_all()
+
+
+async def start(nursery: trio.Nursery, *arguments: str) -> Started:
+    """Start ``rtlite …`` as a process that ends with the nursery."""
+    process: trio.Process = await nursery.start(
+        partial(
+            trio.run_process, command(*arguments), stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False
+        )
+    )
+    started = Started(process)
+    assert process.stdout is not None and process.stderr is not None
+    nursery.start_soon(started.read, process.stdout, started.lines)
+    nursery.start_soon(started.read, process.stderr, started.errors)
+    return started

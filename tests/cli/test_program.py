@@ -1,0 +1,121 @@
+"""What ``rtlite`` says by itself: help, version, errors, exit codes."""
+
+from __future__ import annotations
+
+import re
+
+import click
+import pytest
+import trio
+
+from rtlite import __version__, settings
+from rtlite.cli.options import shown
+from rtlite.cli.program import COMMANDS, program, run
+from rtlite.errors import RtliteError
+
+
+def all_commands() -> list[tuple[str, click.Command]]:
+    context = click.Context(program)
+    found = [(name, program.get_command(context, name)) for name in COMMANDS]
+    keys = dict(found)["keys"]
+    assert isinstance(keys, click.Group)
+    found += [(f"keys {name}", item) for name, item in keys.commands.items()]
+    return [(name, item) for name, item in found if item is not None]
+
+
+def words(text: str) -> str:
+    return " ".join(text.split())
+
+
+def test_without_arguments_it_prints_help_with_every_command(invoke):
+    result = invoke()
+    assert result.exit_code == 0
+    assert all(f"\n  {name} " in result.stdout for name in COMMANDS)
+    assert "..." not in result.stdout.partition("Commands:")[2]  # each command's line fits
+
+
+def test_version_names_the_program(invoke):
+    assert invoke("--version").stdout == f"rtlite {__version__}\n"
+
+
+@pytest.mark.parametrize(("name", "item"), all_commands())
+def test_every_command_explains_itself_and_each_option(invoke, name, item):
+    result = invoke(*name.split(), "--help")
+    assert result.exit_code == 0
+    assert item.help
+    for parameter in item.params:
+        if isinstance(parameter, click.Option):
+            assert parameter.help, parameter.name
+            assert parameter.opts[0] in result.stdout
+
+
+def test_help_of_serve_shows_each_setting_with_its_help_default_and_variable(invoke):
+    text = words(invoke("serve", "--help", terminal_width=100).stdout)
+    for item in settings.declared():
+        assert f" {item.flag} " in text
+        default = shown(item, item.default)
+        said = f"{item.help} [default: {default}; {item.variable}]" if default else f"{item.help} [{item.variable}]"
+        assert said in text
+
+
+def test_serve_has_no_flag_besides_the_settings_and_the_file(invoke):
+    flags = set(re.findall(r"^  (--[a-z-]+)", invoke("serve", "--help").stdout, re.MULTILINE))
+    assert flags == {item.flag for item in settings.declared()} | {"--config"}
+
+
+def test_an_unknown_command_is_wrong_usage_and_the_nearest_is_named(invoke):
+    result = invoke("serv")
+    assert result.exit_code == 2
+    assert "Did you mean 'serve'?" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("nothing-like-it",),
+        ("serve", "--prot", "1"),
+        ("serve", "--port", "many"),
+        ("publish", "article:a"),
+        ("publish", "article:a", "e", "{", "--dev"),
+        ("publish", "article:a", "e", "1"),  # no key
+        ("tail",),
+        ("tail", "article:a", "--dev", "--count", "0"),
+        ("keys", "create", "--kind", "blog"),
+        ("keys", "create", "--kind", "blog", "--user", "a", "--scope", "write"),
+        ("keys", "create", "--kind", "blog", "--user", "a", "--expires", "soon"),
+        ("keys", "list", "--data", "a.db", "--url", "http://127.0.0.1:1"),
+        ("keys", "list", "--url", "http://127.0.0.1:1"),  # no key
+        ("demo", "--port", "x"),
+    ],
+)
+def test_wrong_usage_exits_with_2_and_names_what_is_wrong(invoke, arguments):
+    result = invoke(*arguments)
+    assert result.exit_code == 2
+    assert "Error: " in result.stderr
+    assert result.stdout == ""
+
+
+def test_an_error_of_ours_is_one_line_on_stderr_and_exit_code_1(invoke):
+    result = invoke("keys", "list", "--data", "no\nsuch\x1b[31m.db")
+    assert result.exit_code == 1
+    assert result.stdout == ""
+    assert result.stderr.startswith("rtlite: no such\\x1b[31m.db: no such file")
+    assert result.stderr.count("\n") == 1
+
+
+def test_run_takes_an_error_of_ours_out_of_the_nurseries_it_passed():
+    async def fails() -> None:
+        async with trio.open_nursery(), trio.open_nursery() as nursery:
+            nursery.start_soon(trio.sleep_forever)
+            raise RtliteError("as it was")
+
+    with pytest.raises(RtliteError, match="as it was"):
+        run(fails)
+
+
+def test_run_leaves_a_group_with_a_bug_in_it_as_it_is():
+    async def mixed() -> None:
+        raise ExceptionGroup("both", [RtliteError("ours"), ZeroDivisionError()])
+
+    with pytest.raises(ExceptionGroup):
+        run(mixed)
