@@ -107,8 +107,13 @@ class Doors:
         opening = trio_websocket.open_websocket_url(
             self.ws_url + path, extra_headers=[(name.encode(), value.encode()) for name, value in headers.items()]
         )
-        async with ungrouped(opening) as connection:
-            yield connection
+        connection: trio_websocket.WebSocketConnection | None = None
+        try:
+            async with ungrouped(opening) as connection:
+                yield connection
+        finally:
+            if connection is not None:  # trio-websocket's client leaves the socket open if the server closed first
+                await connection._stream.aclose()
 
 
 @attrs.define(eq=False)

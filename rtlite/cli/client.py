@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import random
+import socket
 from collections.abc import Iterator, Mapping
 from types import TracebackType
 from typing import Any, Final
@@ -202,12 +203,15 @@ def _parts(url: str) -> Any:
 
 
 def _reason(error: httpx.TransportError) -> str:
-    """What the operating system said, if httpx passes it on; else what httpx says."""
+    """What the operating system said, where httpx and Trio pass it on; else what httpx says."""
     cause: BaseException | None = error
     while cause is not None:
-        if isinstance(cause, OSError) and cause.strerror:
-            return cause.strerror
-        cause = cause.__cause__ or cause.__context__
+        if isinstance(cause, socket.gaierror):
+            return str(cause.strerror)
+        if isinstance(cause, OSError) and cause.errno:
+            return os.strerror(cause.errno)
+        # Trio tries every address of a host: the first one's failure tells enough.
+        cause = cause.exceptions[0] if isinstance(cause, BaseExceptionGroup) else cause.__cause__ or cause.__context__
     return str(error) or type(error).__name__
 
 

@@ -125,6 +125,7 @@ def _checked(raw: bytes, parser: httptools.HttpRequestParser, fields: _Fields) -
     if (
         not _METHOD.fullmatch(method)
         or method == "CONNECT"
+        or not raw.startswith(f"{method} {target} HTTP/".encode())  # llhttp takes more spaces than one
         or not (_TARGET.fullmatch(target) or (method, target) == ("OPTIONS", "*"))
     ):
         raise BadHead("the request line is malformed")

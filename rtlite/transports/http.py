@@ -23,21 +23,18 @@ from hypercorn.protocol.h11 import H11Protocol
 from hypercorn.trio.task_group import TaskGroup
 from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import ConnectionState
-from quart import Request, Response, request
+from quart import Response, request
 from quart_trio import QuartTrio
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
-from rtlite.errors import Refused, TooLarge
+from rtlite.errors import InvalidRequest, Refused, RequestTimeout, TooLarge
 from rtlite.log import get_logger
 from rtlite.settings import Settings
 from rtlite.transports.head import Head
-from rtlite.transports.routes import Call, Reply, Router, problem
+from rtlite.transports.routes import Call, InternalError, Reply, Router, problem
 from rtlite.transports.stream import ServerStream
 
 log = get_logger(__name__)
-
-_METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
-
 
 class _Logger:
     """Hypercorn's log lines, to ours. Access lines are not kept: paths carry secrets."""
@@ -56,43 +53,42 @@ class _Logger:
 
 
 def make_app(router: Router) -> QuartTrio:
-    """The Quart-Trio application: one view, which answers by the router's table."""
+    """The Quart-Trio application: it answers by the router's table, before a table of its own comes into play."""
     app = QuartTrio("rtlite", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = None  # each request has its route's own, see _limit
     app.config["BODY_TIMEOUT"] = None  # the driver below has the deadline
     app.config["PROPAGATE_EXCEPTIONS"] = False
 
-    async def view(**_: str) -> Response:
-        path, call = _call(request, router)
-        call.body = await request.get_data(as_text=False, cache=False, parse_form_data=False)
-        return _response(await router.answer(call, path))
-
-    app.add_url_rule("/", "root", view, methods=_METHODS, provide_automatic_options=False)
-    app.add_url_rule("/<path:path>", "view", view, methods=_METHODS, provide_automatic_options=False)
+    @app.before_request
+    async def answer() -> Response:
+        state = request.scope["state"]
+        head: Head = state["head"]
+        call = Call(head.method, {}, head.query, head.headers, b"", state["address"], state["scheme"], state["trusted"])
+        limit = _limit(router, head)
+        refusal: Refused | None = None
+        if limit is not None:
+            request.max_content_length = limit
+            try:
+                if (head.content_length or 0) > limit:
+                    raise RequestEntityTooLarge
+                call.body = await request.get_data(as_text=False, cache=False, parse_form_data=False)
+            except RequestEntityTooLarge:
+                refusal = TooLarge(f"the body may have {limit} bytes")
+        return _response(await router.answer(call, head.path, refusal=refusal))
 
     @app.errorhandler(HTTPException)
-    async def refused(error: HTTPException) -> Response:
-        if isinstance(error, RequestEntityTooLarge):
-            return _response(problem(TooLarge("the body is too large")))
-        refusal = Refused(
-            error.description or "the request was refused", code=(error.name or "error").lower().replace(" ", "_")
-        )
-        return _response(Reply(error.code or 500, problem(refusal).body, "application/problem+json"))
+    async def failed(error: HTTPException) -> Response:
+        return _response(problem(InternalError("the server made a mistake")))  # it is in Quart, and in the log
 
     return app
 
 
-def _call(request: Request, router: Router) -> tuple[str, Call]:
-    """The request as the router wants it; the body's limit is set before the first byte is read."""
-    state = request.scope["state"]
-    head: Head = state["head"]
+def _limit(router: Router, head: Head) -> int | None:
+    """How long the body may be; ``None`` where it is not read, since there is no such route."""
     try:
-        request.max_content_length = router.body_limit(router.find(head.method, head.path)[0])
+        return router.body_limit(router.find(head.method, head.path)[0])
     except Refused:
-        request.max_content_length = 0 if head.chunked or head.content_length else None
-    return head.path, Call(
-        head.method, {}, head.query, head.headers, b"", state["address"], state["scheme"], state["trusted"]
-    )
+        return None
 
 
 def _response(reply: Reply) -> Response:
@@ -120,6 +116,15 @@ class HttpServer:
         return await _Exchange(self._app, self.config, self.context, stream, self._settings, state).run(head)
 
 
+class _Protocol(H11Protocol):
+    """Hypercorn's HTTP/1.1; a body that h11 cannot read is refused like everything else, as a problem."""
+
+    refusal: Refused | None = None
+
+    async def _send_error_response(self, status_code: int) -> None:
+        self.refusal = InvalidRequest("the body is malformed", code="bad_request")
+
+
 class _Exchange:
     """One request and its answer."""
 
@@ -141,9 +146,10 @@ class _Exchange:
         self._again = False
 
     async def run(self, head: Head) -> bool:
+        """:raises Refused: the body is malformed or late, and nothing was answered yet."""
         app, config, context = self._arguments
         async with TaskGroup() as group:
-            self._protocol = H11Protocol(
+            self._protocol = _Protocol(
                 app,
                 config,
                 context,
@@ -157,9 +163,11 @@ class _Exchange:
             with self._reading:
                 await self._protocol.handle(RawData(head.raw))
                 await self._read()
-            if not self._over:  # the peer is gone or too slow: the application is told
-                self._over = True
-                await self._protocol.handle(Closed())
+            # The peer is gone, too slow or wrong: the application is told, and ends. If it is done, this does nothing.
+            self._over = True
+            await self._protocol.handle(Closed())
+        if self._protocol.refusal is not None:
+            raise self._protocol.refusal
         return self._again
 
     async def _read(self) -> None:
@@ -173,9 +181,12 @@ class _Exchange:
                     data = await self._stream.receive_some()
             except trio.TooSlowError:
                 if connection.our_state is h11.SEND_RESPONSE:
-                    await self._protocol._send_error_response(408)
+                    self._protocol.refusal = RequestTimeout("the body did not arrive in time")
                 return
             except (trio.BrokenResourceError, trio.ClosedResourceError):
+                return
+            if self._over:  # the answer was completed in this very moment: these bytes are the next request's
+                self._stream.unread(data)
                 return
             await self._protocol.handle(RawData(data))
             if not data:
@@ -183,6 +194,8 @@ class _Exchange:
 
     async def _send(self, event: Event) -> None:
         if isinstance(event, RawData):
+            if self._protocol.refusal is not None:
+                return
             try:
                 await self._stream.send_all(event.data)
             except (trio.BrokenResourceError, trio.ClosedResourceError):

@@ -125,9 +125,9 @@ class Listener:
     async def _serve_request(self, stream: ServerStream, head: Head, patience: trio.CancelScope) -> bool:
         """Serve one request; returns whether another may follow."""
         address, scheme = self._proxies.resolve(stream.peer, head.headers, "https" if stream.secure else "http")
+        patience.deadline = math.inf  # from here on others hold the deadlines
         if (lean := self._lean.takes(head)) is not None:
             return await self._lean.answer(stream, head, lean, address, scheme)
-        patience.deadline = math.inf  # from here on others hold the deadlines
         if head.wants_websocket:
             route, params = self._websocket_route(head, scheme)
             await self._websockets.serve(stream, head, route, params, address)

@@ -158,11 +158,17 @@ class Router:
         return self._settings.max_body if route.limit is None else route.limit
 
     async def answer(
-        self, call: Call, path: str, lane: str = "quart", found: tuple[Route, dict[str, str]] | None = None
+        self,
+        call: Call,
+        path: str,
+        lane: str = "quart",
+        found: tuple[Route, dict[str, str]] | None = None,
+        refusal: Refused | None = None,
     ) -> Reply:
         """The whole answer to a request; raises nothing but cancellation.
 
         :param found: the route and its parameters, where the caller looked them up already.
+        :param refusal: why the caller could not read the body.
         """
         origin = call.headers.get("origin")
         public = False
@@ -172,6 +178,8 @@ class Router:
             else:
                 route, call.params = found or self.find(call.method, path)
                 public = route.open_to_pages
+                if refusal is not None:
+                    raise refusal
                 reply = await self._answer(route, call)
         except Refused as error:
             reply = problem(error)

@@ -7,7 +7,7 @@ import logging
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ import trio
 from click.testing import CliRunner, Result
 
 from rtlite.cli.program import program
+from tests.servers import InProcess, running_server
 
 
 @pytest.fixture(autouse=True)
@@ -52,6 +53,13 @@ def invoke() -> Callable[..., Result]:
     return invoke
 
 
+@pytest.fixture
+async def dev_server() -> AsyncIterator[InProcess]:
+    """A server in this process, with the credentials of ``--dev``."""
+    async with running_server(dev=True) as running:
+        yield running
+
+
 @attrs.frozen
 class Done:
     """A process that ended."""
@@ -69,12 +77,20 @@ def command(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "rtlite", *arguments]
 
 
-async def rtlite(*arguments: str, stdin: bytes = b"", seconds: float = 20.0) -> Done:
-    """Run ``rtlite …`` as a process to its end."""
+async def rtlite(*arguments: str, stdin: bytes = b"") -> Done:
+    """Run ``rtlite …`` to its end, in a thread: as a process, most of its time would be imports."""
+    result = await trio.to_thread.run_sync(
+        partial(CliRunner().invoke, program, list(arguments), prog_name="rtlite", input=stdin)
+    )
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return Done(result.exit_code, result.stdout, result.stderr)
+
+
+async def rtlite_process(*arguments: str, seconds: float = 20.0) -> Done:
+    """Run ``rtlite …`` to its end, as a process."""
     with trio.fail_after(seconds):
-        done = await trio.run_process(
-            command(*arguments), stdin=stdin, capture_stdout=True, capture_stderr=True, check=False
-        )
+        done = await trio.run_process(command(*arguments), capture_stdout=True, capture_stderr=True, check=False)
     return Done(done.returncode, done.stdout.decode(), done.stderr.decode())
 
 
@@ -114,9 +130,7 @@ class Started:
 async def start(nursery: trio.Nursery, *arguments: str) -> Started:
     """Start ``rtlite …`` as a process that ends with the nursery."""
     process: trio.Process = await nursery.start(
-        partial(
-            trio.run_process, command(*arguments), stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False
-        )
+        partial(trio.run_process, command(*arguments), stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False)
     )
     started = Started(process)
     assert process.stdout is not None and process.stderr is not None

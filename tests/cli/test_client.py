@@ -134,6 +134,7 @@ async def test_a_socket_path_longer_than_an_address_is_reached_through_its_folde
         os.close(descriptor)
         listening.listen()
         async with trio.open_nursery() as nursery:
+
             async def answer() -> None:
                 stream, _ = await trio.to_thread.run_sync(listening.accept, abandon_on_cancel=True)
                 with stream:

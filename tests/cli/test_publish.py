@@ -1,0 +1,29 @@
+from __future__ import annotations
+
+from tests.cli.conftest import rtlite
+from tests.servers import running_server
+
+
+async def test_a_key_that_may_not_is_told_so_in_one_line(dev_server):
+    key = await dev_server.key("blog", "bob")
+    refused = await rtlite("publish", "article:a", "e", "--url", dev_server.url, "--key", key)
+    assert refused.code == 1
+    assert refused.err == "rtlite: channel: this credential may not publish to it (403 forbidden)\n"
+    for command in (("keys", "list"), ("publish", "article:a", "e"), ("tail", "article:a")):
+        refused = await rtlite(*command, "--url", dev_server.url, "--key", "rtk_wrong")
+        assert (refused.code, refused.err) == (1, "rtlite: the credential is not valid (401 unauthorized)\n")
+
+
+async def test_publish_says_with_which_id_to_try_again_when_it_gave_up():
+    gone = await rtlite("publish", "a", "e", "--dev", "--url", "http://127.0.0.1:1", "--retry-for", "0.1s", "--id", "x")
+    assert gone.code == 1
+    assert gone.err == (
+        "rtlite: no server answers at http://127.0.0.1:1: Connection refused;"
+        " gave up after 0.1 s (to try again: --id x)\n"
+    )
+
+
+async def test_commands_reach_a_server_on_a_unix_socket(tmp_path):
+    async with running_server(dev=True, uds=str(tmp_path / "door")):
+        done = await rtlite("publish", "article:a", "e", "--dev", "--url", f"http+unix:{tmp_path / 'door'}")
+    assert done.json[0]["offset"] == 1
