@@ -48,7 +48,7 @@ class Position:
     def parse(cls, text: str) -> Position | None:
         """Read ``EPOCH-OFFSET``; ``None`` if the text is no position."""
         match = _POSITION.fullmatch(text)
-        return cls(match[1], int(match[2])) if match else None
+        return cls(match[1], int(match[2])) if match and int(match[2]) < 2**62 else None
 
 
 @attrs.frozen(slots=True)

@@ -32,7 +32,7 @@ from rtlite.hub.hub import Hub
 from rtlite.log import get_logger
 from rtlite.metrics import Metrics
 from rtlite.model import Kind
-from rtlite.settings import DEV_JWT_SECRET, Settings
+from rtlite.settings import DEV_JWT_SECRET, Settings, control_path
 from rtlite.store import schema
 from rtlite.store.database import Database, open_database
 from rtlite.transports.connections import Connections
@@ -192,11 +192,6 @@ def _sockets(settings: Settings) -> Iterator[tuple[list[trio.SocketListener], li
             public = open_tcp(settings)
             stack.callback(close_all, public)
         yield public, control
-
-
-def control_path(data: str) -> str:
-    """Where the server of this database listens for ``rtlite keys`` and ``rtlite backup``."""
-    return f"{data}.sock"
 
 
 def _url(settings: Settings, server: Server, port: int | None) -> str:

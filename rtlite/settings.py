@@ -11,7 +11,7 @@ import difflib
 import os
 import re
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -101,8 +101,11 @@ def choice(*choices: str) -> Callable[[object], str]:
     return convert
 
 
-def _setting(default: Any, convert: Callable[[object], Any], help: str, *, secret: bool = False) -> Any:
-    return attrs.field(default=default, metadata={"convert": convert, "help": help, "secret": secret})
+def _setting(
+    default: Any, convert: Callable[[object], Any], help: str, *, secret: bool = False, hidden: bool = False
+) -> Any:
+    metadata = {"convert": convert, "help": help, "secret": secret, "hidden": hidden}
+    return attrs.field(default=default, metadata=metadata)
 
 
 @attrs.frozen
@@ -184,6 +187,8 @@ class Settings:
     queue_events: int = _setting(20_000, count, "events that may wait to be committed")
     queue_bytes: int = _setting(128 * MIB, size, "bytes that may wait to be committed")
 
+    conformance_echo: bool = _setting(False, boolean, "serve /conformance/echo, for WebSocket test suites", hidden=True)
+
     channels: Mapping[str, KindSettings] = attrs.field(factory=dict, metadata={"help": "per kind of channel"})
 
     def for_kind(self, kind: str) -> KindSettings:
@@ -202,6 +207,11 @@ BUILT_IN_KINDS: Final[Mapping[str, KindSettings]] = {"stream": KindSettings(hist
 DEV_JWT_SECRET: Final = "rtlite-dev-secret-never-use-in-production"  # noqa: S105  # public on purpose
 
 
+def control_path(data: str) -> str:
+    """Where the server of this database listens for ``rtlite keys`` and ``rtlite backup``."""
+    return f"{data}.sock"
+
+
 @attrs.frozen
 class Declared:
     """One setting's declaration, for whoever prints or reads it."""
@@ -211,6 +221,7 @@ class Declared:
     convert: Callable[[object], Any]
     help: str
     secret: bool
+    hidden: bool
 
     @property
     def flag(self) -> str:
@@ -224,7 +235,7 @@ class Declared:
 def declared(cls: type = Settings) -> list[Declared]:
     """Every setting that is one value, in order; ``channels`` is a table of its own."""
     return [
-        Declared(field.name, field.default, field.metadata["convert"], field.metadata["help"], field.metadata["secret"])
+        Declared(field.name, field.default, **field.metadata)
         for field in attrs.fields(cls)
         if "convert" in field.metadata
     ]
@@ -254,14 +265,11 @@ def load(
     values: dict[str, Any] = {}
     origins: dict[str, str] = {}
     known = {item.name: item for item in declared()}
-    _refuse_unknown((name for name in table if name != "channels"), known, path)
-    _refuse_unknown(
-        (name[7:].lower() for name in environ if name.startswith("RTLITE_") and name not in NOT_SETTINGS),
-        known,
-        "RTLITE_",
-    )
+    _refuse_unknown((name for name in table if name != "channels"), known, f"{path}: ")
+    variables = {item.variable: item for item in known.values()}
+    _refuse_unknown((name for name in environ if name.startswith("RTLITE_") and name not in NOT_SETTINGS), variables)
     given = {name: value for name, value in (flags or {}).items() if value is not None}
-    _refuse_unknown(given, known, "flags")
+    _refuse_unknown(given, known)
     for item in known.values():
         for origin, source, key in (
             ("flag", given, item.name),
@@ -299,19 +307,19 @@ def _kind(kind: str, entry: object, path: str) -> KindSettings:
     known = {item.name: item for item in declared(KindSettings)}
     if not isinstance(entry, dict):
         raise StartError(f"{path}: [channels.{kind}] is a table")
-    _refuse_unknown(entry, known, f"{path}: [channels.{kind}]")
+    _refuse_unknown(entry, known, f"{path}: [channels.{kind}] ")
     base = BUILT_IN_KINDS.get(kind, _DEFAULT_KIND)
     return attrs.evolve(
         base, **{name: _convert(known[name], value, f"{path}: [channels.{kind}]") for name, value in entry.items()}
     )
 
 
-def _refuse_unknown(names: Any, known: Mapping[str, Declared], where: str) -> None:
+def _refuse_unknown(names: Iterable[str], known: Mapping[str, Declared], where: str = "") -> None:
     for name in names:
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1)
             hint = f"; did you mean {near[0]}?" if near else ""
-            raise StartError(f"{where}: no setting is called {name}{hint}")
+            raise StartError(f"{where}{name}: no such setting{hint}")
 
 
 def _convert(item: Declared, value: object, origin: str) -> Any:

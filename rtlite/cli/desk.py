@@ -194,7 +194,7 @@ async def desk(where: Where) -> AsyncIterator[Desk]:
 
 async def _beside_file(chosen: Settings, stack: AsyncExitStack) -> Desk:
     # Imported here, since the server's imports take half a second that --url can do without.
-    from rtlite.server import control_path
+    from rtlite.settings import control_path
 
     if chosen.data == ":memory:":
         raise StartError("this server's data is in memory: give --url and --key (or --dev) to ask the server")

@@ -81,7 +81,8 @@ def setting_flags(command: F) -> F:
         help = f"{item.help}  [{origin}]"
         if item.convert is settings.boolean:
             negative = f"--no-{item.flag[2:]}"
-            command = click.option(f"{item.flag}/{negative}", item.name, default=None, help=help)(command)
+            both = f"{item.flag}/{negative}"
+            command = click.option(both, item.name, default=None, help=help, hidden=item.hidden)(command)
         else:
             command = click.option(item.flag, item.name, type=checked(item), metavar=metavar(item), help=help)(command)
     return config_option(command)

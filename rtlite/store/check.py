@@ -37,7 +37,9 @@ def check(path: str) -> Report:
     """Look the file over. Whatever is wrong, even a file that is none, is a line in ``problems``."""
     if not Path(path).is_file():
         return Report([f"{path}: no such file"])
-    uri = Path(path).absolute().as_uri() + "?mode=ro"
+    # Without a WAL beside it nobody writes the file, and immutable leaves no WAL of its own behind.
+    at_rest = not Path(f"{path}-wal").exists()
+    uri = Path(path).absolute().as_uri() + ("?mode=ro&immutable=1" if at_rest else "?mode=ro")
     try:
         with closing(sqlite3.connect(uri, uri=True, isolation_level=None)) as connection:
             connection.execute("PRAGMA trusted_schema = OFF")

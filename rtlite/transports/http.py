@@ -36,6 +36,7 @@ from rtlite.transports.stream import ServerStream
 
 log = get_logger(__name__)
 
+
 class _Logger:
     """Hypercorn's log lines, to ours. Access lines are not kept: paths carry secrets."""
 

@@ -25,7 +25,8 @@ def tls_context(settings: Settings) -> ssl.SSLContext | None:
     try:
         context.load_cert_chain(settings.certfile, settings.keyfile or None)
     except (OSError, ssl.SSLError) as error:
-        raise StartError(f"cannot use certfile {settings.certfile} and keyfile {settings.keyfile}: {error}") from error
+        files = f"certfile {settings.certfile}" + (f" and keyfile {settings.keyfile}" if settings.keyfile else "")
+        raise StartError(f"cannot use {files}: {error.strerror or error}") from error
     return context
 
 

@@ -62,7 +62,7 @@ def test_on_a_terminal_it_is_a_table_with_units(invoke, monkeypatch):
 @pytest.mark.parametrize(
     ("env", "file", "said"),
     [
-        ({"RTLITE_PROT": "1"}, "", "did you mean port?"),
+        ({"RTLITE_PROT": "1"}, "", "RTLITE_PROT: no such setting; did you mean RTLITE_PORT?"),
         ({}, "pong_timeot = 3", "did you mean pong_timeout?"),
         ({}, "port = 'many'", "rtlite.toml: port: 'many' is not a whole number from 0"),
         ({"RTLITE_DEV": "maybe"}, "", "RTLITE_DEV: dev: 'maybe' is neither true nor false"),

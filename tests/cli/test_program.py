@@ -46,12 +46,14 @@ def test_every_command_explains_itself_and_each_option(invoke, name, item):
     for parameter in item.params:
         if isinstance(parameter, click.Option):
             assert parameter.help, parameter.name
-            assert parameter.opts[0] in result.stdout
+            assert (parameter.opts[0] in result.stdout) is not parameter.hidden
 
 
 def test_help_of_serve_shows_each_setting_with_its_help_default_and_variable(invoke):
     text = words(invoke("serve", "--help", terminal_width=100).stdout)
     for item in settings.declared():
+        if item.hidden:
+            continue
         assert f" {item.flag} " in text
         default = shown(item, item.default)
         said = f"{item.help} [default: {default}; {item.variable}]" if default else f"{item.help} [{item.variable}]"
@@ -60,7 +62,7 @@ def test_help_of_serve_shows_each_setting_with_its_help_default_and_variable(inv
 
 def test_serve_has_no_flag_besides_the_settings_and_the_file(invoke):
     flags = set(re.findall(r"^  (--[a-z-]+)", invoke("serve", "--help").stdout, re.MULTILINE))
-    assert flags == {item.flag for item in settings.declared()} | {"--config"}
+    assert flags == {item.flag for item in settings.declared() if not item.hidden} | {"--config"}
 
 
 def test_an_unknown_command_is_wrong_usage_and_the_nearest_is_named(invoke):

@@ -7,10 +7,11 @@ take none. What needs a kernel (file descriptors, resets, TLS) uses ``tests.serv
 from __future__ import annotations
 
 import base64
+import socket
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, ClassVar
 
 import attrs
 import orjson
@@ -30,6 +31,7 @@ from rtlite.transports.lean import LeanLane
 from rtlite.transports.listener import Listener
 from rtlite.transports.routes import Access, Call, Reply, Route, Router, json_reply
 from rtlite.transports.websocket import WebSocket, WebSocketRoute, WebSockets
+from tests.servers import InProcess, running_server
 
 SECRET = "x" * 40
 TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
@@ -78,6 +80,8 @@ def close_frame(code: int = 1000) -> bytes:
 
 @attrs.frozen
 class Answer:
+    """An HTTP answer."""
+
     status: int
     headers: dict[str, str]
     body: bytes
@@ -97,9 +101,12 @@ class Answer:
 class Peer:
     """The other end of a connection."""
 
+    opened: ClassVar[list[Peer]] = []
+
     def __init__(self, stream: trio.abc.Stream) -> None:
         self.stream = stream
         self._read = bytearray()
+        self.opened.append(self)
 
     async def send(self, *data: bytes) -> None:
         await self.stream.send_all(b"".join(data))
@@ -176,6 +183,27 @@ class Peer:
         answer = await self.answer()
         await trio.testing.wait_all_tasks_blocked()  # the connection is listed
         return answer
+
+
+@asynccontextmanager
+async def serving(**settings: Any) -> AsyncIterator[InProcess]:
+    """A whole server in this process; the peers that are open at the end vanish before it stops."""
+    async with running_server(**settings) as server:
+        try:
+            yield server
+        finally:
+            for peer in Peer.opened:
+                await trio.aclose_forcefully(peer.stream)
+            Peer.opened.clear()
+
+
+async def tcp(server: InProcess, receive_buffer: int = 0) -> Peer:
+    """A connection over TCP; ``receive_buffer`` is the kernel's, in bytes."""
+    sock = trio.socket.socket()
+    if receive_buffer:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+    await sock.connect(("127.0.0.1", server.port))
+    return Peer(trio.SocketStream(sock))
 
 
 async def echo(call: Call) -> Reply:

@@ -240,11 +240,13 @@ async def test_bytes_that_are_read_as_the_answer_ends_belong_to_the_next_request
         ours, theirs = trio.testing.memory_stream_pair()
         door.nursery.start_soon(door.listener.serve_stream, Stubborn(theirs))
         peer = Peer(ours)
-        for number in range(3):
-            await peer.send(head(f"GET /echo?n={number}"))
-            assert (await peer.answer()).json["query"] == {"n": str(number)}
-            await trio.testing.wait_all_tasks_blocked()
-        await peer.stream.aclose()
+        try:
+            for number in range(3):
+                await peer.send(head(f"GET /echo?n={number}"))
+                assert (await peer.answer()).json["query"] == {"n": str(number)}
+                await trio.testing.wait_all_tasks_blocked()
+        finally:
+            await peer.stream.aclose()
 
 
 # --- CORS
