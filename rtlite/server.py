@@ -22,6 +22,7 @@ from rtlite.auth.keyring import Keyring
 from rtlite.auth.tickets import Tickets
 from rtlite.auth.tokens import Tokens
 from rtlite.domain.blog import Blog
+from rtlite.endpoints import conformance
 from rtlite.endpoints.blog import BlogEndpoint
 from rtlite.endpoints.health import Health
 from rtlite.endpoints.history import History
@@ -80,6 +81,8 @@ class Server:
         health = Health(self.metrics, self._why_not_ready)
         self.routes: list[Route] = [*health.routes(), *blog.routes(), *management.routes()]
         self.websocket_routes: list[WebSocketRoute] = blog.websockets()
+        if settings.conformance_echo:
+            self.websocket_routes += conformance.websockets()
         router = Router(self.routes, self.gate, settings, self.metrics)
         self.http = HttpServer(make_app(router), settings)
         websockets = WebSockets(settings, self.connections, self.metrics)

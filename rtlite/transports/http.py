@@ -25,7 +25,7 @@ from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import ConnectionState
 from quart import Response, request
 from quart_trio import QuartTrio
-from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
+from werkzeug.exceptions import HTTPException
 
 from rtlite.errors import InvalidRequest, Refused, RequestTimeout, TooLarge
 from rtlite.log import get_logger
@@ -56,7 +56,7 @@ class _Logger:
 def make_app(router: Router) -> QuartTrio:
     """The Quart-Trio application: it answers by the router's table, before a table of its own comes into play."""
     app = QuartTrio("rtlite", static_folder=None)
-    app.config["MAX_CONTENT_LENGTH"] = None  # each request has its route's own, see _limit
+    app.config["MAX_CONTENT_LENGTH"] = None  # each route has its own, see _body
     app.config["BODY_TIMEOUT"] = None  # the driver below has the deadline
     app.config["PROPAGATE_EXCEPTIONS"] = False
 
@@ -65,16 +65,11 @@ def make_app(router: Router) -> QuartTrio:
         state = request.scope["state"]
         head: Head = state["head"]
         call = Call(head.method, {}, head.query, head.headers, b"", state["address"], state["scheme"], state["trusted"])
-        limit = _limit(router, head)
         refusal: Refused | None = None
-        if limit is not None:
-            request.max_content_length = limit
-            try:
-                if (head.content_length or 0) > limit:
-                    raise RequestEntityTooLarge
-                call.body = await request.get_data(as_text=False, cache=False, parse_form_data=False)
-            except RequestEntityTooLarge:
-                refusal = TooLarge(f"the body may have {limit} bytes")
+        try:
+            call.body = await _body(_limit(router, head))
+        except TooLarge as error:
+            refusal = error
         return _response(await router.answer(call, head.path, refusal=refusal))
 
     @app.errorhandler(HTTPException)
@@ -82,6 +77,22 @@ def make_app(router: Router) -> QuartTrio:
         return _response(problem(InternalError("the server made a mistake")))  # it is in Quart, and in the log
 
     return app
+
+
+async def _body(limit: int | None) -> bytes:
+    """The request's body. Quart's own limit comes too late: it looks once the body is whole."""
+    if limit is None:
+        return b""
+    body = bytearray()
+    excess = (request.content_length or 0) > limit
+    if not excess:
+        async for data in request.body:
+            body += data
+            if excess := len(body) > limit:
+                break
+    if excess:
+        raise TooLarge(f"the body may have {limit} bytes")
+    return bytes(body)
 
 
 def _limit(router: Router, head: Head) -> int | None:

@@ -32,9 +32,11 @@ def tls_context(settings: Settings) -> ssl.SSLContext | None:
 
 def open_tcp(settings: Settings) -> list[trio.SocketListener]:
     """Listen on ``host`` and ``port``. :raises StartError: it cannot be done."""
+    if settings.port > 65535:  # getaddrinfo would take it modulo 65536
+        raise StartError(f"cannot listen on {settings.host}:{settings.port}: ports end at 65535")
     try:
         found = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    except (OSError, OverflowError) as error:
+    except (OSError, OverflowError, UnicodeError) as error:
         raise StartError(f"cannot listen on {settings.host}:{settings.port}: {error}") from error
     listeners: list[trio.SocketListener] = []
     for family, kind, protocol, _, address in dict.fromkeys(found):

@@ -53,12 +53,16 @@ class WebSocketRoute:
     :param protocol: the name in lists and metrics.
     :param endpoint: runs the connection; when it returns, the connection is closed as normal.
     :param codes: picks this protocol's column of the close code table.
+    :param max_message: the largest message, in bytes; ``None`` is the setting.
+    :param max_fragments: the most frames that one message may come in.
     """
 
     pattern: str
     protocol: str
     endpoint: Callable[[WebSocket], Awaitable[None]]
     codes: Callable[[CloseCode], int]
+    max_message: int | None = None
+    max_fragments: int = MAX_FRAGMENTS
 
 
 class WebSocket:
@@ -111,6 +115,10 @@ class WebSocket:
     async def receive(self) -> str | bytes:
         """The next message. :raises trio_websocket.ConnectionClosed: no more will come."""
         return await self._connection.get_message()
+
+    async def reply(self, message: str | bytes) -> None:
+        """Send one message of either type once there is room. :raises trio_websocket.ConnectionClosed: too late."""
+        await self._connection.send_message(message)
 
     def send(self, payload: bytes) -> bool:
         """Offer one text message, without waiting; ``False`` if the reader is too slow."""
@@ -212,9 +220,10 @@ class Wire(wsproto.WSConnection):
     :param max_message: bytes. trio-websocket's own limit does not see empty fragments.
     """
 
-    def __init__(self, max_message: int, codes: Callable[[CloseCode], int]) -> None:
+    def __init__(self, max_message: int, codes: Callable[[CloseCode], int], max_fragments: int = MAX_FRAGMENTS) -> None:
         super().__init__(wsproto.ConnectionType.SERVER)
         self._limit = max_message
+        self._max_fragments = max_fragments
         self._codes = codes
         self._frames = self._pieces = self._size = 0
         self.broken: Reason | None = None
@@ -247,7 +256,8 @@ class Wire(wsproto.WSConnection):
         self._frames += event.frame_finished
         if self._size > self._limit:
             return Reason.TOO_BIG
-        if self._frames > MAX_FRAGMENTS or self._pieces > max(MAX_FRAGMENTS, self._size // _SMALL):
+        most = self._max_fragments
+        if self._frames > most or self._pieces > max(most, self._size // _SMALL):
             return Reason.ABUSE
         if event.message_finished:
             self._frames = self._pieces = self._size = 0
@@ -269,7 +279,7 @@ class WebSockets:
 
         :raises BadHead: wsproto finds something wrong with the handshake that we did not.
         """
-        wire = Wire(self._settings.max_message, route.codes)
+        wire = Wire(route.max_message or self._settings.max_message, route.codes, route.max_fragments)
         try:
             wire.receive_data(head.raw)
         except wsproto.utilities.RemoteProtocolError as error:

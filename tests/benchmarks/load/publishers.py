@@ -1,0 +1,72 @@
+"""Publishers: over HTTP, or over a WebSocket of their own, as the server at hand wants it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import picows
+
+from tests.benchmarks.load.fleet import Fleet, Subscriber, connect, message
+from tests.benchmarks.load.http import HttpConnection, request_bytes
+
+
+class HttpPublisher:
+    """Publishes over keep-alive HTTP: as one batch if the server has a path for it, else one by one."""
+
+    def __init__(self, connections: list[HttpConnection], spec: dict[str, Any]) -> None:
+        self.connections = connections
+        self.spec = spec
+
+    async def publish(self, numbers: list[int]) -> None:
+        if len(numbers) > 1 and self.spec.get("batch_path"):
+            body = f'{{"events":[{",".join(map(self._event, numbers))}]}}'
+            await self._post(self.connections[0], self.spec["batch_path"], body)
+            return
+        waiting = iter(numbers)
+
+        async def work(connection: HttpConnection) -> None:
+            for number in waiting:
+                await self._post(connection, self.spec["path"], self._event(number))
+
+        await asyncio.gather(*map(work, self.connections))
+
+    def _event(self, number: int) -> str:
+        fields = "{" + message(number).removeprefix('{"type":"bench",')  # rtlite puts the type in itself
+        return f'{{"channel":"{self.spec["channel"]}","event":"bench","data":{fields}}}'
+
+    async def _post(self, connection: HttpConnection, path: str, body: str) -> None:
+        status, answer = await connection.request(request_bytes("POST", path, self.spec["headers"], body.encode()))
+        if status != 201:
+            raise RuntimeError(f"publishing was answered {status}: {answer!r}")
+
+    def close(self) -> None:
+        for connection in self.connections:
+            connection.close()
+
+
+class WebSocketPublisher:
+    """Publishes by messages on a WebSocket of its own."""
+
+    def __init__(self, subscriber: Subscriber) -> None:
+        self.subscriber = subscriber
+
+    async def publish(self, numbers: list[int]) -> None:
+        for number in numbers:
+            text = message(number)
+            if self.subscriber.socketio:
+                text = f'42["bench",{text}]'
+            self.subscriber.transport.send(picows.WSMsgType.TEXT, text.encode())
+
+    def close(self) -> None:
+        self.subscriber.transport.disconnect()
+
+
+async def open_publisher(spec: dict[str, Any]) -> HttpPublisher | WebSocketPublisher:
+    if "path" in spec:
+        connections = [
+            await HttpConnection.open(spec["host"], spec["port"]) for _ in range(spec.get("connections", 1))
+        ]
+        return HttpPublisher(connections, spec)
+    # A fleet of its own: what the publisher hears does not count.
+    return WebSocketPublisher(await connect(Fleet(), spec["url"], None, spec.get("socketio", False)))

@@ -1,0 +1,177 @@
+"""Servers under measurement: started as a process, observed through /proc, stopped."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+from urllib.request import Request, urlopen
+
+from tests.benchmarks.install import CACHE, ROOT
+
+_TICKS = os.sysconf("SC_CLK_TCK")
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+class Server:
+    """A process that serves. Subclasses say what to run and how to connect and publish.
+
+    Used as a context manager: it runs, in a directory of its own on the disk of the
+    checkout, for the length of the block.
+    """
+
+    name: str
+    ping_seconds: float = 30.0
+
+    def command(self) -> list[str]:
+        raise NotImplementedError
+
+    def environment(self) -> dict[str, str]:
+        return {}
+
+    def ready(self) -> None:
+        """Called once it listens."""
+
+    @property
+    def subscriber(self) -> dict[str, Any]:
+        """What a subscriber connects to: ``url``, and where needed ``headers`` and ``socketio``."""
+        raise NotImplementedError
+
+    @property
+    def publisher(self) -> dict[str, Any]:
+        """What a publisher connects to: as :func:`tests.benchmarks.load.publishers.open_publisher` wants it."""
+        raise NotImplementedError
+
+    def __enter__(self) -> Any:
+        (CACHE / "data").mkdir(parents=True, exist_ok=True)
+        self._directory = tempfile.TemporaryDirectory(dir=CACHE / "data", prefix="run-", ignore_cleanup_errors=True)
+        self.directory = Path(self._directory.name)
+        try:
+            self.start()
+        except BaseException:
+            self._directory.cleanup()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        try:
+            self.stop()
+        finally:
+            self._directory.cleanup()
+
+    def start(self) -> float:
+        """Start it and wait for its ready line; returns how many seconds that took."""
+        keep = {name: value for name, value in os.environ.items() if not name.startswith("RTLITE_")}
+        self.log = (self.directory / "log").open("a+")
+        started = time.perf_counter()
+        self.process = subprocess.Popen(
+            self.command(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=self.log,
+            cwd=self.directory,
+            text=True,
+            env={**keep, "PYTHONPATH": str(ROOT), "PING_SECONDS": str(self.ping_seconds), **self.environment()},
+        )
+        self.printed = ""
+        self._await_ready()
+        seconds = time.perf_counter() - started
+        self.ready()
+        return seconds
+
+    def _await_ready(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self.printed += line
+            if match := re.search(r"ready on http://127\.0\.0\.1:(\d+)", line):
+                self.port = int(match[1])
+                return
+        self.log.seek(0)
+        raise RuntimeError(f"{self.name} did not start: {self.printed}{self.log.read()}")
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> None:
+        """End it: it has 15 seconds for an orderly stop."""
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+        try:
+            self.process.communicate(timeout=15)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.communicate()
+        self.log.close()
+
+    @property
+    def pids(self) -> list[int]:
+        """The process and its children: nginx works in one of those."""
+        pid = self.process.pid
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        return [pid, *map(int, children)]
+
+    def cpu(self) -> float:
+        """Seconds of CPU so far, user and system."""
+        total = 0.0
+        for pid in self.pids:
+            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+            total += (int(fields[11]) + int(fields[12])) / _TICKS
+        return total
+
+    def rss(self) -> int:
+        """Resident bytes."""
+        return sum(int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * _PAGE for pid in self.pids)
+
+
+class Rtlite(Server):
+    """rtlite as its users run it: ``rtlite serve --data FILE``, durability full, history on, API keys."""
+
+    name = "rtlite"
+    channel = "article:bench"
+
+    def command(self) -> list[str]:
+        flags = ["--port", "0", "--data", "rtlite.db", "--publish-rate", "0", "--max-connections", "19000"]
+        return [sys.executable, "-m", "rtlite", "serve", *flags, "--ping-interval", f"{self.ping_seconds}s"]
+
+    def ready(self) -> None:
+        if match := re.search(r"\brtk_[\w-]{20,}", self._rest_of_first_start()):
+            self.admin = match[0]
+            self.key = self.api("POST", "/api/keys", {"kind": "blog", "user": "bench"})["key"]
+
+    def _rest_of_first_start(self) -> str:
+        """The admin key may be printed after the ready line; it is printed once per database."""
+        assert self.process.stdout is not None
+        if "rtk_" not in self.printed and not hasattr(self, "admin"):
+            for line in self.process.stdout:
+                self.printed += line
+                if "rtk_" in line:
+                    break
+        return self.printed
+
+    def api(self, method: str, path: str, body: Any = None) -> Any:
+        """A call with the admin key."""
+        data = None if body is None else json.dumps(body).encode()
+        request = Request(f"http://127.0.0.1:{self.port}{path}", data, self.headers(self.admin), method=method)
+        with urlopen(request, timeout=60) as answer:
+            return json.load(answer)
+
+    @staticmethod
+    def headers(key: str) -> dict[str, str]:
+        return {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
+
+    @property
+    def subscriber(self) -> dict[str, Any]:
+        url = f"ws://127.0.0.1:{self.port}/blog/ws/articles/bench"
+        return {"url": url, "headers": {"Authorization": f"Bearer {self.key}"}}
+
+    @property
+    def http(self) -> dict[str, Any]:
+        return {"host": "127.0.0.1", "port": self.port, "headers": self.headers(self.admin)}
+
+    @property
+    def publisher(self) -> dict[str, Any]:
+        return {**self.http, "path": "/api/publish", "batch_path": "/api/publish/batch", "channel": self.channel}

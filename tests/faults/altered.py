@@ -1,0 +1,240 @@
+"""rtlite with something changed: ``python -m tests.faults.altered NAME[,NAME…] serve …``.
+
+Nearly all of these break a promise on purpose. They are what the fault tests' negative controls
+run, and they show that the fault bites and that the checker sees it.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import sys
+import time
+from collections.abc import Callable
+from contextlib import closing
+from typing import Any
+
+import trio
+
+from rtlite.errors import Refused
+from rtlite.hub.committer import Committer
+from rtlite.hub.fanout import Fanout
+from rtlite.hub.sweeper import Sweeper
+from rtlite.store import database, events, schema
+from rtlite.transports import sockets
+from rtlite.transports.listener import Listener
+
+Work = Callable[[sqlite3.Connection], Any]
+
+
+def _after(owner: Any, name: str, extra: Callable[..., Any]) -> None:
+    """Let ``owner.name`` call ``extra`` with its arguments when it is done."""
+    real = getattr(owner, name)
+
+    def both(*args: Any, **kwargs: Any) -> Any:
+        result = real(*args, **kwargs)
+        extra(*args, **kwargs)
+        return result
+
+    setattr(owner, name, both)
+
+
+def unsynced() -> None:
+    """SQLite never waits for the disk."""
+
+    def off(connection: sqlite3.Connection, path: str, durability: str) -> None:
+        connection.execute("PRAGMA synchronous = OFF")
+
+    _after(database, "_configure", off)
+    _after(database, "_prepare", off)
+
+
+class _Committers:
+    """The database, as the committer sees it, with another ``write``."""
+
+    def __init__(self, real: Any) -> None:
+        self._real = real
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._real, name)
+
+
+class _Hasty(_Committers):
+    _writes = 0
+
+    async def write(self, work: Work) -> Any:
+        def transaction(connection: sqlite3.Connection) -> Any:
+            if not connection.in_transaction:
+                connection.execute("BEGIN IMMEDIATE")
+            result = work(connection)
+            self._writes += 1
+            if self._writes % 50 == 0:
+                connection.execute("COMMIT")
+            return result
+
+        async with self._real._writing:
+            return await self._real._run(self._real._writer, transaction)
+
+
+class _Lying(_Committers):
+    async def write(self, work: Work) -> Any:
+        results = []
+
+        def noting(connection: sqlite3.Connection) -> Any:
+            results.append(work(connection))
+            return results[-1]
+
+        try:
+            return await self._real.write(noting)
+        except Refused:
+            if not results:
+                raise
+            return results[-1]
+
+
+def _give_committer(kind: type[_Committers]) -> None:
+    real = Committer.__init__
+
+    def init(self: Committer, database: Any, *rest: Any) -> None:
+        real(self, kind(database), *rest)
+
+    Committer.__init__ = init  # type: ignore[method-assign]
+
+
+def hasty() -> None:
+    """Publishes are acknowledged before they are committed."""
+    _give_committer(_Hasty)
+
+
+def lying() -> None:
+    """Publishes are acknowledged although the database refused them."""
+    _give_committer(_Lying)
+
+
+def dropping() -> None:
+    """One delivery in fifty is forgotten."""
+    real = Fanout.deliver
+
+    async def deliver(self: Fanout, found: list[Any]) -> None:
+        await real(self, [event for event in found if event.offset % 50 != 25])
+
+    Fanout.deliver = deliver  # type: ignore[method-assign, assignment]
+
+
+def forgetful() -> None:
+    """The same id is stored again."""
+    events.Appender._find = lambda self, channel, new: None  # type: ignore[method-assign]
+
+    def drop(connection: sqlite3.Connection, path: str, durability: str) -> None:
+        connection.execute("DROP INDEX IF EXISTS events_by_id")
+
+    _after(database, "_prepare", drop)
+
+
+def gullible() -> None:
+    """Retention believes whatever the clock says."""
+    Sweeper._trusted_now = lambda self: self._now()  # type: ignore[method-assign]
+
+
+def wallclocked() -> None:
+    """Timers follow the wall clock."""
+    real = trio.lowlevel.Clock
+
+    class Wall(real):  # type: ignore[misc, valid-type]
+        def start_clock(self) -> None:
+            pass
+
+        def current_time(self) -> float:
+            return time.time()
+
+        def deadline_to_sleep_time(self, deadline: float) -> float:
+            return deadline - time.time()
+
+    original = trio.run
+    trio.run = lambda *args, **kwargs: original(*args, **{**kwargs, "clock": Wall()})  # type: ignore[assignment]
+
+
+def fragile() -> None:
+    """Running out of file descriptors is an error like any other."""
+    import trio._highlevel_serve_listeners as serving
+
+    serving.ACCEPT_CAPACITY_ERRNOS.clear()
+
+
+def blocking() -> None:
+    """The database is used on the event loop's own thread."""
+
+    async def _run(self: Any, connection: Any, work: Work) -> Any:
+        await trio.lowlevel.checkpoint()
+        try:
+            return work(connection._conn)
+        except sqlite3.DatabaseError as error:
+            raise database._refusal(error, self.path) from error
+
+    database.Database._run = _run  # type: ignore[method-assign]
+
+
+def roomy() -> None:
+    """The kernel may buffer as much per connection as it likes."""
+    sockets._tune = lambda sock, settings: None
+
+
+def stepwise() -> None:
+    """The backup is made in many small steps."""
+
+    async def backup(self: Any, target: Any) -> None:
+        def copy(connection: sqlite3.Connection) -> None:
+            with closing(sqlite3.connect(target, isolation_level=None)) as destination:
+                connection.backup(destination, pages=50, sleep=0.001)
+                schema.mark_as_copy(destination)
+
+        await self.read(copy)
+
+    database.Database.backup = backup  # type: ignore[method-assign]
+
+
+def leaking() -> None:
+    """Each connection leaves a file descriptor open."""
+    real = Listener.serve_stream
+
+    async def serve_stream(self: Listener, transport: Any, *, trusted: bool = False) -> None:
+        os.dup(transport.socket.fileno())
+        await real(self, transport, trusted=trusted)
+
+    Listener.serve_stream = serve_stream  # type: ignore[method-assign]
+
+
+def stubborn() -> None:
+    """Connections are not cut when the time for an orderly stop is up."""
+    real = Listener.serve_stream
+
+    async def serve_stream(self: Listener, transport: Any, *, trusted: bool = False) -> None:
+        with trio.CancelScope(shield=True):
+            await real(self, transport, trusted=trusted)
+
+    Listener.serve_stream = serve_stream  # type: ignore[method-assign]
+
+
+def boot(name: str) -> None:
+    """The machine says that this is its boot id."""
+    database._boot_id = lambda: name
+
+
+def descriptors(count: str) -> None:
+    """So many file descriptors, hard."""
+    import resource
+
+    resource.setrlimit(resource.RLIMIT_NOFILE, (int(count), int(count)))
+
+
+def main() -> None:
+    for word in sys.argv.pop(1).split(","):
+        name, _, argument = word.partition("=")
+        globals()[name](*filter(None, [argument]))
+    from rtlite.cli import main
+
+    main()
+
+
+if __name__ == "__main__":
+    main()
