@@ -22,7 +22,7 @@ from rtlite.errors import CloseCode, Forbidden
 from rtlite.model import Event, Identity, Kind, Position
 from rtlite.protocols import jsonframes
 from rtlite.settings import Settings
-from rtlite.transports.routes import ANONYMOUS, Access, Call, Reply, Route, json_reply
+from rtlite.transports.routes import Access, Call, Reply, Route, json_reply
 from rtlite.transports.websocket import WebSocket, WebSocketRoute, text_frame
 
 
@@ -156,8 +156,9 @@ class BlogEndpoint:
 
     async def react(self, call: Call) -> Reply:
         wanted = jsonframes.decode(call.body, Reaction)
-        anonymous = call.identity.kind is Kind.ANONYMOUS
-        reactor = _visitor(call, wanted.visitor) if anonymous or wanted.visitor else f"user:{call.identity.user}"
+        anonymous = call.identity.kind is Kind.ANONYMOUS or call.identity.only is not None
+        for_visitor = anonymous or (wanted.visitor and _may_write(call.identity))
+        reactor = _visitor(call, wanted.visitor) if for_visitor else f"user:{call.identity.user}"
         return json_reply(await self._blog.react(call.params["slug"], wanted.reaction, reactor, remove=wanted.remove))
 
     async def ticket(self, call: Call) -> Reply:
@@ -192,16 +193,24 @@ class BlogEndpoint:
         return Reply(200, script, "text/javascript; charset=utf-8", {"Cache-Control": "public, max-age=300"})
 
 
+def _may_write(identity: Identity) -> bool:
+    """Whether this is a blog key or an admin key, and no ticket narrower than it."""
+    return (identity.kind is Kind.BLOG and identity.only is None) or is_operator(identity)
+
+
 def _writer(call: Call) -> Identity:
     """:raises Forbidden: the credential is neither a blog key nor an admin key."""
-    if call.identity.kind is not Kind.BLOG and not is_operator(call.identity):
+    if not _may_write(call.identity):
         raise Forbidden("a blog key or an admin key is needed")
     return call.identity
 
 
 def _visitor(call: Call, named: str | None) -> str:
-    """What tells visitors apart: the caller's word for it if it has a credential, else address and browser."""
-    if named and call.identity is not ANONYMOUS:
+    """What tells visitors apart: a blog's own word for it, else address and browser.
+
+    Only a blog's: with names of its own making, anyone could count as any number of visitors.
+    """
+    if named and _may_write(call.identity):
         return f"named\n{named}"
     return f"{call.address}\n{call.headers.get('user-agent', '')}"
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import trio
 
 from rtlite.auth.grants import may_subscribe
-from rtlite.errors import Forbidden, InvalidRequest
+from rtlite.errors import Forbidden, InvalidRequest, NotFound
 from rtlite.hub.hub import Hub
 from rtlite.hub.since import parse_since
-from rtlite.model import Event, Position, check_channel, now_ms, rfc3339
+from rtlite.model import Event, Position, check_channel, kind_of, now_ms, rfc3339
 from rtlite.protocols import jsonframes
 from rtlite.settings import Settings, duration
 from rtlite.store import events
@@ -35,6 +36,8 @@ class History:
         comes. ``recovered`` is false if part of what ``since`` named is gone.
         """
         channel = check_channel(call.params["channel"])
+        if not self._settings.for_kind(kind_of(channel)).history:
+            raise NotFound("channels of this kind keep no history", code="no_history")
         if not may_subscribe(call.identity, channel, self._settings):
             raise Forbidden("this credential may not read that channel")
         limit = self._limit(call.query.get("limit", "100"))
@@ -74,10 +77,14 @@ class History:
             if position is None:
                 raise InvalidRequest("since: a position is wanted with order=desc")
             before = position.offset
-        page = await self._database.read(
-            lambda connection: events.read_channel_backwards(connection, channel, before, limit, _PAGE_BYTES)
-        )
-        more = len(page) == limit and page[-1].offset > 1
+
+        def read(connection: Any) -> tuple[list[Event], int]:
+            info = events.channel_info(connection, channel)
+            page = events.read_channel_backwards(connection, channel, before, limit, _PAGE_BYTES)
+            return page, info.oldest if info else 0
+
+        page, oldest = await self._database.read(read)
+        more = bool(page) and page[-1].offset > oldest  # not by the limit: a page may be cut by its bytes as well
         return {"items": [jsonframes.whole(event) for event in page], "next": str(page[-1].position) if more else None}
 
     async def _read(self, channel: str, after: int, limit: int) -> tuple[list[Event], str]:
@@ -106,7 +113,7 @@ class History:
                 nursery.cancel_scope.cancel()
 
     def _limit(self, text: str) -> int:
-        if not text.isdecimal() or not 1 <= int(text) <= self._settings.max_replay:
+        if not re.fullmatch("[0-9]{1,9}", text) or not 1 <= int(text) <= self._settings.max_replay:
             raise InvalidRequest(f"limit: a whole number from 1 to {self._settings.max_replay} is wanted")
         return int(text)
 

@@ -8,8 +8,10 @@ from typing import Any
 import attrs
 import orjson
 
+from rtlite.auth.gate import presented
 from rtlite.auth.grants import may_publish
 from rtlite.auth.keyring import Keyring
+from rtlite.auth.tickets import PREFIX as TICKET_PREFIX
 from rtlite.auth.tickets import Tickets
 from rtlite.auth.tokens import Tokens
 from rtlite.endpoints.history import History
@@ -36,7 +38,11 @@ class Publish:
         if not may_publish(call.identity, self.channel, settings):
             raise Forbidden("channel: this credential may not publish to it")
         id = None if self.id is None else check_event_id(self.id)
-        return NewEvent(self.channel, check_event_name(self.event), orjson.dumps(self.data), id)
+        try:
+            data = orjson.dumps(self.data)
+        except TypeError as error:  # it reads deeper nesting than it writes
+            raise InvalidRequest("data: it is nested too deeply") from error
+        return NewEvent(self.channel, check_event_name(self.event), data, id)
 
 
 @attrs.frozen
@@ -169,7 +175,7 @@ class Management:
             Kind(wanted.kind),
             wanted.user,
             name=wanted.name,
-            expires_in=_seconds("expires", wanted.expires),
+            expires_in=None if wanted.expires is None else _seconds("expires", wanted.expires),
             write=wanted.scope == "write",
             live=not wanted.test,
         )
@@ -182,13 +188,16 @@ class Management:
         wanted = jsonframes.decode(call.body, NewToken)
         if wanted.role not in set(Role):
             raise InvalidRequest("role: one of user, customer, collab, admin is wanted")
-        lifetime = _seconds("ttl", wanted.ttl) or 3600.0
+        lifetime = _seconds("ttl", wanted.ttl)
         token = self._tokens.sign(
             wanted.user, Role(wanted.role), lifetime, tuple(wanted.subscribe), tuple(wanted.publish)
         )
         return json_reply({"token": token, "user": wanted.user, "role": wanted.role, "expiresIn": lifetime}, 201)
 
     async def create_ticket(self, call: Call) -> Reply:
+        """Not for a ticket: whoever found one in a log would renew it for ever."""
+        if (presented(call.headers, call.query) or "").startswith(TICKET_PREFIX):
+            raise Forbidden("a ticket buys no other ticket")
         ticket = self._tickets.issue(call.identity)
         return json_reply({"ticket": ticket, "expiresIn": self._settings.ticket_lifetime}, 201)
 
@@ -216,9 +225,7 @@ def _receipt(published: Published) -> dict[str, Any]:
     }
 
 
-def _seconds(field: str, text: str | None) -> float | None:
-    if text is None:
-        return None
+def _seconds(field: str, text: str) -> float:
     try:
         return duration(text)
     except ValueError as error:

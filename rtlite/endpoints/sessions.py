@@ -14,7 +14,7 @@ from rtlite.errors import Forbidden, InvalidRequest, Reason, TooMany, Unauthoriz
 from rtlite.hub.fanout import Encoder
 from rtlite.hub.hub import Hub, Subscribed
 from rtlite.hub.since import Since, parse_since
-from rtlite.model import Identity, Position, check_pattern, now_ms
+from rtlite.model import Identity, Kind, Position, check_pattern, now_ms
 from rtlite.settings import Settings
 from rtlite.transports.websocket import WebSocket
 
@@ -39,9 +39,17 @@ class Sessions:
         except TooMany:
             websocket.end(Reason.RATE_LIMITED)
             return None
-        # The token's clock is the wall's; the connection's deadline is not (see WebSocket.admit).
-        websocket.admit(identity, None if identity.expires is None else identity.expires - time.time())
+        websocket.admit(identity, self._remaining(identity))
         return identity
+
+    def _remaining(self, identity: Identity) -> float | None:
+        """Seconds until the gate would not let this identity in any more."""
+        if identity.expires is None:
+            return None
+        # A token comes from another machine, whose clock may differ; a key's expiry is our own word.
+        leeway = self._settings.jwt_leeway if identity.kind is Kind.JWT else 0.0
+        # The token's clock is the wall's; the connection's deadline is not (see WebSocket.admit).
+        return identity.expires + leeway - time.time()
 
     def since(self, websocket: WebSocket) -> Since | None:
         """The place in history that ``?since=`` names; one that cannot be read ends the connection."""

@@ -8,10 +8,11 @@ last counts.
 
 from __future__ import annotations
 
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, get_origin
 
 import cattrs
 import orjson
+from cattrs.cols import list_structure_factory
 from cattrs.errors import ClassValidationError, IterableValidationError
 
 from rtlite.errors import InvalidRequest
@@ -40,6 +41,21 @@ _NAMES: Final = {
 _converter = cattrs.Converter()
 for _kind in (str, int, bool):
     _converter.register_structure_hook(_kind, _exactly(_kind))
+
+
+def _listing(wanted: Any) -> Any:
+    """cattrs would take anything it can iterate over: the letters of a text, the names of an object."""
+    plain = list_structure_factory(wanted, _converter)
+
+    def check(value: Any, _: Any) -> Any:
+        if not isinstance(value, list):
+            raise TypeError(f"{_NAMES[list]} is wanted")
+        return plain(value, wanted)
+
+    return check
+
+
+_converter.register_structure_hook_factory(lambda wanted: get_origin(wanted) is list, _listing)
 
 
 def parse(data: bytes | str) -> Any:
@@ -91,23 +107,26 @@ def flat(event: Event) -> bytes:
 
     Data that is no object, or has a ``type`` of its own, goes under ``data``.
     """
-    return b'{"type":' + orjson.dumps(event.name) + _fields(event.data) + b"}"
+    return b'{"type":' + orjson.dumps(event.name) + _fields(event.data, ("type",)) + b"}"
 
 
 def flat_with_position(event: Event) -> bytes:
-    """As :func:`flat`, and the event's ``position`` first, for clients that asked to resume."""
+    """As :func:`flat`, and the event's ``position`` first, for clients that asked to resume.
+
+    So data with a ``position`` of its own goes under ``data`` as well.
+    """
     return b'{"position":"%b","type":%b%b}' % (
         str(event.position).encode(),
         orjson.dumps(event.name),
-        _fields(event.data),
+        _fields(event.data, ("type", "position")),
     )
 
 
-def _fields(data: bytes) -> bytes:
-    """The fields of an object, ready to follow others; anything else as a field ``data``."""
+def _fields(data: bytes, taken: tuple[str, ...]) -> bytes:
+    """The fields of an object, ready to follow those ``taken``; anything else as a field ``data``."""
     if data == b"{}":
         return b""
-    if data.startswith(b"{") and "type" not in orjson.loads(data):
+    if data.startswith(b"{") and orjson.loads(data).keys().isdisjoint(taken):
         return b"," + data[1:-1]
     return b',"data":' + data
 

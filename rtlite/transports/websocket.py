@@ -229,7 +229,7 @@ class Wire(wsproto.WSConnection):
         self.broken: Reason | None = None
 
     def events(self) -> Any:
-        for event in super().events():
+        for event in super().events() if self.connection is None else self.connection.events():
             if isinstance(event, wsproto.events.CloseConnection):
                 if self.state is ConnectionState.OPEN:  # of wsproto's making: a frame could not be parsed
                     self._break(Reason.ABUSE)
@@ -312,3 +312,4 @@ class WebSockets:
             await connection._handle_request_event(event)
         request = await connection._get_request()
         await request.accept()
+        del wire.handshake  # h11's state machine is not needed any more: 5 KiB per connection

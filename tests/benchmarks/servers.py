@@ -54,7 +54,7 @@ class Server:
         self._directory = tempfile.TemporaryDirectory(dir=CACHE / "data", prefix="run-", ignore_cleanup_errors=True)
         self.directory = Path(self._directory.name)
         try:
-            self.start()
+            self.start_seconds = self.start()
         except BaseException:
             self._directory.cleanup()
             raise
@@ -133,14 +133,26 @@ class Rtlite(Server):
     name = "rtlite"
     channel = "article:bench"
 
+    def __init__(self, *flags: str) -> None:
+        self.flags = flags
+
     def command(self) -> list[str]:
         flags = ["--port", "0", "--data", "rtlite.db", "--publish-rate", "0", "--max-connections", "19000"]
-        return [sys.executable, "-m", "rtlite", "serve", *flags, "--ping-interval", f"{self.ping_seconds}s"]
+        return [
+            sys.executable,
+            "-m",
+            "rtlite",
+            "serve",
+            *flags,
+            "--ping-interval",
+            f"{self.ping_seconds}s",
+            *self.flags,
+        ]
 
     def ready(self) -> None:
         if match := re.search(r"\brtk_[\w-]{20,}", self._rest_of_first_start()):
             self.admin = match[0]
-            self.key = self.api("POST", "/api/keys", {"kind": "blog", "user": "bench"})["key"]
+            self.key = self.post("/api/keys", '{"kind":"blog","user":"bench"}')["key"]
 
     def _rest_of_first_start(self) -> str:
         """The admin key may be printed after the ready line; it is printed once per database."""
@@ -152,10 +164,9 @@ class Rtlite(Server):
                     break
         return self.printed
 
-    def api(self, method: str, path: str, body: Any = None) -> Any:
+    def post(self, path: str, body: str) -> Any:
         """A call with the admin key."""
-        data = None if body is None else json.dumps(body).encode()
-        request = Request(f"http://127.0.0.1:{self.port}{path}", data, self.headers(self.admin), method=method)
+        request = Request(f"http://127.0.0.1:{self.port}{path}", body.encode(), self.headers(self.admin))
         with urlopen(request, timeout=60) as answer:
             return json.load(answer)
 

@@ -7,6 +7,8 @@ import pytest
 import structlog
 from structlog.testing import LogCapture
 
+from tests.transports.doors import Peer
+
 
 @pytest.fixture(autouse=True)
 def logs() -> Iterator[list[Any]]:
@@ -14,4 +16,5 @@ def logs() -> Iterator[list[Any]]:
     capture = LogCapture()
     structlog.configure(processors=[capture])
     yield capture.entries
+    Peer.opened.clear()
     structlog.reset_defaults()

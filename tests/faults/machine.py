@@ -114,7 +114,7 @@ def strace() -> str:
 def injecting(call: str, what: str) -> list[str]:
     """Words before a command: do ``what`` (``signal=KILL:when=3``, say) to this system call of it."""
     # With -D the command is the child that was started, and strace the one beside it.
-    words = ["-D", "-f", "--seccomp-bpf", "-qq", "-o", "/dev/null"]
+    words = ["-D", "-f", "-qq", "-o", "/dev/null"]
     return [strace(), *words, "-e", f"trace={call}", "-e", f"inject={call}:{what}"]
 
 

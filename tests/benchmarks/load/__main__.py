@@ -12,7 +12,8 @@ import picows
 import uvloop
 
 from tests.benchmarks.load import http
-from tests.benchmarks.load.fleet import FIRST, Fleet, connect
+from tests.benchmarks.load.fleet import Fleet, connect
+from tests.benchmarks.load.message import FIRST
 from tests.benchmarks.load.publishers import open_publisher
 
 

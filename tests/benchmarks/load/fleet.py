@@ -1,26 +1,13 @@
-"""Subscribers, what they count, and the messages that they count."""
+"""Subscribers, and what they count."""
 
 from __future__ import annotations
 
 import asyncio
-import time
 from typing import Any
 
 import picows
 
-SIZE = 128
-FIRST = 1_000_000  # seven digits, so that all messages have the same length
-_EPOCH = 10**15  # likewise: microseconds with sixteen digits
-
-
-def microseconds() -> int:
-    return time.perf_counter_ns() // 1000 + _EPOCH
-
-
-def message(number: int) -> str:
-    """The 128 bytes that every subscriber is to receive: JSON, as rtlite's blog channel frames it."""
-    text = f'{{"type":"bench","n":{number},"t":{microseconds()},"pad":"'
-    return text + "x" * (SIZE - len(text) - 2) + '"}'
+from tests.benchmarks.load.message import microseconds
 
 
 class Fleet:

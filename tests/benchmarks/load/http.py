@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import Any
+from typing import Any, cast
 
 
 def request_bytes(method: str, path: str, headers: dict[str, str], body: bytes = b"") -> bytes:
@@ -28,8 +28,7 @@ class HttpConnection(asyncio.Protocol):
         return protocol
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's is no subclass
 
     def data_received(self, data: bytes) -> None:
         self._data = data = self._data + data
@@ -60,7 +59,7 @@ class HttpConnection(asyncio.Protocol):
 async def hammer(
     host: str, port: int, path: str, headers: dict[str, str], body: str, connections: int, seconds: float, warm: float
 ) -> dict[str, Any]:
-    """The same request over and over. What ``warm`` seconds hold at first does not count."""
+    """The same request over and over. Answers that come in the first ``warm`` seconds do not count."""
     data = request_bytes("POST", path, headers, body.encode())
     opened = [await HttpConnection.open(host, port) for _ in range(connections)]
     begin = time.perf_counter() + warm
@@ -75,7 +74,7 @@ async def hammer(
             now = time.perf_counter()
             if status != 201:
                 refused[status] = refused.get(status, 0) + 1
-            elif sent >= begin and now <= end:
+            elif begin <= now <= end:
                 times.append(1e6 * (now - sent))
             sent = now
 

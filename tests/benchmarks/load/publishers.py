@@ -7,8 +7,9 @@ from typing import Any
 
 import picows
 
-from tests.benchmarks.load.fleet import Fleet, Subscriber, connect, message
+from tests.benchmarks.load.fleet import Fleet, Subscriber, connect
 from tests.benchmarks.load.http import HttpConnection, request_bytes
+from tests.benchmarks.load.message import event, message
 
 
 class HttpPublisher:
@@ -32,8 +33,7 @@ class HttpPublisher:
         await asyncio.gather(*map(work, self.connections))
 
     def _event(self, number: int) -> str:
-        fields = "{" + message(number).removeprefix('{"type":"bench",')  # rtlite puts the type in itself
-        return f'{{"channel":"{self.spec["channel"]}","event":"bench","data":{fields}}}'
+        return event(self.spec["channel"], number)
 
     async def _post(self, connection: HttpConnection, path: str, body: str) -> None:
         status, answer = await connection.request(request_bytes("POST", path, self.spec["headers"], body.encode()))
@@ -64,9 +64,7 @@ class WebSocketPublisher:
 
 async def open_publisher(spec: dict[str, Any]) -> HttpPublisher | WebSocketPublisher:
     if "path" in spec:
-        connections = [
-            await HttpConnection.open(spec["host"], spec["port"]) for _ in range(spec.get("connections", 1))
-        ]
+        connections = [await HttpConnection.open(spec["host"], spec["port"]) for _ in range(spec.get("connections", 1))]
         return HttpPublisher(connections, spec)
     # A fleet of its own: what the publisher hears does not count.
     return WebSocketPublisher(await connect(Fleet(), spec["url"], None, spec.get("socketio", False)))

@@ -1,6 +1,5 @@
 """PyPI websockets, as its documentation broadcasts: ``broadcast(connections, message)``, here on uvloop."""
 
-import asyncio
 import os
 
 import uvloop

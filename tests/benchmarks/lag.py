@@ -1,0 +1,40 @@
+"""Event-loop lag: round trips of WebSocket pings on a second connection while 64 publishers run.
+
+The client of the pings is a process of its own. On two cores it waits for the scheduler too,
+beside the server and the publishers' client: the figures are an upper bound.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from tests.benchmarks.load.message import event
+from tests.benchmarks.loading import loads
+from tests.benchmarks.plan import Plan
+from tests.benchmarks.servers import Rtlite, Server
+from tests.benchmarks.table import Row
+
+LAG = "ping beside publishers"
+_INTERVAL = 0.010
+
+
+def measure(plan: Plan, peers: list[type[Server]]) -> Iterator[Row]:
+    with Rtlite("--queue-events", "128000") as server, loads(2) as (publishers, pinger):
+        ping = {"seconds": plan.lag_seconds, "interval": _INTERVAL, **server.subscriber}
+        ping["url"] = ping["url"].replace("bench", "quiet")  # not a reader of what is published
+        yield _row(pinger("ping", **ping), "nobody publishes")
+        for size, path in ((1, "/api/publish"), (1000, "/api/publish/batch")):
+            one = event(server.channel, 1_000_000)
+            body = one if size == 1 else f'{{"events":[{",".join([one] * size)}]}}'
+            publishers.begin(
+                "hammer", **server.http, path=path, body=body, connections=64, seconds=plan.lag_seconds, warm=1.0
+            )
+            answer = pinger("ping", **{**ping, "seconds": plan.lag_seconds - 1})
+            done = publishers.end()
+            events = size * done["requests"] / done["seconds"]
+            yield _row(answer, f"64 publishers, {size:,} in a request: {events:,.0f} events/s")
+
+
+def _row(answer: dict[str, Any], remark: str) -> Row:
+    return Row(LAG, "rtlite", {f"ms {name}": answer[name] for name in ("p50", "p99", "max")}, remark)

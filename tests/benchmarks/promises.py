@@ -1,0 +1,41 @@
+"""Whether a run held what rtlite promises; from its rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from tests.benchmarks.fanout import BURST, PACED
+from tests.benchmarks.idle import IDLE
+from tests.benchmarks.publish import HTTP_16
+from tests.benchmarks.start import START
+from tests.benchmarks.table import Row, number
+
+
+def verdicts(rows: list[Row]) -> Iterator[tuple[str, str, bool]]:
+    """The promise, what was measured, whether it held. A promise whose rows were not measured is left out."""
+    for measured, unit, most in ((PACED, "µs CPU/message", 12.0), (BURST, "µs CPU/message", 1.0)):
+        for row in _rows(rows, measured, "rtlite"):
+            shown = "; ".join(filter(None, (number(row.figures[unit]), row.remark)))  # what is missing, if anything
+            yield f"{measured}: at most {most:g} {unit}", shown, row.figures[unit] <= most and not row.remark
+    for row in rows:
+        if row.measured.startswith(IDLE) and row.server == "rtlite":
+            each = row.figures["KiB each"]
+            yield f"{row.measured}: at most 30 KiB each", number(each), each <= 30 and not row.remark
+    ours, node = _rows(rows, HTTP_16, "rtlite"), _rows(rows, HTTP_16, "node http")
+    if ours and node:
+        ratio = ours[0].figures["requests/s"] / node[0].figures["requests/s"]
+        yield f"{HTTP_16}: at least 0.3 × bare Node", number(ratio), ratio >= 0.3
+    for row in _rows(rows, START, "rtlite"):
+        if "GB" not in row.remark:
+            yield f"{START} ({row.remark}): at most 1 s", number(row.figures["s"]), row.figures["s"] <= 1
+        else:
+            yield f"{START} ({row.remark}): at most 2 s", number(row.figures["s"]), row.figures["s"] <= 2
+    for measured in (PACED, BURST):
+        ours, theirs = _rows(rows, measured, "rtlite"), _rows(rows, measured, "ws")
+        if ours and theirs:
+            factor = theirs[0].figures["µs CPU/message"] / ours[0].figures["µs CPU/message"]
+            yield f"{measured}: npm ws is slower per message", f"{number(factor)} × rtlite's", factor > 1
+
+
+def _rows(rows: list[Row], measured: str, server: str) -> list[Row]:
+    return [row for row in rows if (row.measured, row.server) == (measured, server) and row.figures]
