@@ -11,21 +11,36 @@ import re
 import sys
 from collections.abc import MutableMapping
 from typing import Any, Final, TextIO
+from urllib.parse import unquote
 
 import structlog
 
-# A key or a JWT wherever it stands, and the value of any parameter that carries one.
+# A key or a JWT wherever it stands, and the value of any parameter that carries one. Within a word, as behind
+# a colour code, only what is as long as a key: "restarts_total" is none.
 _SECRETS: Final = re.compile(
-    r"(?P<key>\b(?:mbk|pk_live|pk_test|rts|rtk|tkt)_)[A-Za-z0-9_\-%]{4,}"
+    r"(?P<key>(?:\b|(?=[a-z_]+_[\w\-%]{24}))(?:mbk|pk_live|pk_test|rts|rtk|tkt)_)[A-Za-z0-9_\-%]{4,}"
     r"|eyJ[\w\-%]+\.[\w\-%]+\.[\w\-%]*"
     r"|(?P<name>\b(?:token|api_?key|x-api-key|authorization|jwt_secret|secret|password)(?:=|%3[dD]|[\"']?\s*:\s*[\"']?))(?:Bearer\s+)?[^\s&\"',;}]+",
     re.IGNORECASE,
 )
+_DEPTH: Final = 3
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
 
 
 def redact(value: str) -> str:
-    """``value`` with every secret in it replaced: ``token=***``, ``mbk_***``."""
+    """``value`` with every secret in it replaced: ``token=***``, ``mbk_***``.
+
+    Where percent-encoding hides one, up to three times over, the text is shown decoded.
+    """
+    value = plain = _starred(value)
+    for _ in range(_DEPTH):
+        plain = unquote(plain)
+        if (found := _starred(plain)) != plain:
+            value = plain = found
+    return value
+
+
+def _starred(value: str) -> str:
     return _SECRETS.sub(lambda match: (match["key"] or match["name"] or "") + "***", value)
 
 
@@ -40,16 +55,21 @@ def _clean(value: Any) -> Any:
     if isinstance(value, bytes):
         return escape(redact(value.decode("utf-8", "backslashreplace")))
     if isinstance(value, dict):
-        return {key: _clean(item) for key, item in value.items()}
+        return {_clean(key): _clean(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_clean(item) for item in value]
-    return value
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    return _clean(repr(value))
 
 
 def _clean_entry(_logger: Any, _method: str, entry: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     for key, value in entry.items():
-        # A traceback has lines of its own; its secrets go, its line ends stay.
-        entry[key] = redact(value) if key == "exception" and isinstance(value, str) else _clean(value)
+        if key == "exception" and isinstance(value, str):
+            # A traceback has lines of its own; its secrets go, its line ends stay.
+            entry[key] = "\n".join(map(escape, redact(value).split("\n")))
+        elif not key.startswith("_"):  # those are structlog's own
+            entry[key] = _clean(value)
     return entry
 
 

@@ -104,16 +104,19 @@ class Doors:
         """A WebSocket that presents ``key`` in the Authorization header."""
         if key is not None:
             headers["Authorization"] = f"Bearer {key}"
-        opening = trio_websocket.open_websocket_url(
-            self.ws_url + path, extra_headers=[(name.encode(), value.encode()) for name, value in headers.items()]
-        )
-        connection: trio_websocket.WebSocketConnection | None = None
-        try:
-            async with ungrouped(opening) as connection:
+        host, _, port = self.url.removeprefix("http://").rpartition(":")
+        extra = [(name.encode(), value.encode()) for name, value in headers.items()]
+        # trio-websocket's own openers leave the socket to the garbage collector when the server closes first.
+        async with (
+            await trio.open_tcp_stream(host.strip("[]"), int(port)) as stream,
+            ungrouped(trio.open_nursery()) as nursery,
+        ):
+            with trio.fail_after(10):
+                connection = await trio_websocket.wrap_client_stream(
+                    nursery, stream, f"{host}:{port}", path, extra_headers=extra
+                )
+            async with connection:
                 yield connection
-        finally:
-            if connection is not None:  # trio-websocket's client leaves the socket open if the server closed first
-                await connection._stream.aclose()
 
 
 @attrs.define(eq=False)

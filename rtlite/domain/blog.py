@@ -25,6 +25,7 @@ from rtlite.store.schema import secret
 _SLUG: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~-]{0,199}")
 _REACTION: Final = re.compile(r"[^\s\x00-\x1f\x7f\"\\]{1,32}")
 _HOUR_MS: Final = 3_600_000
+_MAX_EMAIL: Final = 320
 PAGE: Final = 100
 
 
@@ -159,6 +160,8 @@ class Blog:
     async def subscribe(self, owner: str, email: str) -> tuple[dict[str, Any], bool]:
         """Add a newsletter subscriber and tell the newsletter's owner; also says whether it is new."""
         check_user("user", owner)
+        if len(email) > _MAX_EMAIL:  # the validator takes its time over long ones
+            raise InvalidRequest(f"email: {_MAX_EMAIL} characters at most")
         try:
             address = email_validator.validate_email(email, check_deliverability=False).normalized
         except email_validator.EmailNotValidError as error:
@@ -193,7 +196,7 @@ def _inbox(user: str) -> str:
 def check_user(field: str, user: str) -> str:
     """A user's id stands in a channel's name. :raises InvalidRequest: it cannot."""
     try:
-        check_channel(_inbox(user))
+        check_channel(_inbox(user) if user else "")
     except InvalidRequest as error:
         raise InvalidRequest(f"{field}: a user's id is visible ASCII, and not *") from error
     return user

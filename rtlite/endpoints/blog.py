@@ -18,8 +18,8 @@ from rtlite.auth.grants import is_operator
 from rtlite.auth.tickets import Tickets
 from rtlite.domain.blog import Blog
 from rtlite.endpoints.sessions import Sessions
-from rtlite.errors import CloseCode, Forbidden
-from rtlite.model import Event, Identity, Kind, Position
+from rtlite.errors import CloseCode, Forbidden, Reason
+from rtlite.model import Event, Identity, Kind, Position, is_pattern
 from rtlite.protocols import jsonframes
 from rtlite.settings import Settings
 from rtlite.transports.routes import Access, Call, Reply, Route, json_reply
@@ -125,6 +125,9 @@ class BlogEndpoint:
             await self._stream(websocket, identity, f"article:{websocket.params['slug']}")
 
     async def _stream(self, websocket: WebSocket, identity: Identity, channel: str) -> None:
+        if is_pattern(channel):  # an article called "*" would be all of them
+            websocket.end(Reason.FORBIDDEN)
+            return
         since = self._sessions.since(websocket)
         await self._sessions.subscribe(
             websocket,
@@ -156,7 +159,7 @@ class BlogEndpoint:
 
     async def react(self, call: Call) -> Reply:
         wanted = jsonframes.decode(call.body, Reaction)
-        anonymous = call.identity.kind is Kind.ANONYMOUS or call.identity.only is not None
+        anonymous = call.identity.kind is Kind.ANONYMOUS
         for_visitor = anonymous or (wanted.visitor and _may_write(call.identity))
         reactor = _visitor(call, wanted.visitor) if for_visitor else f"user:{call.identity.user}"
         return json_reply(await self._blog.react(call.params["slug"], wanted.reaction, reactor, remove=wanted.remove))
@@ -164,7 +167,9 @@ class BlogEndpoint:
     async def ticket(self, call: Call) -> Reply:
         """A single-use ticket that opens this article's live updates and nothing else, for the embed script."""
         channel = f"article:{(await self._blog.article(call.params['slug']))['slug']}"
-        ticket = self._tickets.issue(attrs.evolve(call.identity, subscribe=(channel,)), only=(channel,))
+        # Whoever asks, it goes into a page: it keeps who asked, so as to end with that key, and none of its rights.
+        reader = attrs.evolve(call.identity, kind=Kind.ANONYMOUS, write=False, subscribe=(channel,), publish=())
+        ticket = self._tickets.issue(reader, only=(channel,))
         return json_reply({"ticket": ticket, "expiresIn": round(self._settings.ticket_lifetime)}, 201)
 
     async def comment(self, call: Call) -> Reply:

@@ -55,7 +55,11 @@ def _listing(wanted: Any) -> Any:
     return check
 
 
-_converter.register_structure_hook_factory(lambda wanted: get_origin(wanted) is list, _listing)
+def _is_listing(wanted: Any) -> bool:
+    return get_origin(wanted) is list
+
+
+_converter.register_structure_hook_factory(_is_listing, _listing)
 
 
 def parse(data: bytes | str) -> Any:
@@ -97,7 +101,7 @@ def _first_complaint(error: BaseException, path: str = "") -> str:
                 path = f"{path}[{index}]"
         return _first_complaint(inner, path)
     if isinstance(error, KeyError):
-        return f"{error.args[0]}: missing"
+        return f"{path}: missing"
     text = str(error) if isinstance(error, TypeError | ValueError) and "is wanted" in str(error) else "wrong type"
     return f"{path}: {text}" if path else text
 

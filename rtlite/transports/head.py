@@ -23,6 +23,10 @@ _ALLOWED: Final = re.compile(rb"[\t\r\n\x20-\x7e]*")
 _LOOSE_LINE_END: Final = re.compile(rb"(?<!\r)\n|\r(?!\n)|\r\n[ \t]")
 _METHOD: Final = re.compile(r"[A-Z]{1,20}")
 _TARGET: Final = re.compile(r"/[\x21-\x7e]*")
+# A name whose labels DNS could hold, or an address in brackets: Quart raises on names that IDNA cannot read.
+_HOST: Final = re.compile(
+    r"(?=.{1,261}$)(\[[0-9A-Za-z:.%_-]{2,60}\]|([A-Za-z0-9_-]{1,63}\.)*[A-Za-z0-9_-]{1,63}\.?)(:[0-9]{0,5})?"
+)
 _ONCE: Final = frozenset(
     {"host", "content-length", "transfer-encoding", "authorization", "origin", "upgrade", "sec-websocket-key"}
 )
@@ -130,9 +134,10 @@ def _checked(raw: bytes, parser: httptools.HttpRequestParser, fields: _Fields) -
     ):
         raise BadHead("the request line is malformed")
     headers = _headers(fields)
-    if version == "1.1" and not headers.get("host"):
+    host = headers.get("host", "")
+    if version == "1.1" and not host:
         raise BadHead("Host is missing")
-    if not re.fullmatch(r"[A-Za-z0-9.\-_:\[\]%]*", headers.get("host", "")):
+    if host and not _HOST.fullmatch(host):
         raise BadHead("Host is malformed")
     length, chunked = _length(headers, version)
     upgrade = _tokens(headers.get("upgrade", ""))

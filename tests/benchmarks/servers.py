@@ -68,7 +68,8 @@ class Server:
 
     def start(self) -> float:
         """Start it and wait for its ready line; returns how many seconds that took."""
-        keep = {name: value for name, value in os.environ.items() if not name.startswith("RTLITE_")}
+        # Not the settings of whoever measures, nor a PYTHONDONTWRITEBYTECODE that makes each start a first one.
+        keep = {name: value for name, value in os.environ.items() if not name.startswith(("RTLITE_", "PYTHON"))}
         self.log = (self.directory / "log").open("a+")
         started = time.perf_counter()
         self.process = subprocess.Popen(

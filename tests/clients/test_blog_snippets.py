@@ -121,12 +121,18 @@ class TestEvents:
             await server.subscribed(f"article:{SLUG}")
             await call(server, None, f"articles/{SLUG}/views")
             assert await says_event(client, "message") == {
-                "type": "view_update", "slug": SLUG, "viewCount": 1, "timestamp": "TIME"
-            }  # fmt: skip
+                "type": "view_update",
+                "slug": SLUG,
+                "viewCount": 1,
+                "timestamp": "TIME",
+            }
             await call(server, bob, f"articles/{SLUG}/reactions", reaction="👍")
             assert await says_event(client, "message") == {
-                "type": "reaction_update", "slug": SLUG, "reactions": {"👍": 1}, "timestamp": "TIME"
-            }  # fmt: skip
+                "type": "reaction_update",
+                "slug": SLUG,
+                "reactions": {"👍": 1},
+                "timestamp": "TIME",
+            }
 
 
 async def notify_each(server: Doors, key: str) -> None:

@@ -37,7 +37,9 @@ def token(door: Door, ttl: float) -> str:
 
 
 @pytest.mark.parametrize("leeway", [0.0, 10.0])
-async def test_a_token_ends_its_connection_with_1008_at_its_expiry_and_the_leeway(leeway: float, autojump_clock) -> None:
+async def test_a_token_ends_its_connection_with_1008_at_its_expiry_and_the_leeway(
+    leeway: float, autojump_clock
+) -> None:
     async with sessions_door(jwt_leeway=leeway, ping_interval=10_000.0) as door:
         peer = door.connect()
         start = trio.current_time()

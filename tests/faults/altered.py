@@ -9,13 +9,13 @@ from __future__ import annotations
 import os
 import sqlite3
 import sys
-import time
 from collections.abc import Callable
 from contextlib import closing
 from typing import Any
 
 import trio
 
+from rtlite.endpoints.health import Health
 from rtlite.errors import Refused
 from rtlite.hub.committer import Committer
 from rtlite.hub.fanout import Fanout
@@ -23,6 +23,7 @@ from rtlite.hub.sweeper import Sweeper
 from rtlite.store import database, events, schema
 from rtlite.transports import sockets
 from rtlite.transports.listener import Listener
+from rtlite.transports.routes import json_reply
 
 Work = Callable[[sqlite3.Connection], Any]
 
@@ -136,24 +137,6 @@ def gullible() -> None:
     Sweeper._trusted_now = lambda self: self._now()  # type: ignore[method-assign]
 
 
-def wallclocked() -> None:
-    """Timers follow the wall clock."""
-    real = trio.lowlevel.Clock
-
-    class Wall(real):  # type: ignore[misc, valid-type]
-        def start_clock(self) -> None:
-            pass
-
-        def current_time(self) -> float:
-            return time.time()
-
-        def deadline_to_sleep_time(self, deadline: float) -> float:
-            return deadline - time.time()
-
-    original = trio.run
-    trio.run = lambda *args, **kwargs: original(*args, **{**kwargs, "clock": Wall()})  # type: ignore[assignment]
-
-
 def fragile() -> None:
     """Running out of file descriptors is an error like any other."""
     import trio._highlevel_serve_listeners as serving
@@ -220,11 +203,13 @@ def boot(name: str) -> None:
     database._boot_id = lambda: name
 
 
-def descriptors(count: str) -> None:
-    """So many file descriptors, hard."""
-    import resource
+def census() -> None:
+    """``/healthz`` tells how many tasks there are. Breaks nothing."""
 
-    resource.setrlimit(resource.RLIMIT_NOFILE, (int(count), int(count)))
+    async def alive(self: Any, call: Any) -> Any:
+        return json_reply({"tasks": trio.lowlevel.current_statistics().tasks_living})
+
+    Health.alive = alive  # type: ignore[method-assign]
 
 
 def main() -> None:

@@ -19,7 +19,7 @@ from tests.faults.world import ALL_KEPT, FaultyServer, World, rtlite
 @pytest.mark.full
 async def test_nothing_is_lost_doubled_or_reordered_over_200_kills_and_200000_publishes(tmp_path: Path) -> None:
     async with FaultyServer(tmp_path / "crash.db", settings=ALL_KEPT, max_replay=1_000_000) as server:
-        world = World(server, batch=25, patience=60)
+        world = World(server, batch=25, patience=60, lifetime=900)
         async with world.living():
             await world.crash_at_random(200, 2_000, random.Random(200))
             await world.until(lambda: world.acknowledged >= 200_000)

@@ -32,7 +32,7 @@ import trio
 import trio_websocket
 
 from tests.history_checker import Attempt, History, Outcome, Session, Violation, check_history
-from tests.servers import START_SECONDS, ServerProcess, ungrouped
+from tests.servers import START_SECONDS, ServerProcess
 
 PUBLISHERS = 8
 HEADER = "POST {path} HTTP/1.1\r\nHost: test\r\nX-Api-Key: {key}\r\nContent-Length: {length}\r\n\r\n"
@@ -97,6 +97,15 @@ class FaultyServer(ServerProcess):
             await self.kill()
             raise AssertionError(f"the server did not start:\n{self.log.read_text()}")
 
+    @property
+    def running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    def signal_stop(self) -> None:
+        """SIGTERM, without waiting for the end."""
+        assert self._process is not None
+        self._process.terminate()
+
     async def ended(self) -> int:
         """Wait until it ends by itself, or rather by what was done to it; returns the exit code."""
         assert self._process is not None and self._reader is not None
@@ -151,6 +160,8 @@ class World:
     """One channel of one server, publishers that retry until they are acknowledged, subscribers that resume.
 
     :param batch: events per request; :param padding: bytes that each event carries.
+    :param patience: seconds for subscribers to see the last event; :param deadline: for each :meth:`until`;
+    :param lifetime: for all of it.
     :param port: where publishers connect, if not to the server itself.
     """
 
@@ -162,6 +173,8 @@ class World:
     padding: int = 0
     port: int | None = None
     patience: float = 10.0
+    deadline: float = 30.0
+    lifetime: float = 60.0
     key: str = ""
     attempts: list[Attempt] = attrs.field(factory=list)
     arrivals: list[list[tuple[int, str]]] = attrs.field(factory=list)
@@ -181,26 +194,32 @@ class World:
     @asynccontextmanager
     async def living(self) -> AsyncIterator[None]:
         """Publish and follow while this lasts; then let everyone have an answer, and read what is there."""
-        async with ungrouped(trio.open_nursery()) as readers:
-            for _ in range(self.subscribers):
-                arrivals: list[tuple[int, str]] = []
-                self.arrivals.append(arrivals)
-                readers.start_soon(self.follow, arrivals)
-            await self.until(lambda: self.greetings >= self.subscribers)
-            async with ungrouped(trio.open_nursery()) as nursery:
-                for publisher in range(self.publishers):
-                    nursery.start_soon(self.publish, str(publisher))
-                yield
-                self._stopping = True
-            self.log = await self.history()
-            with trio.move_on_after(self.patience):  # who misses something by then is found by the checker
-                last = self.log[-1][0] if self.log else 0
-                await self.until(lambda: all(seen and seen[-1][0] >= last for seen in self.arrivals))
-            readers.cancel_scope.cancel()
+        with trio.fail_after(self.lifetime):
+            async with trio.open_nursery() as readers:
+                async with self._inhabited(readers):
+                    yield
+
+    @asynccontextmanager
+    async def _inhabited(self, readers: trio.Nursery) -> AsyncIterator[None]:
+        for _ in range(self.subscribers):
+            arrivals: list[tuple[int, str]] = []
+            self.arrivals.append(arrivals)
+            readers.start_soon(self.follow, arrivals)
+        await self.until(lambda: self.greetings >= self.subscribers)
+        async with trio.open_nursery() as nursery:
+            for publisher in range(self.publishers):
+                nursery.start_soon(self.publish, str(publisher))
+            yield
+            self._stopping = True
+        self.log = await self.history()
+        with trio.move_on_after(self.patience):  # who misses something by then is found by the checker
+            last = self.log[-1][0] if self.log else 0
+            await self.until(lambda: all(seen and seen[-1][0] >= last for seen in self.arrivals))
+        readers.cancel_scope.cancel()
 
     async def until(self, condition: Callable[[], bool]) -> None:
         """Wait for an answer or an arrival to make the condition true."""
-        with trio.fail_after(60):
+        with trio.fail_after(self.deadline):
             while not condition():
                 await self._changed.wait()
 

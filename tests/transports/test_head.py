@@ -137,6 +137,19 @@ def test_a_missing_or_malformed_host_is_refused(host: bytes) -> None:
         parse_head(request(host=host), 100)
 
 
+@pytest.mark.parametrize("host", ["a..b", ".a", "x" * 64, "a." * 200, "[", "[::1", "a:b", "a:8:9"])
+def test_a_host_that_no_name_or_address_can_be_is_refused(host: str) -> None:
+    with pytest.raises(BadHead):
+        parse_head(request(host=f"Host: {host}\r\n".encode()), 100)
+
+
+@pytest.mark.parametrize(
+    "host", ["a", "a.b.", "a_b-c.d:80", "127.0.0.1:8000", "[::1]:8000", "[fe80::1%25eth0]", "localhost:"]
+)
+def test_a_host_is_a_name_or_an_address_and_maybe_a_port(host: str) -> None:
+    assert parse_head(request(host=f"Host: {host}\r\n".encode()), 100).headers["host"] == host
+
+
 def test_chunked_with_http_1_0_is_refused() -> None:
     with pytest.raises(BadHead):
         parse_head(request(b"Transfer-Encoding: chunked\r\n", b"POST / HTTP/1.0"), 100)

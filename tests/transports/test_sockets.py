@@ -100,7 +100,7 @@ async def test_a_socket_that_a_live_server_has_is_not(tmp_path: Path) -> None:
     async with serving(uds=path):
         with pytest.raises(StartError, match="another server"), open_unix(path, Settings(), 0o600):
             pass
-        assert Path(path).exists()
+        assert await trio.Path(path).exists()
 
 
 async def test_a_file_in_the_way_is_left_alone(tmp_path: Path) -> None:
@@ -301,7 +301,9 @@ async def test_a_spoofed_address_resets_no_limit() -> None:
 
 async def test_when_file_descriptors_run_out_accepting_goes_on_later(tmp_path: Path) -> None:
     command = f"ulimit -n 60; exec {sys.executable} -m rtlite serve --port 0 --data {tmp_path / 'rtlite.db'}"
-    process = subprocess.Popen(["bash", "-c", command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(  # noqa: ASYNC220
+        ["bash", "-c", command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
     try:
         assert process.stdout is not None
         line = await trio.to_thread.run_sync(first_line, process.stdout)

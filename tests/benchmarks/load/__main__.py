@@ -140,7 +140,8 @@ class Load:
         times = []
         deadline = time.perf_counter() + seconds
         while time.perf_counter() < deadline:
-            times.append(1e6 * await subscriber.transport.measure_roundtrip_time(1)[0])
+            (seconds_taken,) = await subscriber.transport.measure_roundtrip_time(1)
+            times.append(1e6 * seconds_taken)
             await asyncio.sleep(interval)
         subscriber.transport.disconnect()
         return {"count": len(times), **spread(times)}

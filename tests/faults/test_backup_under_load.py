@@ -1,0 +1,64 @@
+"""A backup of a large database, while publishers go on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import orjson
+import trio
+
+from rtlite.store.check import check
+from tests.faults.world import ALL_KEPT, FaultyServer, World, rtlite
+
+MIB = 1024 * 1024
+
+
+async def fill(server: FaultyServer, size: int) -> None:
+    """Publish this many bytes, 8 MiB at a time."""
+    events = [{"channel": "article:bulk", "event": "tick", "data": "x" * 64 * 1024} for _ in range(128)]
+    body = orjson.dumps({"events": events})
+    client = await server.operator()
+    for _ in range(size // (8 * MIB)):
+        assert (await client.post("/api/publish/batch", content=body, timeout=60)).status_code == 201
+
+
+async def test_backup_of_100_mb_under_steady_writes_is_whole_and_holds_no_publisher_up(tmp_path: Path) -> None:
+    copy = tmp_path / "copy.db"
+    async with FaultyServer(tmp_path / "busy.db", settings=ALL_KEPT, max_batch="16MiB") as server:
+        await fill(server, 104 * MIB)
+        world = World(server, publishers=4)
+        async with world.living():
+            await world.until(lambda: world.acknowledged >= 200)
+            before, slowest_before, world.slowest = world.acknowledged, world.slowest, 0.0
+            begun = trio.current_time()
+            code, said = await rtlite("backup", copy, "--data", server.data)
+            seconds, meanwhile = trio.current_time() - begun, world.acknowledged - before
+            slowest = world.slowest
+            assert code == 0, said
+        assert await server.terminate() == 0
+    print(
+        f"{copy.stat().st_size / MIB:.0f} MiB in {seconds:.2f} s (with the command's start) beside {meanwhile}"
+        f" publishes; slowest publish {slowest * 1000:.0f} ms, before {slowest_before * 1000:.0f} ms"
+    )
+    assert copy.stat().st_size > 100_000_000
+    assert meanwhile > 100
+    assert slowest <= 0.25
+    assert await world.violations() == []
+    report = check(str(copy))
+    assert report.problems == []
+    assert report.events >= 104 * 16 + before
+    async with FaultyServer(copy) as restored:  # with the same keys
+        channel = "/api/channels/article:world/history"
+        old = f"{next(iter(world.epochs))}-1"
+        answer = await restored.http(world.key).get(channel, params={"since": old, "limit": 10})
+        assert answer.json()["recovered"] is False
+
+
+async def test_backup_in_small_steps_would_not_come_to_an_end(tmp_path: Path) -> None:
+    async with FaultyServer(tmp_path / "busy.db", settings=ALL_KEPT, altered="stepwise", max_batch="16MiB") as server:
+        await fill(server, 24 * MIB)
+        world = World(server, publishers=4, patience=1)
+        async with world.living():
+            with trio.move_on_after(3) as patience:
+                await rtlite("backup", tmp_path / "copy.db", "--data", server.data)
+    assert patience.cancelled_caught

@@ -1,0 +1,123 @@
+"""The wall clock jumps by an hour back and by two days ahead, under a running server (libfaketime)."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import trio
+import trio_websocket
+
+from tests.faults.machine import faketime
+from tests.faults.world import FaultyServer, World
+
+SETTINGS = "[channels.article]\nretention_age = '1h'\nretention_count = 1000000\n"
+
+
+class Clock:
+    """A server's wall clock. With ``monotonic`` its other clock jumps as well."""
+
+    def __init__(self, file: Path, monotonic: bool = False) -> None:
+        self._file = file
+        self.jump("+0")
+        self.environment = {
+            "LD_PRELOAD": faketime(),
+            "FAKETIME_TIMESTAMP_FILE": str(file),
+            "FAKETIME_NO_CACHE": "1",
+            "FAKETIME_DONT_FAKE_MONOTONIC": "0" if monotonic else "1",
+        }
+
+    def jump(self, offset: str) -> None:
+        """The clock is now off by this: ``-1h``, ``+2d``. A file that is read at any moment is replaced in one step."""
+        new = self._file.with_suffix(".new")
+        new.write_text(f"{offset}\n")
+        new.replace(self._file)
+
+
+def processor_seconds(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+@contextlib.contextmanager
+def refused_with(code: int) -> Iterator[None]:
+    try:
+        yield
+    except trio_websocket.ConnectionClosed as closed:
+        assert closed.reason is not None and closed.reason.code == code
+    else:
+        raise AssertionError("it was let in")
+
+
+async def sweeps(server: FaultyServer, clock: Clock, offset: str) -> None:
+    """Jump, and let retention look at the new time: five of its intervals."""
+    clock.jump(offset)
+    await trio.sleep(0.5)
+
+
+async def test_clock_that_jumps_drops_nobody_deletes_nothing_and_starts_no_storm(tmp_path: Path) -> None:
+    clock = Clock(tmp_path / "clock")
+    async with FaultyServer(
+        tmp_path / "clock.db", settings=SETTINGS, environment=clock.environment, sweep_interval="100ms"
+    ) as server:
+        world = World(server, publishers=2)
+        client = server.http(world.key)
+        answer = await client.post("/api/tokens", json={"user": "ann", "ttl": "3h"})
+        path = f"/blog/ws/articles/world?token={answer.json()['token']}"
+        async with world.living(), server.websocket(path) as admitted:
+            await server.subscribed("article:world", 2)
+            for offset in ("-1h", "+2d", "+0", "+2d"):
+                await sweeps(server, clock, offset)
+                reached = world.acknowledged + 10
+                await world.until(lambda reached=reached: world.acknowledged >= reached)
+            async with server.websocket(path) as late:
+                with refused_with(4401), trio.fail_after(5):  # a new login follows the wall clock
+                    await late.get_message()
+            with trio.fail_after(5):  # who was let in has a deadline on the other clock
+                await admitted.get_message()
+            assert len((await client.get("/api/connections")).json()["items"]) == 2
+            clock.jump("+0")
+            async with server.websocket(f"{path}&since=1h") as again:
+                with trio.fail_after(5):
+                    await again.get_message()
+        assert await world.violations() == [], "all of the history is there"
+        assert world.greetings == 1
+        before = processor_seconds(server.pid)
+        for offset in ("+2d", "-1h"):
+            await sweeps(server, clock, offset)
+        spent = processor_seconds(server.pid) - before
+        print(f"{spent:.2f} s of processor time in the second after two jumps")
+        assert spent < 0.5
+        log = server.log.read_text()
+        assert "the clock leapt ahead" in log
+        assert log.count("the clock leapt ahead") < 60, "once for each pass at most"
+
+
+async def test_token_that_expires_ends_its_connection_on_time_though_the_clock_was_set_back(tmp_path: Path) -> None:
+    clock = Clock(tmp_path / "clock")
+    async with FaultyServer(tmp_path / "clock.db", environment=clock.environment) as server:
+        client = await server.operator()
+        answer = await client.post("/api/tokens", json={"user": "ann", "ttl": "2s"})
+        async with server.websocket(f"/blog/ws/articles/x?token={answer.json()['token']}") as websocket:
+            await server.subscribed("article:x")
+            clock.jump("-1h")
+            with refused_with(1008), trio.fail_after(4):
+                await websocket.get_message()
+
+
+async def test_retention_that_believes_any_clock_is_seen_by_the_checker(tmp_path: Path) -> None:
+    clock = Clock(tmp_path / "clock")
+    async with FaultyServer(
+        tmp_path / "clock.db",
+        settings=SETTINGS,
+        environment=clock.environment,
+        altered="gullible",
+        sweep_interval="100ms",
+    ) as server:
+        world = World(server, publishers=2, patience=1)
+        async with world.living():
+            await world.until(lambda: world.acknowledged >= 100)
+            await sweeps(server, clock, "+2d")
+    assert {violation.check for violation in await world.violations()} >= {"lost_ack", "offset_hole"}

@@ -1,0 +1,116 @@
+"""Clients that never read: they do not keep the server from stopping, and cost the kernel little."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import orjson
+import pytest
+import trio
+
+from tests.faults import peers
+from tests.faults.world import FaultyServer
+
+KIB = 1024
+
+
+async def flood(server: FaultyServer, channel: str, size: int) -> None:
+    """Publish this many bytes, in events of 64 KiB."""
+    events = [{"channel": channel, "event": "tick", "data": "x" * 64 * KIB} for _ in range(16)]
+    client = await server.operator()
+    for _ in range(size // (1024 * KIB)):
+        assert (await client.post("/api/publish/batch", content=orjson.dumps({"events": events}))).status_code == 201
+
+
+@contextlib.contextmanager
+def several(count: int, make: Callable[[], socket.socket]) -> Iterator[list[socket.socket]]:
+    """So many sockets, closed at the end."""
+    with contextlib.ExitStack() as stack:
+        yield [stack.enter_context(make()) for _ in range(count)]
+
+
+async def seconds_to_stop(server: FaultyServer, limit: float) -> float:
+    """SIGTERM with 100 WebSockets and 20 answers that nobody reads and 20 requests that never end."""
+    key, port = server.admin_key or "", server.port
+
+    def subscribe() -> socket.socket:
+        return peers.websocket(port, "/blog/ws/articles/flood", key, receive_buffer=8 * KIB)
+
+    def ask() -> socket.socket:
+        request = "GET /api/channels/article:flood/history?limit=1000 HTTP/1.1\r\nHost: x\r\nX-Api-Key: {}\r\n\r\n"
+        return peers.connect(port, request.format(key).encode(), receive_buffer=8 * KIB)
+
+    def begin() -> socket.socket:
+        request = "POST /api/publish HTTP/1.1\r\nHost: x\r\nX-Api-Key: {}\r\nContent-Length: 1000\r\n\r\n{{"
+        return peers.connect(port, request.format(key).encode())
+
+    with several(100, subscribe), several(20, begin):
+        await server.subscribed("article:flood", 100)
+        await flood(server, "article:flood", 4 * 1024 * KIB)
+        with several(20, ask):
+            client = await server.operator()
+            with trio.fail_after(10):
+                while True:  # until every outbox is full: then its client is behind
+                    held = [size for size in peers.unsent(port) if size > 32 * KIB]
+                    if len(held) >= 120:
+                        break
+                    await trio.sleep(0.05)
+            waiting = [item["queued"] for item in (await client.get("/api/connections")).json()["items"]]
+            assert sum(size > 512 * KIB for size in waiting) >= 100
+            begun = time.monotonic()
+            with trio.move_on_after(limit):
+                assert await server.terminate() == 0
+                return time.monotonic() - begun
+    return limit
+
+
+async def test_100_clients_that_never_read_do_not_keep_the_server_from_stopping_in_time(tmp_path: Path) -> None:
+    async with FaultyServer(tmp_path / "stop.db", shutdown_timeout="2s") as server:
+        seconds = await seconds_to_stop(server, 10)
+    print(f"stopped in {seconds:.2f} s, of 2 s that it may take")
+    assert seconds < 3
+
+
+@pytest.mark.full
+async def test_100_clients_that_never_read_do_not_keep_the_server_from_stopping_in_10_s(tmp_path: Path) -> None:
+    async with FaultyServer(tmp_path / "stop.db") as server:
+        seconds = await seconds_to_stop(server, 15)
+    print(f"stopped in {seconds:.2f} s with the settings as they come")
+    assert seconds <= 10
+
+
+async def test_server_that_lets_its_connections_finish_does_not_stop_in_time(tmp_path: Path) -> None:
+    async with FaultyServer(tmp_path / "stop.db", shutdown_timeout="500ms", altered="stubborn") as server:
+        begun = time.monotonic()
+        key = server.admin_key or ""
+        with several(1, lambda: peers.connect(server.port, b"POST /api/publish HTTP/1.1\r\nContent-Length: 9\r\n")):
+            assert key
+            server.signal_stop()
+            with trio.move_on_after(2):
+                await server.ended()
+        assert time.monotonic() - begun >= 2
+
+
+async def kernel_memory(server: FaultyServer) -> int:
+    """What the kernel holds for one client that never reads, in bytes."""
+    key = server.admin_key or ""
+    with several(1, lambda: peers.websocket(server.port, "/blog/ws/articles/flood", key, receive_buffer=8 * KIB)):
+        await server.subscribed("article:flood")
+        await flood(server, "article:flood", 8 * 1024 * KIB)
+        return max(peers.unsent(server.port))
+
+
+async def test_client_that_never_reads_costs_the_kernel_less_than_400_kib(tmp_path: Path) -> None:
+    async with FaultyServer(tmp_path / "kernel.db") as server:
+        held = await kernel_memory(server)
+    print(f"{held // KIB} KiB in the kernel")
+    assert 32 * KIB < held <= 400 * KIB
+
+
+async def test_without_a_set_send_buffer_the_kernel_would_hold_more(tmp_path: Path) -> None:
+    async with FaultyServer(tmp_path / "kernel.db", altered="roomy") as server:
+        assert await kernel_memory(server) > 400 * KIB
