@@ -13,6 +13,7 @@ from __future__ import annotations
 import fcntl
 import os
 import sqlite3
+import stat
 import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, closing, suppress
@@ -322,11 +323,27 @@ def _connect(path: str, reading: bool) -> sqlite3.Connection:
         connection.execute("PRAGMA query_only = ON")
     else:
         os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
+        _close_to_the_world(path)
         connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
     connection.execute("PRAGMA trusted_schema = OFF")
     connection.execute(f"PRAGMA busy_timeout = {_BUSY_MS}")
     connection.execute("PRAGMA foreign_keys = ON")
     return connection
+
+
+def _close_to_the_world(path: str) -> None:
+    """The file holds what signs tokens; a copy put in its place may be for everyone to read.
+
+    :raises StartError: it is, and belongs to someone else.
+    """
+    for part in (path, f"{path}-wal", f"{path}-shm"):
+        with suppress(FileNotFoundError):
+            if (mode := stat.S_IMODE(os.stat(part).st_mode)) & 0o007:
+                try:
+                    os.chmod(part, mode & ~0o007)
+                except PermissionError as error:
+                    raise StartError(f"{part} can be read by everyone; chmod o= {part}") from error
+                log.warning("the file was open to everyone; it is not any more", path=part)
 
 
 def _configure(connection: sqlite3.Connection, path: str, durability: str) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import base64
 import os
+import re
 import socket
 import struct
-from pathlib import Path
+import subprocess
 
 _TCP_REPAIR = 19
 
@@ -52,11 +53,11 @@ def reset(peer: socket.socket) -> None:
     peer.close()
 
 
-def unsent(port: int) -> list[int]:
-    """What the kernel holds for each connection of this server's port and was not taken by its peer, in bytes."""
+def kernel_memory(port: int) -> list[int]:
+    """What the kernel holds for each connection of this server's port, in bytes. Needs ss."""
+    done = subprocess.run(["ss", "-Htmn", "sport", "=", f":{port}"], capture_output=True, text=True, check=True)
     found = []
-    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
-        fields = line.split()
-        if int(fields[1].rpartition(":")[2], 16) == port and fields[3] == "01":
-            found.append(int(fields[4].partition(":")[0], 16))
+    for numbers in re.findall(r"skmem:\((.*?)\)", done.stdout):
+        held = dict(re.findall(r"\b([rwfo])(\d+)", numbers))
+        found.append(sum(map(int, held.values())))
     return found

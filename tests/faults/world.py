@@ -195,9 +195,8 @@ class World:
     async def living(self) -> AsyncIterator[None]:
         """Publish and follow while this lasts; then let everyone have an answer, and read what is there."""
         with trio.fail_after(self.lifetime):
-            async with trio.open_nursery() as readers:
-                async with self._inhabited(readers):
-                    yield
+            async with trio.open_nursery() as readers, self._inhabited(readers):
+                yield
 
     @asynccontextmanager
     async def _inhabited(self, readers: trio.Nursery) -> AsyncIterator[None]:
