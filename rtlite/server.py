@@ -133,6 +133,19 @@ async def serve(settings: Settings, *, task_status: trio.TaskStatus[Running] = t
 
     :raises StartError: it cannot start; the text says why in one line.
     """
+    try:
+        await _serve(settings, task_status)
+    except BaseExceptionGroup as group:
+        refused, others = group.split(StartError)
+        if refused is None or others is not None:
+            raise
+        first: BaseException = refused
+        while isinstance(first, BaseExceptionGroup):  # the nurseries' wrapping says nothing to the caller
+            first = first.exceptions[0]
+        raise first from None
+
+
+async def _serve(settings: Settings, task_status: trio.TaskStatus[Running]) -> None:
     if settings.dev and not settings.loopback and not settings.dev_anywhere:
         raise StartError("--dev listens on loopback only: its credentials are public (--dev-anywhere overrides this)")
     async with open_database(settings.data, settings.durability) as database:
@@ -150,7 +163,8 @@ async def serve(settings: Settings, *, task_status: trio.TaskStatus[Running] = t
                         task_status.started(Running(server, _url(settings, server, port), port, admin_key))
                         await server.stopping.wait()
                         listeners.cancel_scope.cancel()
-                connections.cancel_scope.deadline = trio.current_time() + settings.shutdown_timeout
+                # The rest of the time is for the services, the last checkpoint and the process's own end.
+                connections.cancel_scope.deadline = trio.current_time() + 0.8 * settings.shutdown_timeout
                 await _say_goodbye(server)
             with contextlib.suppress(Refused):  # last-used times are a courtesy
                 await server.keyring.flush_last_used()

@@ -50,7 +50,10 @@ def _with_unit(value: object, units: Mapping[str, float], default: float, wanted
     factor = units.get(match[2].lower()) if match and match[2] else default
     if match is None or factor is None:
         raise ValueError(f"not {wanted}")
-    return float(match[1]) * factor
+    number = float(match[1]) * factor
+    if number == float("inf"):
+        raise ValueError(f"not {wanted}")
+    return number
 
 
 def boolean(value: object) -> bool:

@@ -24,6 +24,7 @@ from rtlite.store.schema import secret
 
 _SLUG: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~-]{0,199}")
 _REACTION: Final = re.compile(r"[^\s\x00-\x1f\x7f\"\\]{1,32}")
+_MOST_REACTIONS: Final = 64  # kinds per article: anyone may react, and every reader gets all counts
 _HOUR_MS: Final = 3_600_000
 _MAX_EMAIL: Final = 320
 PAGE: Final = 100
@@ -116,6 +117,8 @@ class Blog:
             else:
                 changed = tables.add_reaction(connection, article.id, reaction, who, now)
             counts = tables.count_reactions(connection, article.id)
+            if len(counts) > _MOST_REACTIONS:
+                raise Conflict(f"reaction: an article has {_MOST_REACTIONS} kinds at most")
             if changed:
                 data: dict[str, Any] = {"slug": slug, "reactions": counts, "timestamp": rfc3339(now)}
                 transaction.publish(f"article:{slug}", "reaction_update", data)

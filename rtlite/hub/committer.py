@@ -4,6 +4,9 @@ Trio shuffles runnable tasks: if each publisher awaited the store and then fanne
 half of all neighbours on a channel would arrive swapped. So one task drains the queue
 into one transaction, fans out in offset order, and then wakes the publishers. That is
 also group commit: 64 waiting publishers cost one fsync.
+
+What needs no disk does not wait for it: it has a queue and a task of its own. The two
+take turns at fanning out.
 """
 
 from __future__ import annotations
@@ -70,18 +73,31 @@ class _Job:
         return sum(len(event.data) for event in self.events)
 
 
+class _Queue(deque[_Job]):
+    """Jobs that wait for the task that drains them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.wake = trio.Event()
+
+    def put(self, job: _Job) -> None:
+        self.append(job)
+        self.wake.set()
+
+
 class Committer:
-    """The queue, and the task that drains it (:meth:`run`)."""
+    """The queues, and the tasks that drain them (:meth:`run`)."""
 
     def __init__(self, database: Database, fanout: Fanout, settings: Settings, metrics: Metrics) -> None:
         self._database = database
         self._fanout = fanout
         self._settings = settings
         self._metrics = metrics
-        self._queue: deque[_Job] = deque()
+        self._queue = _Queue()
+        self._passing_queue = _Queue()
+        self._fanning_out = trio.Lock()
         self._queued_events = 0
         self._queued_bytes = 0
-        self._wake = trio.Event()
         self._sequence = 0
         # Channels without history are ordered in memory; a restart gives them a new epoch.
         self._passing: OrderedDict[str, tuple[str, int]] = OrderedDict()
@@ -118,41 +134,60 @@ class Committer:
             raise Overloaded("too many events wait to be stored; try again", headers={"Retry-After": "1"})
         self._queued_events += job.count
         self._queued_bytes += size
-        self._queue.append(job)
-        self._wake.set()
+        (self._queue if self._needs_disk(job) else self._passing_queue).put(job)
         await job.done.wait()
         if job.error is not None:
             raise job.error
         return job
 
+    def _needs_disk(self, job: _Job) -> bool:
+        if job.topic is not None:
+            return job.topic.history
+        return job.work is not None or any(self._kept(event) for event in job.events)
+
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Commit and fan out until cancelled."""
         self._sequence = await self._database.read(last_sequence)
-        task_status.started()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._drain, self._queue)
+            nursery.start_soon(self._drain, self._passing_queue)
+            task_status.started()
+
+    async def _drain(self, queue: _Queue) -> None:
         while True:
-            await self._wake.wait()
-            batch = self._take()
+            await queue.wake.wait()
+            batch = self._take(queue)
             started = time.perf_counter()
-            events = await self._commit(batch)
-            committed = time.perf_counter()
-            self._metrics.commit_seconds.observe(committed - started)
-            if events:
-                self._metrics.commit_events.observe(len(events))
-                self._metrics.published.inc(len(events))
-                await self._fanout.deliver(events)
-                self._metrics.fanout_seconds.observe(time.perf_counter() - committed)
-            if any(job.topic is not None for job in batch):
-                await self._attach(batch)
+            await self._commit(batch)
+            self._metrics.commit_seconds.observe(time.perf_counter() - started)
+            try:  # as `async with` would, but for a turn of the scheduler that each batch would wait
+                self._fanning_out.acquire_nowait()
+            except trio.WouldBlock:
+                await self._fanning_out.acquire()
+            try:
+                await self._fan_out(batch)
+            finally:
+                self._fanning_out.release()
             for job in batch:
                 job.done.set()
-            if not self._queue:
-                self._wake = trio.Event()
+            if not queue:
+                queue.wake = trio.Event()
 
-    def _take(self) -> list[_Job]:
+    async def _fan_out(self, batch: list[_Job]) -> None:
+        if events := self._fresh(batch):
+            started = time.perf_counter()
+            self._metrics.commit_events.observe(len(events))
+            self._metrics.published.inc(len(events))
+            await self._fanout.deliver(events)
+            self._metrics.fanout_seconds.observe(time.perf_counter() - started)
+        if any(job.topic is not None for job in batch):
+            await self._attach(batch)
+
+    def _take(self, queue: _Queue) -> list[_Job]:
         batch: list[_Job] = []
         size = 0
-        while self._queue and len(batch) < BATCH_JOBS and size < BATCH_BYTES:
-            job = self._queue.popleft()
+        while queue and len(batch) < BATCH_JOBS and size < BATCH_BYTES:
+            job = queue.popleft()
             self._queued_events -= job.count
             self._queued_bytes -= job.size
             size += job.size
@@ -160,8 +195,8 @@ class Committer:
         self._metrics.queued.set(self._queued_events)
         return batch
 
-    async def _commit(self, batch: list[_Job]) -> list[Event]:
-        """Store what is to be stored; returns all new events in order. Failures are put into their jobs."""
+    async def _commit(self, batch: list[_Job]) -> None:
+        """Store what is to be stored. Failures are put into their jobs."""
         storing = [job for job in batch if job.work or any(self._kept(event) for event in job.events)]
         for job in batch:  # anew, if it is tried once more
             job.published, job.result, job.error = list(job.events), None, None
@@ -178,7 +213,11 @@ class Committer:
                         storing, StorageFailed("internal error; nothing was stored", code="internal_error"), error
                     )
                 else:
-                    return [event for job in batch for event in await self._commit([job])]
+                    for job in batch:
+                        await self._commit([job])
+
+    def _fresh(self, batch: list[_Job]) -> list[Event]:
+        """All new events, in order: those that were stored, and those that pass, which get their offsets here."""
         events: list[Event] = []
         for job in batch:
             if job.error is not None:

@@ -39,6 +39,7 @@ def open_tcp(settings: Settings) -> list[trio.SocketListener]:
     except (OSError, OverflowError, UnicodeError) as error:
         raise StartError(f"cannot listen on {settings.host}:{settings.port}: {error}") from error
     listeners: list[trio.SocketListener] = []
+    refusal: OSError | None = None
     for family, kind, protocol, _, address in dict.fromkeys(found):
         sock = socket.socket(family, kind, protocol)
         try:
@@ -50,10 +51,17 @@ def open_tcp(settings: Settings) -> list[trio.SocketListener]:
             sock.listen(4096)
         except OSError as error:
             sock.close()
+            if error.errno == errno.EADDRNOTAVAIL and (listeners or len(found) > 1):
+                refusal = error  # localhost names ::1 too, also where there is no IPv6
+                continue
             close_all(listeners)
             raise StartError(f"cannot listen on {settings.host}:{settings.port}: {error.strerror}") from error
         sock.setblocking(False)
         listeners.append(trio.SocketListener(trio.socket.from_stdlib_socket(sock)))
+    if not listeners:
+        raise StartError(
+            f"cannot listen on {settings.host}:{settings.port}: {refusal.strerror if refusal else 'no address'}"
+        )
     return listeners
 
 

@@ -246,6 +246,17 @@ async def test_a_reaction_is_a_short_word(reaction: str, monkeypatch) -> None:
             await blog.react("a", reaction, "user:u")
 
 
+async def test_an_article_has_64_kinds_of_reactions_at_most(monkeypatch) -> None:
+    async with bench(monkeypatch) as blog:
+        await blog.create_article("a", "A", "alice")
+        for number in range(64):
+            await blog.react("a", f"kind-{number}", "user:reader")
+        with pytest.raises(Conflict):
+            await blog.react("a", "one-more", "user:reader")
+        assert len((await blog.article("a"))["reactions"]) == 64
+        assert (await blog.react("a", "kind-0", "user:another"))["reactions"]["kind-0"] == 2
+
+
 async def test_fifty_concurrent_reactions_are_counted_exactly(monkeypatch) -> None:
     async with opened(monkeypatch) as blog:
         await blog.create_article("a", "T", "alice")
