@@ -247,7 +247,7 @@ async def test_a_reaction_is_a_short_word(reaction: str, monkeypatch) -> None:
 
 
 async def test_an_article_has_64_kinds_of_reactions_at_most(monkeypatch) -> None:
-    async with bench(monkeypatch) as blog:
+    async with opened(monkeypatch) as blog:
         await blog.create_article("a", "A", "alice")
         for number in range(64):
             await blog.react("a", f"kind-{number}", "user:reader")

@@ -61,6 +61,8 @@ async def slowest_answers(server: FaultyServer, world: World, count: int) -> tup
                 health = max(health, trio.current_time() - begun)
                 assert orjson.loads(await reader.get_message())["type"] == "tick"
                 live = max(live, trio.current_time() - begun)
+            reached = world.acknowledged + 3
+            await world.until(lambda: world.acknowledged >= reached and world.slowest > 0.5)
     return health, live
 
 
@@ -72,7 +74,6 @@ async def test_slow_disk_makes_publishers_wait_and_nobody_else(tmp_path: Path) -
     print(f"each fsync 0.6 s: /healthz {health:.3f} s, a channel without history {live:.3f} s,", end=" ")
     print(f"a durable publish {world.slowest:.2f} s")
     assert await world.violations() == []
-    assert world.slowest > 0.5, "the disk was slow"
     assert health < 0.5
     assert live < 1
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 from pathlib import Path
 
@@ -72,10 +73,8 @@ async def test_acknowledging_what_a_full_disk_refused_is_seen_by_the_checker(tmp
 
 async def test_server_on_a_full_disk_does_not_start_and_says_why_in_one_line(tmp_path: Path) -> None:
     with full_disk(tmp_path / "small", "1m") as folder:
-        try:
+        with contextlib.suppress(OSError):
             (folder / "ballast").write_bytes(bytes(2 * 1024 * 1024))
-        except OSError:
-            pass
         for there_was_one in (False, True):
             server = FaultyServer(folder / "full.db")
             process = server.open(stdout=subprocess.PIPE, stderr=subprocess.PIPE)
