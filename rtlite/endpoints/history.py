@@ -10,6 +10,7 @@ import trio
 from rtlite.auth.grants import may_subscribe
 from rtlite.errors import Forbidden, InvalidRequest, NotFound
 from rtlite.hub.hub import Hub
+from rtlite.hub.slices import Pace
 from rtlite.hub.since import parse_since
 from rtlite.model import Event, Position, check_channel, kind_of, now_ms, rfc3339
 from rtlite.protocols import jsonframes
@@ -64,7 +65,7 @@ class History:
             await self._wait_for(channel, after, wait)
             page, epoch = await self._read(channel, after, limit)
         return {
-            "items": [jsonframes.whole(event) for event in page],
+            "items": await _shown(page),
             "next": str(Position(epoch, page[-1].offset if page else after)),
             "recovered": recovered,
         }
@@ -85,7 +86,7 @@ class History:
 
         page, oldest = await self._database.read(read)
         more = bool(page) and page[-1].offset > oldest  # not by the limit: a page may be cut by its bytes as well
-        return {"items": [jsonframes.whole(event) for event in page], "next": str(page[-1].position) if more else None}
+        return {"items": await _shown(page), "next": str(page[-1].position) if more else None}
 
     async def _read(self, channel: str, after: int, limit: int) -> tuple[list[Event], str]:
         def read(connection: Any) -> tuple[list[Event], str]:
@@ -142,6 +143,14 @@ class History:
             for info in found
         ]
         return {"items": items, "next": found[-1].name if len(found) == page else None}
+
+
+async def _shown(page: list[Event]) -> list[dict[str, Any]]:
+    items, pace = [], Pace()
+    for event in page:
+        items.append(jsonframes.whole(event))
+        await pace.pause()
+    return items
 
 
 class _Bell:

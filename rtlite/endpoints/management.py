@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import Any, Final
 
 import attrs
 import orjson
@@ -15,14 +15,17 @@ from rtlite.auth.tickets import PREFIX as TICKET_PREFIX
 from rtlite.auth.tickets import Tickets
 from rtlite.auth.tokens import Tokens
 from rtlite.endpoints.history import History
-from rtlite.errors import Forbidden, InvalidRequest, NotFound, Reason, StartError
+from rtlite.errors import Forbidden, InvalidRequest, NotFound, Reason, StartError, TooLarge
 from rtlite.hub.hub import Hub
+from rtlite.hub.slices import Pace
 from rtlite.model import Kind, NewEvent, Published, Role, check_channel, check_event_id, check_event_name, rfc3339
 from rtlite.protocols import jsonframes
-from rtlite.settings import Settings, duration
+from rtlite.settings import MIB, Settings, duration
 from rtlite.store.database import Database
 from rtlite.transports.connections import Connections
 from rtlite.transports.routes import Access, Call, Reply, Route, json_reply
+
+_LONGEST_LIST: Final = MIB  # of a batch as one JSON text, which is parsed in one go; NDJSON goes line by line
 
 
 @attrs.frozen
@@ -130,23 +133,32 @@ class Management:
 
     async def publish_batch(self, call: Call) -> Reply:
         """NDJSON, or ``{"events": […]}``; all are stored or none."""
-        values: Any
-        if call.headers.get("content-type", "").startswith("application/x-ndjson"):
-            values = [jsonframes.parse(line) for line in call.body.split(b"\n") if line.strip()]
-        else:
-            whole = jsonframes.parse(call.body)
-            values = whole.get("events") if isinstance(whole, dict) else None
-        if not isinstance(values, list):
-            raise InvalidRequest('events: a list is wanted, as {"events": […]} or as NDJSON')
+        lined = call.headers.get("content-type", "").startswith("application/x-ndjson")
+        values = self._lines(call.body) if lined else _listed(call.body)
         if len(values) > self._settings.max_batch_events:
             raise InvalidRequest(f"events: {self._settings.max_batch_events} at most")
-        events = []
+        events, pace = [], Pace()
         for number, value in enumerate(values):
+            await pace.pause()
             try:
-                events.append(jsonframes.structure(value, Publish).as_event(call, self._settings))
+                wanted = jsonframes.structure(jsonframes.parse(value) if lined else value, Publish)
+                events.append(wanted.as_event(call, self._settings))
             except InvalidRequest as error:
                 raise InvalidRequest(f"events[{number}]: {error.detail}", code=error.code) from error
-        return json_reply({"items": [_receipt(item) for item in await self._hub.publish_all(events)]}, 201)
+        receipts = []
+        for item in await self._hub.publish_all(events):
+            await pace.pause()
+            receipts.append(_receipt(item))
+        return json_reply({"items": receipts}, 201)
+
+    def _lines(self, body: bytes) -> list[bytes]:
+        """The lines of NDJSON that are not blank, each no longer than a single event's body may be."""
+        if body.count(b"\n") > 2 * self._settings.max_batch_events + 2:  # blank ones too must have an end
+            raise InvalidRequest(f"events: {self._settings.max_batch_events} at most")
+        lines = [line for line in body.split(b"\n") if line.strip()]
+        if any(len(line) > self._settings.max_body for line in lines):
+            raise TooLarge(f"each event may have {self._settings.max_body} bytes")
+        return lines
 
     async def channels(self, call: Call) -> Reply:
         """Channels with history or subscribers, by name."""
@@ -212,6 +224,17 @@ class Management:
         except StartError as error:
             raise InvalidRequest(f"file: {error}") from error
         return json_reply({"file": wanted.file}, 201)
+
+
+def _listed(body: bytes) -> list[Any]:
+    """The events of ``{"events": […]}``."""
+    if len(body) > _LONGEST_LIST:
+        raise TooLarge(f"more than {_LONGEST_LIST} bytes are taken as NDJSON only")
+    whole = jsonframes.parse(body)
+    values = whole.get("events") if isinstance(whole, dict) else None
+    if not isinstance(values, list):
+        raise InvalidRequest('events: a list is wanted, as {"events": […]} or as NDJSON')
+    return values
 
 
 def _receipt(published: Published) -> dict[str, Any]:

@@ -23,6 +23,7 @@ import trio
 
 from rtlite.errors import Overloaded, Refused, StorageFailed
 from rtlite.hub.fanout import Fanout, Topic
+from rtlite.hub.slices import Pace
 from rtlite.log import get_logger
 from rtlite.metrics import Metrics
 from rtlite.model import Event, NewEvent, Published, kind_of, new_epoch, new_event_id, now_ms
@@ -174,7 +175,7 @@ class Committer:
                 queue.wake = trio.Event()
 
     async def _fan_out(self, batch: list[_Job]) -> None:
-        if events := self._fresh(batch):
+        if events := await self._fresh(batch):
             started = time.perf_counter()
             self._metrics.commit_events.observe(len(events))
             self._metrics.published.inc(len(events))
@@ -216,13 +217,17 @@ class Committer:
                     for job in batch:
                         await self._commit([job])
 
-    def _fresh(self, batch: list[_Job]) -> list[Event]:
+    async def _fresh(self, batch: list[_Job]) -> list[Event]:
         """All new events, in order: those that were stored, and those that pass, which get their offsets here."""
         events: list[Event] = []
+        pace = Pace()
         for job in batch:
             if job.error is not None:
                 continue
-            job.published = [self._pass(item) if isinstance(item, NewEvent) else item for item in job.published]
+            for number, item in enumerate(job.published):
+                if isinstance(item, NewEvent):
+                    job.published[number] = self._pass(item)
+                    await pace.pause()
             fresh = [item.event for item in job.published if not item.duplicate]
             self._metrics.duplicates.inc(len(job.published) - len(fresh))
             events += fresh

@@ -16,6 +16,7 @@ import attrs
 import trio
 
 from rtlite.errors import Reason
+from rtlite.hub.slices import SLICE_SECONDS, Pace, slices
 from rtlite.log import get_logger
 from rtlite.metrics import Metrics
 from rtlite.model import Event, is_pattern, kind_of
@@ -28,7 +29,6 @@ Encoder = Callable[[Event], bytes]
 CHUNK_BYTES: Final = 64 * 1024
 RECENT_EVENTS: Final = 1024
 RECENT_BYTES: Final = 1024 * 1024
-SLICE_SECONDS: Final = 0.005
 
 
 class Outbox(Protocol):
@@ -210,7 +210,7 @@ class Fanout:
         Cursors move before the first write, in one step: whoever goes live from here on has
         these events from elsewhere, and the lists below hold exactly those that do not.
         """
-        plan: list[tuple[Topic, list[Subscription], list[tuple[int, bytes]], int]] = []
+        work: list[tuple[Topic, list[Subscription], Encoder, list[Event], int]] = []
         for topic, share in self._share(events).items():
             after = topic.cursor or 0
             topic.cursor = topic.key(share[-1])
@@ -220,16 +220,23 @@ class Fanout:
                 topic.record(share)
             for encode, group in list(topic.groups.items()):
                 live = [subscription for subscription in group if subscription.live]
-                if not live:
-                    continue
-                try:
-                    chunks = topic.chunks(share, encode, after)
-                except Exception:
-                    log.exception("an event could not be encoded", channel=topic.name)
-                    for subscription in live:
-                        self._fail(subscription)
-                else:
-                    plan.append((topic, live, chunks, len(share)))
+                if live:
+                    work.append((topic, live, encode, share, after))
+        plan: list[tuple[Topic, list[Subscription], list[tuple[int, bytes]], int]] = []
+        pace = Pace()
+        for topic, live, encode, share, after in work:
+            chunks: list[tuple[int, bytes]] = []
+            try:
+                for part in slices(share):
+                    chunks += topic.chunks(part, encode, after)
+                    after = topic.key(part[-1])
+                    await pace.pause()
+            except Exception:
+                log.exception("an event could not be encoded", channel=topic.name)
+                for subscription in live:
+                    self._fail(subscription)
+            else:
+                plan.append((topic, live, chunks, len(share)))
         if len(plan) > 1:
             await self._deliver_joined(plan)
         elif plan:

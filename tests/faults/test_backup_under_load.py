@@ -56,9 +56,9 @@ async def test_backup_of_100_mb_under_steady_writes_is_whole_and_holds_no_publis
 
 async def test_backup_in_small_steps_would_not_come_to_an_end(tmp_path: Path) -> None:
     async with FaultyServer(tmp_path / "busy.db", settings=ALL_KEPT, altered="stepwise", max_batch="16MiB") as server:
-        await fill(server, 24 * MIB)
+        await fill(server, 16 * MIB)
         world = World(server, publishers=4, patience=1)
         async with world.living():
-            with trio.move_on_after(3) as patience:
+            with trio.move_on_after(2.5) as patience:
                 await rtlite("backup", tmp_path / "copy.db", "--data", server.data)
     assert patience.cancelled_caught

@@ -35,7 +35,7 @@ async def test_acknowledging_before_the_commit_is_seen_by_the_checker_after_one_
     async with FaultyServer(tmp_path / "crash.db", altered="hasty") as server:
         world = World(server, patience=1)
         async with world.living():
-            for _ in range(3):  # a commit may come just before the kill
+            for _ in range(2):  # a commit may come just before the kill
                 await world.crash_at_random(1, 50, random.Random(1))
         found = {violation.check for violation in await world.violations()}
     assert found & {"lost_ack", "ack_offset_lie"}
@@ -91,14 +91,13 @@ async def test_server_killed_at_any_write_or_sync_of_its_start_starts_well_the_n
     assert died > 40
 
 
-@pytest.mark.parametrize("number", [1, 30])
-async def test_nothing_is_lost_when_the_server_is_killed_within_a_checkpoint(tmp_path: Path, number: int) -> None:
+async def test_nothing_is_lost_when_the_server_is_killed_within_a_checkpoint(tmp_path: Path) -> None:
     """Only a checkpoint writes to the database's own file."""
     path = tmp_path / "checkpoint.db"
     async with FaultyServer(path, settings=ALL_KEPT) as server:
         world = World(server, batch=50, padding=500)
         async with world.living():
-            async with injected(server.pid, "pwrite64", f"signal=KILL:when={number}", path):
+            async with injected(server.pid, "pwrite64", "signal=KILL:when=30", path):
                 assert await server.ended() == -signal.SIGKILL
             await server.start()
             reached = world.acknowledged + 500

@@ -107,7 +107,7 @@ async def test_without_syncs_a_killed_server_loses_nothing_and_positions_hold(tm
     async with FaultyServer(tmp_path / "kill.db", durability="normal") as server:
         world = World(server)
         async with world.living():
-            await world.crash_at_random(2, 200, random.Random(2))
+            await world.crash_at_random(1, 200, random.Random(2))
     assert await world.violations() == []
     assert (world.unrecovered, len(world.epochs)) == (0, 1)
 

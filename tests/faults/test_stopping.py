@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import socket
 import time
@@ -89,19 +90,19 @@ async def test_100_clients_that_never_read_do_not_keep_the_server_from_stopping_
 
 
 async def test_server_that_lets_its_connections_finish_does_not_stop_in_time(tmp_path: Path) -> None:
-    async with FaultyServer(tmp_path / "stop.db", shutdown_timeout="500ms", altered="stubborn") as server:
+    async with FaultyServer(tmp_path / "stop.db", shutdown_timeout="200ms", altered="stubborn") as server:
         begun = time.monotonic()
-        key = server.admin_key or ""
         with several(1, lambda: peers.connect(server.port, b"POST /api/publish HTTP/1.1\r\nContent-Length: 9\r\n")):
-            assert key
             server.signal_stop()
-            with trio.move_on_after(2):
+            with trio.move_on_after(1.2):
                 await server.ended()
-        assert time.monotonic() - begun >= 2
+        assert time.monotonic() - begun >= 1.2
 
 
 async def kernel_memory(server: FaultyServer) -> int:
     """What the kernel holds for one client that does not read any more, in bytes."""
+    if os.geteuid() != 0:
+        skip("a send buffer past the machine's limit needs root")
     if shutil.which("ss") is None:
         skip("ss is not installed (Debian: iproute2)")
     key = server.admin_key or ""
@@ -131,6 +132,6 @@ async def test_client_that_stopped_reading_costs_the_kernel_less_than_400_kib(tm
         assert 64 * KIB < await kernel_memory(server) <= 400 * KIB
 
 
-async def test_without_a_set_send_buffer_the_kernel_would_hold_more(tmp_path: Path) -> None:
+async def test_with_the_send_buffer_that_linux_grows_to_the_kernel_would_hold_more(tmp_path: Path) -> None:
     async with FaultyServer(tmp_path / "kernel.db", altered="roomy") as server:
         assert await kernel_memory(server) > 400 * KIB

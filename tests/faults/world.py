@@ -109,10 +109,11 @@ class FaultyServer(ServerProcess):
     async def ended(self) -> int:
         """Wait until it ends by itself, or rather by what was done to it; returns the exit code."""
         assert self._process is not None and self._reader is not None
-        process, self._process = self._process, None
         with trio.fail_after(30):
-            code = int(await trio.to_thread.run_sync(process.wait, abandon_on_cancel=True))
+            while (code := self._process.poll()) is None:  # noqa: ASYNC110  # a thread that waits cannot be cancelled
+                await trio.sleep(0.01)
             await trio.to_thread.run_sync(self._reader.join, abandon_on_cancel=True)
+        self._process = None
         return code
 
 

@@ -1,0 +1,58 @@
+"""What the README says is what the code does: commands, paths, close codes, settings."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import click
+
+from rtlite import settings
+from rtlite.cli.program import program
+from rtlite.errors import Reason
+from tests.servers import running_server
+
+README = (Path(__file__).parents[1] / "README.md").read_text()
+
+
+def test_close_codes_of_the_blog_are_those_of_the_table() -> None:
+    documented = {int(code) for code in re.findall(r"^\| (\d{4}) \|", README, re.MULTILINE)}
+    assert documented == {reason.value.blog for reason in Reason}
+
+
+def test_every_command_in_the_readme_exists_with_the_options_it_is_shown_with() -> None:
+    shown = re.findall(r"^    rtlite (.+?)(?:\s{2,}#.*)?$", README, re.MULTILINE)
+    assert len(shown) > 5
+    for line in shown:
+        command: click.Command = program
+        words = line.split()
+        while words and isinstance(command, click.Group):
+            found = command.get_command(click.Context(command), words[0])
+            assert found is not None, line
+            command, words = found, words[1:]
+        known = {option for parameter in command.params for option in parameter.opts}
+        assert {word for word in words if word.startswith("--")} <= known, line
+
+
+async def test_every_path_in_the_readme_is_served() -> None:
+    async with running_server(dev=True) as server:
+        served = {(route.method, route.pattern) for route in server.running.server.routes}
+        sockets = {route.pattern for route in server.running.server.websocket_routes}
+    rows = re.findall(r"^\| (`(?:GET|POST|DELETE)[^|]*)\|", README, re.MULTILINE)
+    named = set()
+    for row in rows:
+        for methods, path in re.findall(r"`((?:[A-Z]+`?, `?)*[A-Z]+) (/[^`]*)`", row):
+            named |= {(method.strip("`"), path) for method in re.split(r"[, ]+", methods)}
+    assert len(named) > 15
+    assert named <= served
+    assert {path for path in re.findall(r"`(/blog/ws/[^`]+)`", README)} == sockets
+
+
+def test_settings_and_variables_in_the_readme_exist() -> None:
+    known = {item.name for item in settings.declared()} | {
+        item.name for item in settings.declared(settings.KindSettings)
+    }
+    named = set(re.findall(r"^(\w+) = ", README, re.MULTILINE))
+    assert named
+    assert named <= known
+    assert {name[7:].lower() for name in re.findall(r"RTLITE_[A-Z_]+", README)} <= known
