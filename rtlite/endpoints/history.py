@@ -10,8 +10,8 @@ import trio
 from rtlite.auth.grants import may_subscribe
 from rtlite.errors import Forbidden, InvalidRequest, NotFound
 from rtlite.hub.hub import Hub
-from rtlite.hub.slices import Pace
 from rtlite.hub.since import parse_since
+from rtlite.hub.slices import Pace
 from rtlite.model import Event, Position, check_channel, kind_of, now_ms, rfc3339
 from rtlite.protocols import jsonframes
 from rtlite.settings import Settings, duration

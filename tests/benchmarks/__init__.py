@@ -14,7 +14,8 @@ Each measurement is a module named after what it measures; the rest is shared:
     start.py        from the command to the ready line
     lag.py          the event loop's lag while 64 publishers run
     plan.py         sizes and durations of a full and of a quick run
-    servers.py      start, stop and observe a server; rtlite, as its users run it
+    servers.py      start, stop and observe a server
+    ours.py         rtlite, as its users run it
     rivals.py       the peers, as their documentation runs them
     install.py      gets the peers into .cache/benchmarks, in the versions of peers/
     load/, loading.py    the one client of all: picows on uvloop, in a process of its own

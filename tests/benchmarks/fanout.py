@@ -12,8 +12,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from tests.benchmarks.loading import Load, loads
+from tests.benchmarks.ours import Rtlite
 from tests.benchmarks.plan import Plan
-from tests.benchmarks.servers import Rtlite, Server
+from tests.benchmarks.servers import Server
 from tests.benchmarks.table import Row
 
 PACED = "fan-out, paced"
@@ -52,7 +53,7 @@ def _single(plan: Plan) -> Row:
     with Rtlite() as server, loads() as (load,):
         load("subscribe", count=plan.burst_subscribers, **server.subscriber)
         load("settle", publisher=server.publisher)
-        publisher = {**server.publisher, "batch_path": None, "connections": 16}
+        publisher = {**server.publisher, "batch": None, "connections": 16}
         return _burst(plan, SINGLE, server, load, publisher, ordered=False)
 
 

@@ -12,8 +12,9 @@ import time
 from collections.abc import Iterator
 
 from tests.benchmarks.loading import Load, loads
+from tests.benchmarks.ours import Rtlite
 from tests.benchmarks.plan import Plan
-from tests.benchmarks.servers import Rtlite, Server
+from tests.benchmarks.servers import Server
 from tests.benchmarks.table import Row
 
 IDLE = "idle connections"

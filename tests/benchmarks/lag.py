@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from tests.benchmarks.load.message import event
 from tests.benchmarks.loading import loads
+from tests.benchmarks.ours import Rtlite
 from tests.benchmarks.plan import Plan
-from tests.benchmarks.servers import Rtlite, Server
+from tests.benchmarks.servers import Server
 from tests.benchmarks.table import Row
 
 LAG = "ping beside publishers"
@@ -24,12 +24,8 @@ def measure(plan: Plan, peers: list[type[Server]]) -> Iterator[Row]:
         ping = {"seconds": plan.lag_seconds, "interval": _INTERVAL, **server.subscriber}
         ping["url"] = ping["url"].replace("bench", "quiet")  # not a reader of what is published
         yield _row(pinger("ping", **ping), "nobody publishes")
-        for size, path in ((1, "/api/publish"), (1000, "/api/publish/batch")):
-            one = event(server.channel, 1_000_000)
-            body = one if size == 1 else f'{{"events":[{",".join([one] * size)}]}}'
-            publishers.begin(
-                "hammer", **server.http, path=path, body=body, connections=64, seconds=plan.lag_seconds, warm=1.0
-            )
+        for size in (1, 1000):
+            publishers.begin("hammer", **server.publish(size), connections=64, seconds=plan.lag_seconds, warm=1.0)
             answer = pinger("ping", **{**ping, "seconds": plan.lag_seconds - 1})
             done = publishers.end()
             events = size * done["requests"] / done["seconds"]

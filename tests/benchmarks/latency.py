@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tests.benchmarks.loading import loads
+from tests.benchmarks.ours import Rtlite
 from tests.benchmarks.plan import Plan
-from tests.benchmarks.servers import Rtlite, Server
+from tests.benchmarks.servers import Server
 from tests.benchmarks.table import Row
 
 LATENCY = "publish to receive"

@@ -14,11 +14,11 @@ from collections.abc import Iterator
 from typing import Any
 
 from tests.benchmarks.install import CACHE, ROOT
-from tests.benchmarks.load.message import event
 from tests.benchmarks.loading import Load, loads
+from tests.benchmarks.ours import Rtlite
 from tests.benchmarks.plan import Plan
 from tests.benchmarks.rivals import NodeHttp
-from tests.benchmarks.servers import Rtlite, Server
+from tests.benchmarks.servers import Server
 from tests.benchmarks.table import Row
 
 HTTP_16 = "POST, 16 connections"
@@ -44,17 +44,10 @@ def measure(plan: Plan, peers: list[type[Server]]) -> Iterator[Row]:
 
 
 def _hammer(plan: Plan, server: Any, load: Load, connections: int, size: int = 1) -> dict[str, Any]:
-    channel = Rtlite.channel
-    one = event(channel, 1_000_000)
-    body, path = (
-        (one, "/api/publish") if size == 1 else (f'{{"events":[{",".join([one] * size)}]}}', "/api/publish/batch")
-    )
     before = server.cpu()
     answer = load(
         "hammer",
-        **server.http,
-        path=path,
-        body=body,
+        **server.publish(size),
         connections=connections,
         seconds=plan.publish_seconds,
         warm=_WARM_SECONDS,

@@ -10,11 +10,12 @@ import statistics
 from collections.abc import Iterator
 from typing import Any
 
-from tests.benchmarks.load.message import event
+from tests.benchmarks.load.message import FIRST, event
 from tests.benchmarks.loading import loads
+from tests.benchmarks.ours import Rtlite
 from tests.benchmarks.plan import Plan
 from tests.benchmarks.rivals import Nchan
-from tests.benchmarks.servers import Rtlite, Server
+from tests.benchmarks.servers import Server
 from tests.benchmarks.table import Row
 
 REPLAY = "replay of history"
@@ -35,8 +36,7 @@ def measure(plan: Plan, peers: list[type[Server]]) -> Iterator[Row]:
 def _fill_rtlite(server: Rtlite, plan: Plan) -> dict[str, Any]:
     receipt: dict[str, Any] = {}
     for first in range(0, plan.replay_events, _PAGE):
-        body = ",".join(event(server.channel, 1_000_000 + first + number) for number in range(_PAGE))
-        receipt = server.post("/api/publish/batch", f'{{"events":[{body}]}}')["items"][0]
+        receipt = server.post_batch([event(server.channel, FIRST + first + number) for number in range(_PAGE)])[0]
     return {**server.subscriber, "url": f"{server.subscriber['url']}?since={receipt['epoch']}-0"}
 
 

@@ -11,6 +11,8 @@ import time
 from typing import Any
 
 from tests.benchmarks.install import BUN, CLIENT_PYTHON, DEBIAN, NODE_MODULES, PEERS
+from tests.benchmarks.load.message import FIRST, event
+from tests.benchmarks.ours import JSON, Rtlite
 from tests.benchmarks.servers import Server
 
 
@@ -54,9 +56,12 @@ class NodeHttp(_NodePeer):
     name = "node http"
     script = "node_http.cjs"
 
-    @property
-    def http(self) -> dict[str, Any]:
-        return {"host": "127.0.0.1", "port": self.port, "headers": {"Content-Type": "application/json"}}
+    def publish(self, size: int) -> dict[str, Any]:
+        """The same request as :meth:`Rtlite.publish` makes."""
+        assert size == 1
+        headers = {"Authorization": "Bearer rtk_" + "x" * 40, "Content-Type": JSON}
+        path, body = "/api/publish", event(Rtlite.channel, FIRST)
+        return {"host": "127.0.0.1", "port": self.port, "headers": headers, "path": path, "body": body}
 
 
 class Bun(_WebSocketPeer):

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import signal
 import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
-from urllib.request import Request, urlopen
 
 from tests.benchmarks.install import CACHE, ROOT
 
@@ -126,64 +123,3 @@ class Server:
     def rss(self) -> int:
         """Resident bytes."""
         return sum(int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * _PAGE for pid in self.pids)
-
-
-class Rtlite(Server):
-    """rtlite as its users run it: ``rtlite serve --data FILE``, durability full, history on, API keys."""
-
-    name = "rtlite"
-    channel = "article:bench"
-
-    def __init__(self, *flags: str) -> None:
-        self.flags = flags
-
-    def command(self) -> list[str]:
-        flags = ["--port", "0", "--data", "rtlite.db", "--publish-rate", "0", "--max-connections", "19000"]
-        return [
-            sys.executable,
-            "-m",
-            "rtlite",
-            "serve",
-            *flags,
-            "--ping-interval",
-            f"{self.ping_seconds}s",
-            *self.flags,
-        ]
-
-    def ready(self) -> None:
-        if match := re.search(r"\brtk_[\w-]{20,}", self._rest_of_first_start()):
-            self.admin = match[0]
-            self.key = self.post("/api/keys", '{"kind":"blog","user":"bench"}')["key"]
-
-    def _rest_of_first_start(self) -> str:
-        """The admin key may be printed after the ready line; it is printed once per database."""
-        assert self.process.stdout is not None
-        if "rtk_" not in self.printed and not hasattr(self, "admin"):
-            for line in self.process.stdout:
-                self.printed += line
-                if "rtk_" in line:
-                    break
-        return self.printed
-
-    def post(self, path: str, body: str) -> Any:
-        """A call with the admin key."""
-        request = Request(f"http://127.0.0.1:{self.port}{path}", body.encode(), self.headers(self.admin))
-        with urlopen(request, timeout=60) as answer:
-            return json.load(answer)
-
-    @staticmethod
-    def headers(key: str) -> dict[str, str]:
-        return {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
-
-    @property
-    def subscriber(self) -> dict[str, Any]:
-        url = f"ws://127.0.0.1:{self.port}/blog/ws/articles/bench"
-        return {"url": url, "headers": {"Authorization": f"Bearer {self.key}"}}
-
-    @property
-    def http(self) -> dict[str, Any]:
-        return {"host": "127.0.0.1", "port": self.port, "headers": self.headers(self.admin)}
-
-    @property
-    def publisher(self) -> dict[str, Any]:
-        return {**self.http, "path": "/api/publish", "batch_path": "/api/publish/batch", "channel": self.channel}

@@ -9,10 +9,11 @@ import signal
 import statistics
 from collections.abc import Iterator
 
-from tests.benchmarks.load.message import event
+from tests.benchmarks.load.message import FIRST, event
+from tests.benchmarks.ours import Rtlite
 from tests.benchmarks.plan import Plan
 from tests.benchmarks.rivals import NodeHttp
-from tests.benchmarks.servers import Rtlite, Server
+from tests.benchmarks.servers import Server
 from tests.benchmarks.table import Row
 
 START = "start to ready"
@@ -46,8 +47,7 @@ def _peer(plan: Plan, kind: type[Server]) -> Row:
 def _gigabyte(plan: Plan) -> Row:
     with Rtlite() as server:
         for channel in range(_CHANNELS):
-            body = ",".join(event(f"article:{channel}", 1_000_000 + number, 1024) for number in range(_EVENTS))
-            server.post("/api/publish/batch", f'{{"events":[{body}]}}')
+            server.post_batch([event(f"article:{channel}", FIRST + number, 1024) for number in range(_EVENTS)])
         size = sum(file.stat().st_size for file in server.directory.glob("rtlite.db*")) / 1e9
         seconds = []
         for _ in range(plan.starts):

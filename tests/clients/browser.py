@@ -19,6 +19,7 @@ import re
 import shutil
 import subprocess
 import tempfile
+import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -29,6 +30,7 @@ import trio_websocket
 
 from tests.servers import ungrouped
 
+START_SECONDS = 60.0
 PATIENCE = 15.0  # seconds for anything a test waits for
 
 # Without the background flags Chromium calls home, many times a second.
@@ -72,6 +74,8 @@ def running_chromium(program: str) -> Iterator[str]:
             text=True,
         )
         assert process.stderr is not None
+        patience = threading.Timer(START_SECONDS, process.kill)
+        patience.start()
         try:
             said = ""
             for line in process.stderr:
@@ -80,6 +84,7 @@ def running_chromium(program: str) -> Iterator[str]:
                     break
             else:
                 raise AssertionError(f"Chromium did not start:\n{said}")
+            patience.cancel()
             drain = subprocess.Popen(["cat"], stdin=process.stderr, stdout=subprocess.DEVNULL)
             process.stderr.close()
             try:
@@ -89,6 +94,7 @@ def running_chromium(program: str) -> Iterator[str]:
                 process.wait(10)
                 drain.wait(10)
         finally:
+            patience.cancel()
             process.kill()
             process.wait()
 

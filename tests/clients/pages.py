@@ -54,5 +54,7 @@ async def site(**headers: str) -> AsyncIterator[Site]:
     async with ungrouped(trio.open_nursery()) as nursery:
         listeners = await nursery.start(partial(trio.serve_tcp, served.answer, 0, host="127.0.0.1"))
         served.url = f"http://localhost:{listeners[0].socket.getsockname()[1]}"
-        yield served
-        nursery.cancel_scope.cancel()
+        try:
+            yield served
+        finally:
+            nursery.cancel_scope.cancel()

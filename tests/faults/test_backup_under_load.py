@@ -4,28 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import orjson
 import trio
 
 from rtlite.store.check import check
-from tests.faults.world import ALL_KEPT, FaultyServer, World, rtlite
+from tests.faults.world import ALL_KEPT, FaultyServer, World, flood, rtlite
 
 MIB = 1024 * 1024
 
 
-async def fill(server: FaultyServer, size: int) -> None:
-    """Publish this many bytes, 8 MiB at a time."""
-    events = [{"channel": "article:bulk", "event": "tick", "data": "x" * 64 * 1024} for _ in range(128)]
-    body = orjson.dumps({"events": events})
-    client = await server.operator()
-    for _ in range(size // (8 * MIB)):
-        assert (await client.post("/api/publish/batch", content=body, timeout=60)).status_code == 201
-
-
 async def test_backup_of_100_mb_under_steady_writes_is_whole_and_holds_no_publisher_up(tmp_path: Path) -> None:
     copy = tmp_path / "copy.db"
-    async with FaultyServer(tmp_path / "busy.db", settings=ALL_KEPT, max_batch="16MiB") as server:
-        await fill(server, 104 * MIB)
+    async with FaultyServer(tmp_path / "busy.db", settings=ALL_KEPT) as server:
+        await flood(server, "article:bulk", 104 * MIB)
         world = World(server, publishers=4)
         async with world.living():
             await world.until(lambda: world.acknowledged >= 200)
@@ -55,10 +45,10 @@ async def test_backup_of_100_mb_under_steady_writes_is_whole_and_holds_no_publis
 
 
 async def test_backup_in_small_steps_would_not_come_to_an_end(tmp_path: Path) -> None:
-    async with FaultyServer(tmp_path / "busy.db", settings=ALL_KEPT, altered="stepwise", max_batch="16MiB") as server:
-        await fill(server, 16 * MIB)
+    async with FaultyServer(tmp_path / "busy.db", settings=ALL_KEPT, altered="stepwise") as server:
+        await flood(server, "article:bulk", 16 * MIB)
         world = World(server, publishers=4, patience=1)
         async with world.living():
             with trio.move_on_after(2.5) as patience:
-                await rtlite("backup", tmp_path / "copy.db", "--data", server.data)
+                print(await rtlite("backup", tmp_path / "copy.db", "--data", server.data))
     assert patience.cancelled_caught

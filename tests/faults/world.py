@@ -156,6 +156,17 @@ async def post(
     return int(head[9:12]), orjson.loads(content)
 
 
+async def flood(server: ServerProcess, channel: str, size: int) -> None:
+    """Publish so many bytes, in events of 64 KiB and requests of 4 MiB."""
+    event = orjson.dumps({"channel": channel, "event": "tick", "data": "x" * 65536})
+    client = await server.operator()
+    headers = {"Content-Type": "application/x-ndjson"}
+    for done in range(0, size, 64 * 65536):
+        body = b"\n".join([event] * min(64, (size - done) // 65536))
+        answer = await client.post("/api/publish/batch", content=body, headers=headers, timeout=60)
+        assert answer.status_code == 201, answer.text
+
+
 @attrs.define(eq=False)
 class World:
     """One channel of one server, publishers that retry until they are acknowledged, subscribers that resume.

@@ -13,30 +13,30 @@ from tests.benchmarks.load.message import event, message
 
 
 class HttpPublisher:
-    """Publishes over keep-alive HTTP: as one batch if the server has a path for it, else one by one."""
+    """Publishes over keep-alive HTTP: several as one batch (NDJSON) if the server takes that, else one by one."""
 
     def __init__(self, connections: list[HttpConnection], spec: dict[str, Any]) -> None:
         self.connections = connections
         self.spec = spec
 
     async def publish(self, numbers: list[int]) -> None:
-        if len(numbers) > 1 and self.spec.get("batch_path"):
-            body = f'{{"events":[{",".join(map(self._event, numbers))}]}}'
-            await self._post(self.connections[0], self.spec["batch_path"], body)
+        if len(numbers) > 1 and self.spec.get("batch"):
+            await self._post(self.connections[0], self.spec["batch"], "\n".join(map(self._event, numbers)))
             return
         waiting = iter(numbers)
 
         async def work(connection: HttpConnection) -> None:
             for number in waiting:
-                await self._post(connection, self.spec["path"], self._event(number))
+                await self._post(connection, self.spec, self._event(number))
 
         await asyncio.gather(*map(work, self.connections))
 
     def _event(self, number: int) -> str:
         return event(self.spec["channel"], number)
 
-    async def _post(self, connection: HttpConnection, path: str, body: str) -> None:
-        status, answer = await connection.request(request_bytes("POST", path, self.spec["headers"], body.encode()))
+    async def _post(self, connection: HttpConnection, door: dict[str, Any], body: str) -> None:
+        request = request_bytes("POST", door["path"], door["headers"], body.encode())
+        status, answer = await connection.request(request)
         if status != 201:
             raise RuntimeError(f"publishing was answered {status}: {answer!r}")
 
