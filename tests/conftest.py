@@ -7,13 +7,13 @@ from collections.abc import Generator, Iterator
 import hypothesis
 import pytest
 
+from tests.clients.browser import find_chromium, running_chromium
+
 # How long a property takes says nothing here: two cores are shared with servers and browsers.
 hypothesis.settings.register_profile(
     "shared machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
 )
 hypothesis.settings.load_profile("shared machine")
-
-from tests.clients.browser import find_chromium, running_chromium
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -1,7 +1,7 @@
 // Live views and reactions
 (async script => {
 	const { slug, label = "Views: ", reactions = "👍,❤️" } = script.dataset
-	const api = script.src.replace(/embed.js.*/, "v1/articles/" + slug)
+	const api = script.src.replace(/[^/]*$/, "v1/articles/" + slug)
 	const now = { viewCount: "…", reactions: {} }, buttons = {}
 	let mine = {}, delay = 500
 
@@ -20,7 +20,7 @@
 
 	try {
 		const css = new CSSStyleSheet()
-		css.replaceSync(`:where(.rtlite button){font:inherit;color:inherit;background:#8882;border:2px solid #0000;border-radius:1em;&[aria-pressed=true]{border-color:inherit}}`)
+		css.replaceSync(`:where(.rtlite button){font:inherit;color:inherit;background:#8882;border:0;border-radius:1em;padding:.2em .5em;&[aria-pressed=true]{background:#39f9}}`)
 		document.adoptedStyleSheets.push(css)
 		mine = localStorage
 	} catch (e) {}

@@ -13,7 +13,8 @@ import trio
 from rtlite.settings import Settings
 from rtlite.transports.outbox import Outbox
 
-_READ = 64 * 1024
+# Below the allocator's threshold for a mapping of its own, which every read would make and undo (8 % of a publish).
+_READ = 16 * 1024
 _LINGER = 1.0
 
 

@@ -12,7 +12,7 @@ Each measurement is a module named after what it measures; the rest is shared:
     idle.py         memory of an idle connection, connects a second
     replay.py       10,000 events out of history
     start.py        from the command to the ready line
-    lag.py          the event loop's lag while 64 publishers run
+    lag.py          the event loop's lag while publishers run
     plan.py         sizes and durations of a full and of a quick run
     servers.py      start, stop and observe a server
     ours.py         rtlite, as its users run it

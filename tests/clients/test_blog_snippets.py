@@ -273,9 +273,11 @@ class TestHeartbeat:
                 with trio.fail_after(10):
                     async for data in stream:  # never answered
                         received += data
-        ping, close = received.partition(b"\r\n\r\n")[2].split(b"\x88", 1)
-        assert ping[:1] == b"\x89"
-        assert close[1:] == (1001).to_bytes(2, "big") + b"no pong in time"
+        frames = received.partition(b"\r\n\r\n")[2]
+        ping, close = frames[: 2 + frames[1]], frames[2 + frames[1] :]
+        assert ping[0] == 0x89
+        assert close[0] == 0x88
+        assert close[2:] == (1001).to_bytes(2, "big") + b"no pong in time"
 
 
 class TestReconnection:

@@ -104,7 +104,9 @@ def _hosts() -> list[Case]:
     found += [Case(f"host: {host.decode()!r}", lines(b"GET /healthz HTTP/1.1", b"Host: " + host)) for host in bad]
     found.append(Case("host: missing", lines(b"GET /healthz HTTP/1.1")))
     found.append(Case("host: twice", get(b"/healthz", b"Host: other")))
-    found.append(Case("host: twice in a handshake", handshake(more=b"").replace(b"Upgrade:", b"Host: b\r\nUpgrade:", 1)))
+    found.append(
+        Case("host: twice in a handshake", handshake(more=b"").replace(b"Upgrade:", b"Host: b\r\nUpgrade:", 1))
+    )
     # Characters of a host, but no host: before they were refused, some made Quart answer 500.
     odd = [b"[", b"[::1", b"]:[", b"%%%", b"a:b:c", b":", b":80", b"a:99999999999", b"..", b"a..b", b".", b"a" * 8000]
     odd += [b"a." * 200, b"a" * 64 + b".example", b"[]", b"[::1]x", b"::1"]
@@ -112,7 +114,17 @@ def _hosts() -> list[Case]:
         name = f"{host[:20].decode()} ({len(host)})"
         found.append(Case(f"host: {name!r} as a name", lines(b"GET /healthz HTTP/1.1", b"Host: " + host)))
         found.append(Case(f"host: {name!r} as a name in a handshake", handshake({b"Host": host})))
-    for host in (b"-", b"a_b", b"xn--", b"xn--a.xn--b", b"[::1%25eth0]:1", b"[:::::::]", b"1.2.3.4.5", b"a:", b"a" * 63):
+    for host in (
+        b"-",
+        b"a_b",
+        b"xn--",
+        b"xn--a.xn--b",
+        b"[::1%25eth0]:1",
+        b"[:::::::]",
+        b"1.2.3.4.5",
+        b"a:",
+        b"a" * 63,
+    ):
         found.append(
             Case(f"host: {host.decode()!r} as a name", lines(b"GET /healthz HTTP/1.1", b"Host: " + host), (200,))
         )
@@ -358,7 +370,9 @@ def _frames() -> list[Case]:
         Case("frames: HTTP", handshake(more=get()), (101,), 1002),
     ]  # fmt: skip
     found += [frames(raw(0x81 | bit, 0x80, mask), name=f"reserved bit {bit:#x}") for bit in (0x40, 0x20, 0x10)]
-    found += [frames(raw(0x80 | code, 0x80, mask), name=f"opcode {code}") for code in (3, 4, 5, 6, 7, 11, 12, 13, 14, 15)]
+    found += [
+        frames(raw(0x80 | code, 0x80, mask), name=f"opcode {code}") for code in (3, 4, 5, 6, 7, 11, 12, 13, 14, 15)
+    ]
     found += [frames(close_frame(code), name=f"close code {code}") for code in (0, 999, 1004, 1005, 1006, 1015, 2999, 5000, 65535)]  # fmt: skip
     found += [frames(close_frame(code), close=code, name=f"close code {code}") for code in (1000, 1001, 3000, 4999)]
     found.append(frames(frame(b"", CLOSE), close=1005, name="a close without a code"))

@@ -169,7 +169,9 @@ class Scene:
         content = body if isinstance(body, bytes) else b"" if body is None else orjson.dumps(body)
         fields = {"Host": "test", "X-Api-Key": self.key, "Content-Length": str(len(content))}
         fields |= {name.replace("_", "-"): value for name, value in headers.items()}
-        head = f"{method} {path} HTTP/1.1\r\n" + "".join(f"{name}: {value}\r\n" for name, value in fields.items() if value)
+        head = f"{method} {path} HTTP/1.1\r\n" + "".join(
+            f"{name}: {value}\r\n" for name, value in fields.items() if value
+        )
         line.send(head.encode() + b"\r\n" + content)
         return line.answer()
 
@@ -190,7 +192,9 @@ class Scene:
         if isinstance(self.server, InProcess):
             return float(self.server.running.server.metrics.faults._value.get())
         text = self.request("GET", "/metrics").body.decode()
-        return float(next(line.rpartition(" ")[2] for line in text.splitlines() if line.startswith("rtlite_faults_total ")))
+        return float(
+            next(line.rpartition(" ")[2] for line in text.splitlines() if line.startswith("rtlite_faults_total "))
+        )
 
 
 @contextmanager
@@ -276,4 +280,3 @@ def staged(
     last = started.get(timeout=1)
     if last is not None:
         raise last
-

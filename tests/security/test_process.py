@@ -155,7 +155,9 @@ async def test_a_connection_trusts_no_schema_and_loads_no_extension(reading: boo
 
 
 def test_nothing_loads_extensions_unpickles_or_evaluates() -> None:
-    forbidden = re.compile(r"enable_load_extension|\bpickle\b|\bmarshal\b|\beval\(|\bexec\(|yaml\.load|shell=True|os\.system")
+    forbidden = re.compile(
+        r"enable_load_extension|\bpickle\b|\bmarshal\b|\beval\(|\bexec\(|yaml\.load|shell=True|os\.system"
+    )
     for path in SOURCES:
         assert not forbidden.search(path.read_text()), path
 
@@ -221,7 +223,10 @@ def _numbers(version: str) -> tuple[int, ...]:
 
 def _locked() -> dict[str, str]:
     lock = (ROOT / "requirements.lock").read_text()
-    return {name.lower().replace("_", "-"): version for name, version in re.findall(r"(?m)^([\w.-]+)(?:\[.*?\])?==(\S+)", lock)}
+    return {
+        name.lower().replace("_", "-"): version
+        for name, version in re.findall(r"(?m)^([\w.-]+)(?:\[.*?\])?==(\S+)", lock)
+    }
 
 
 @pytest.mark.parametrize("name", [*SAFE, *LATER])

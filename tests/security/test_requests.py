@@ -88,10 +88,14 @@ async def test_a_page_behind_a_rebound_name_gets_nothing_without_a_credential(se
     for host in ("evil.example", "127.0.0.1.evil.example", "localhost.evil.example"):
         for path in ("/api/keys", "/api/connections", "/api/channels/a:b/history", "/metrics"):
             peer = await tcp(server)
-            await peer.send(head(f"GET {path}", Origin=f"http://{host}").replace(b"Host: test", f"Host: {host}".encode()))
+            await peer.send(
+                head(f"GET {path}", Origin=f"http://{host}").replace(b"Host: test", f"Host: {host}".encode())
+            )
             assert (await peer.answer()).status == 401
         peer = await tcp(server)
-        await peer.send(handshake({b"Host": host.encode(), b"Origin": f"http://{host}".encode(), b"Authorization": None}))
+        await peer.send(
+            handshake({b"Host": host.encode(), b"Origin": f"http://{host}".encode(), b"Authorization": None})
+        )
         assert (await peer.answer()).status == 101
         assert await peer.close_code() == 4401
 
@@ -254,9 +258,7 @@ def _at(value: Any, at: tuple[Any, ...]) -> Any:
 
 
 @pytest.mark.parametrize("name", FIELDS)
-async def test_a_megabyte_of_nonsense_is_not_sent_back(
-    name: str, server: InProcess, admin: httpx.AsyncClient
-) -> None:
+async def test_a_megabyte_of_nonsense_is_not_sent_back(name: str, server: InProcess, admin: httpx.AsyncClient) -> None:
     method, path, body = FIELDS[name]
     for at in places(body):
         if "data" not in at:
@@ -347,9 +349,16 @@ async def test_what_is_no_name_of_a_channel_is_refused(
     channel: str, server: InProcess, admin: httpx.AsyncClient
 ) -> None:
     channel = channel.encode("utf-16", "surrogatepass").decode("utf-16")
-    assert refused(await admin.post("/api/publish", json={"channel": channel, "event": "e"}))["code"] == "invalid_channel"
-    for text in (orjson.dumps({"channel": channel, "event": "e"}), orjson.dumps({"events": [{"channel": channel, "event": "e"}]})):
-        answer = await admin.post("/api/publish/batch" if text.startswith(b'{"events') else "/api/publish", content=text)
+    assert (
+        refused(await admin.post("/api/publish", json={"channel": channel, "event": "e"}))["code"] == "invalid_channel"
+    )
+    for text in (
+        orjson.dumps({"channel": channel, "event": "e"}),
+        orjson.dumps({"events": [{"channel": channel, "event": "e"}]}),
+    ):
+        answer = await admin.post(
+            "/api/publish/batch" if text.startswith(b'{"events') else "/api/publish", content=text
+        )
         assert refused(answer)["code"] == "invalid_channel"
     if channel:
         refused(await admin.get(f"/api/channels/{quote(channel, safe='')}/history"))
@@ -415,7 +424,11 @@ async def test_a_flood_of_anonymous_views_is_429_and_a_made_up_address_resets_no
         await (await server.operator()).post("/blog/v1/articles", json={"slug": "it", "title": "It"})
         seen = []
         for number in range(20):
-            spoofed = {"X-Forwarded-For": f"10.0.0.{number}", "X-Real-IP": f"10.0.0.{number}", "Forwarded": "for=1.2.3.4"}
+            spoofed = {
+                "X-Forwarded-For": f"10.0.0.{number}",
+                "X-Real-IP": f"10.0.0.{number}",
+                "Forwarded": "for=1.2.3.4",
+            }
             answer = await server.http().post("/blog/v1/articles/it/views", json={}, headers=spoofed)
             seen.append(answer.status_code)
         assert seen[:5] == [200] * 5 and set(seen[6:]) == {429}

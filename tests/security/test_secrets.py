@@ -14,7 +14,9 @@ from tests.servers import ServerProcess
 from tests.transports.doors import BINARY, frame, handshake, serving, tcp
 
 
-async def test_no_clear_secret_is_in_the_file_its_log_a_backup_or_any_answer_of_a_running_server(tmp_path: Path) -> None:
+async def test_no_clear_secret_is_in_the_file_its_log_a_backup_or_any_answer_of_a_running_server(
+    tmp_path: Path,
+) -> None:
     async with ServerProcess(tmp_path / "rtlite.db") as server:
         operator = await server.operator()
         key = (await operator.post("/api/keys", json={"kind": "blog", "user": "alice"})).json()["key"]

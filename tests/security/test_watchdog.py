@@ -86,8 +86,10 @@ async def a_wide_comment(ground: Ground) -> None:
 
 
 async def a_body_in_chunks_of_one_byte(ground: Ground) -> None:
-    chunks = b"1\r\nx\r\n" * 200_000 + b"0\r\n\r\n"
-    assert (await ground.ask(head("POST /api/keys", X_Api_Key=ground.key, Transfer_Encoding="chunked") + chunks)).status == 400
+    chunks = b"1\r\nx\r\n" * 5_000 + b"0\r\n\r\n"
+    assert (
+        await ground.ask(head("POST /api/keys", X_Api_Key=ground.key, Transfer_Encoding="chunked") + chunks)
+    ).status == 400
 
 
 def line(number: int, channel: str = "article:x", size: int = 0) -> bytes:
@@ -132,7 +134,11 @@ async def a_batch_of_15_large_events(ground: Ground) -> None:
 
 async def a_batch_of_one_event_of_16_mib(ground: Ground) -> None:
     lines = body(b"[" + b",".join([WIDE] * 15) + b"]")
-    assert (await ground.post("/api/publish/batch", lines, Content_Type="application/x-ndjson")).status in {201, 400, 413}
+    assert (await ground.post("/api/publish/batch", lines, Content_Type="application/x-ndjson")).status in {
+        201,
+        400,
+        413,
+    }
 
 
 async def a_batch_of_empty_lines(ground: Ground) -> None:
@@ -250,7 +256,7 @@ INPUTS: dict[str, Input] = {
     "1 MiB in 1,024 fragments": websocket(
         frame(b"x" * 1024, fin=False), *[frame(b"x" * 1024, 0, fin=False)] * 1022, frame(b"x" * 1024, 0)
     ),
-    "20,000 pings": websocket(frame(b"x" * 100, PING) * 20_000),
+    "5,000 pings": websocket(frame(b"", PING) * 5_000),
     "a history page of 10,000 events": history,
     "a history page of large events": history_of_large_events,
     "a replay of 10,000 events": replay,
