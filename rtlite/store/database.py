@@ -10,9 +10,11 @@ call, so that a long replay neither blocks publishing nor lets the WAL grow.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import sqlite3
+import tempfile
 import stat
 import uuid
 from collections.abc import AsyncIterator, Callable
@@ -193,27 +195,32 @@ class Database:
 
         The copy is marked, so that a server started on it gives every channel a new epoch:
         clients may have seen events that the copy does not hold. All pages are copied in
-        one step; in smaller ones, each write in between would start it over.
+        one step; in smaller ones, each write in between would start it over. Until the copy is
+        whole it has another name: half of one, after a crash, would pass for an empty database.
 
         :raises StartError: if ``target`` exists or cannot be written.
         """
         path = Path(target)
+        if os.path.lexists(path):  # noqa: ASYNC240  # one lstat
+            raise StartError(f"cannot write {path}: {os.strerror(errno.EEXIST)}")
         try:
-            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+            descriptor, part = tempfile.mkstemp(prefix=f"{path.name}.", suffix=".part", dir=path.parent)
         except OSError as error:
             raise StartError(f"cannot write {path}: {error.strerror}") from error
+        os.close(descriptor)
 
         def copy(connection: sqlite3.Connection) -> None:
-            with closing(sqlite3.connect(path, isolation_level=None)) as destination:
+            with closing(sqlite3.connect(part, isolation_level=None)) as destination:
                 connection.backup(destination, pages=-1)
                 schema.mark_as_copy(destination)
+            _rename(part, path)
 
         try:
             await self.read(copy)
-        except (Refused, sqlite3.Error) as error:
-            for part in (path, f"{path}-wal", f"{path}-shm", f"{path}-journal"):
+        except (Refused, OSError, sqlite3.Error) as error:
+            for name in (part, f"{part}-wal", f"{part}-shm", f"{part}-journal"):
                 with suppress(OSError):
-                    os.unlink(part)
+                    os.unlink(name)
             raise StartError(f"cannot write {path}: {error.__cause__ or error}") from error
 
     async def _connect(self, reading: bool = False) -> _Connection:
@@ -262,6 +269,16 @@ class Database:
 
 def _code(error: BaseException | None) -> int:
     return int(getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
+
+
+def _rename(source: str, target: Path) -> None:
+    """Give a file its name, so that it has it after a power cut, too."""
+    os.rename(source, target)
+    folder = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
 
 
 def _size(path: str) -> int:

@@ -10,6 +10,7 @@ import os
 import socket
 import sqlite3
 import sys
+import time
 from collections.abc import Callable
 from contextlib import closing
 from typing import Any
@@ -181,7 +182,7 @@ def stepwise() -> None:
     async def backup(self: Any, target: Any) -> None:
         def copy(connection: sqlite3.Connection) -> None:
             with closing(sqlite3.connect(target, isolation_level=None)) as destination:
-                connection.backup(destination, pages=50, sleep=0.02)
+                connection.backup(destination, pages=50, progress=lambda *_: time.sleep(0.005))
                 schema.mark_as_copy(destination)
 
         await self.read(copy)

@@ -1,7 +1,8 @@
 """A flood of one kind, from a process of its own: ``python -m tests.security.flooder PORT KEY KIND SECONDS``.
 
 Twenty connections at a time send as fast as the server takes it. What the server answers is
-read and dropped, but for those that never read. Prints how many rounds there were.
+read and dropped, but for those that never read. They come from 127.0.0.2, since failed logins
+count per address. Prints how many rounds there were.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ class Attacker:
 
     async def round(self, *data: bytes) -> None:
         """Connect, send, and read until the server ends it or has nothing more to say for a moment."""
-        stream = await trio.open_tcp_stream("127.0.0.1", self.port)
+        stream = await trio.open_tcp_stream("127.0.0.1", self.port, local_address="127.0.0.2")
         async with stream, trio.open_nursery() as nursery:
             nursery.start_soon(self._send, stream, [part.replace(b"$KEY", self.key.encode()) for part in data])
             while True:
@@ -54,10 +55,10 @@ class Attacker:
         await self.round(GARBAGE[next(self.number) % len(GARBAGE)])
 
     async def pings(self) -> None:
-        await self.round(handshake(), *[frame(b"x" * 100, PING) * 100] * 100)
+        await self.round(handshake(), *[frame(b"x" * 100, PING) * 100] * 10)
 
     async def pings_unread(self) -> None:
-        stream = await trio.open_tcp_stream("127.0.0.1", self.port)
+        stream = await trio.open_tcp_stream("127.0.0.1", self.port, local_address="127.0.0.2")
         async with stream:
             with trio.move_on_after(0.5):
                 await stream.send_all(handshake().replace(b"$KEY", self.key.encode()))
@@ -98,7 +99,7 @@ class Attacker:
         await self.round(handshake({b"Authorization": b"Bearer eyJhbGciOiJIUzI1NiJ9.e30.%d" % number}))
 
     async def connects(self) -> None:
-        stream = await trio.open_tcp_stream("127.0.0.1", self.port)
+        stream = await trio.open_tcp_stream("127.0.0.1", self.port, local_address="127.0.0.2")
         await trio.aclose_forcefully(stream)
 
     async def upgrades(self) -> None:
