@@ -14,8 +14,8 @@ import errno
 import fcntl
 import os
 import sqlite3
-import tempfile
 import stat
+import tempfile
 import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, closing, suppress

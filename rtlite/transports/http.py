@@ -12,7 +12,7 @@ What is relied on of Hypercorn 0.18, and tested: ``H11Protocol`` takes ``RawData
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import h11
 import trio
@@ -35,6 +35,9 @@ from rtlite.transports.routes import Call, InternalError, Reply, Router, problem
 from rtlite.transports.stream import ServerStream
 
 log = get_logger(__name__)
+
+_MAX_PIECES: Final = 1024
+_SMALL: Final = 16  # bytes; a line of a log that is sent chunk by chunk has more
 
 
 class _Logger:
@@ -128,10 +131,32 @@ class HttpServer:
         return await _Exchange(self._app, self.config, self.context, stream, self._settings, state).run(head)
 
 
+class _Connection(h11.Connection):
+    """h11's side of one request. A piece of the body costs some 75 µs on its way to the application,
+    so a megabyte of one-byte chunks would keep us busy for a minute: it is no body that we can read."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__(h11.SERVER, max_incomplete_event_size=config.h11_max_incomplete_size)
+        self._pieces = self._size = 0
+
+    def next_event(self) -> Any:
+        event = super().next_event()
+        if isinstance(event, h11.Data):
+            self._pieces += 1
+            self._size += len(event.data)
+            if self._pieces > max(_MAX_PIECES, self._size // _SMALL):
+                raise h11.RemoteProtocolError("a body in very many small pieces")
+        return event
+
+
 class _Protocol(H11Protocol):
     """Hypercorn's HTTP/1.1; a body that h11 cannot read is refused like everything else, as a problem."""
 
     refusal: Refused | None = None
+
+    def __init__(self, app: Any, config: Config, *others: Any) -> None:
+        super().__init__(app, config, *others)
+        self.connection = _Connection(config)
 
     async def _send_error_response(self, status_code: int) -> None:
         self.refusal = InvalidRequest("the body is malformed", code="bad_request")

@@ -474,7 +474,7 @@ async def test_no_secret_is_in_any_log_line_nor_in_the_database(tmp_path: Path) 
             await trio.aclose_forcefully(raw.stream)
         await server.terminate()
         logged = server.log.read_bytes().replace(server.admin_key.encode(), b"")  # shown once, at the first start
-        stored = b"".join(path.read_bytes() for path in tmp_path.iterdir() if path != server.log)  # noqa: ASYNC240
+        stored = b"".join(path.read_bytes() for path in tmp_path.iterdir() if path != server.log)
     for secret in (good, token, ticket, *bad):
         encoded = "".join(f"%{byte:02X}" for byte in secret.encode())
         assert secret.encode() not in logged + stored and encoded.encode() not in logged

@@ -225,6 +225,10 @@ def _lengths() -> list[Case]:
         Case("chunks: an extension of 64 KB", post(b"Transfer-Encoding: chunked", body=b"5;" + b"x" * 65536 + b"\r\nhello\r\n0\r\n\r\n")),
         Case("chunks: an extension that ends in a bare LF", post(b"Transfer-Encoding: chunked", body=b"5;x\nhello\r\n0\r\n\r\n")),
         Case("chunks: 20,000 of one byte past the limit", post(b"Transfer-Encoding: chunked", body=b"41\r\n" + b"x" * 65 + b"\r\n", path=b"/api/keys") + b"40\r\n" .join([b"x" * 64 + b"\r\n"] * 20_000), (400, 413)),
+        Case(
+            "chunks: 20,000 of one byte",
+            post(b"Transfer-Encoding: chunked", body=b"1\r\nx\r\n" * 20_000, path=b"/api/keys"),
+        ),
         Case("chunks: a trailer of junk", post(b"Transfer-Encoding: chunked", body=b"2\r\n{}\r\n0\r\n\xff: \xff\r\n\r\n")),
         Case("chunks: 2,000 trailers", post(b"Transfer-Encoding: chunked", body=b"2\r\n{}\r\n0\r\n" + b"A: b\r\n" * 3000 + b"\r\n")),
         Case("body: gzip", post(b"Content-Encoding: gzip", b"Content-Length: 20", body=b"\x1f\x8b\x08" + bytes(17))),

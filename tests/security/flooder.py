@@ -35,7 +35,7 @@ class Attacker:
         async with stream, trio.open_nursery() as nursery:
             nursery.start_soon(self._send, stream, [part.replace(b"$KEY", self.key.encode()) for part in data])
             while True:
-                with trio.move_on_after(0.2) as patience:
+                with trio.move_on_after(3) as patience:
                     if not await stream.receive_some(65536):
                         break
                 if patience.cancelled_caught:
@@ -109,7 +109,7 @@ class Attacker:
         await self.round(get() * 200)
 
 
-KINDS = [name for name, item in vars(Attacker).items() if name not in {"round"} and not name.startswith("_")]
+KINDS = [name for name, item in vars(Attacker).items() if name != "round" and not name.startswith("_")]
 
 
 async def flood(port: int, key: str, kind: str, seconds: float) -> int:

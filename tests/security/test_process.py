@@ -96,9 +96,9 @@ async def test_secrets_can_be_given_without_standing_in_the_list_of_processes(tm
 
 def _calls(tree: ast.AST) -> Iterator[ast.Call]:
     for node in ast.walk(tree):
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
-            if node.func.attr in {"execute", "executemany", "executescript"}:
-                yield node
+        called = node.func if isinstance(node, ast.Call) else None
+        if isinstance(called, ast.Attribute) and called.attr in {"execute", "executemany", "executescript"}:
+            yield node
 
 
 def _constants(tree: ast.Module) -> set[str]:
