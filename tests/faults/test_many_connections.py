@@ -31,10 +31,11 @@ class Census:
 
 async def take_census(server: FaultyServer) -> Census:
     client = server.http(server.admin_key)
+    client.timeout = 60
     try:
         channels = (await client.get("/api/channels", params={"prefix": "article:"})).json()["items"]
         return Census(
-            len((await client.get("/api/connections", timeout=60)).json()["items"]),
+            len((await client.get("/api/connections")).json()["items"]),
             sum(item["subscribers"] for item in channels),
             descriptors(server.pid),
             (await client.get("/healthz")).json()["tasks"],
@@ -90,11 +91,14 @@ async def come_and_go(server: FaultyServer, count: int, patience: float = 20) ->
                 peers.reset(peer)
             else:
                 peer.close()
+    begun = trio.current_time()
     after = await take_census(server)
+    first = trio.current_time() - begun
     with trio.move_on_after(patience):
         while after != before:
             await trio.sleep(0.1)
             after = await take_census(server)
+    print(f"all left: the first answer after {first:.1f} s, all gone after {trio.current_time() - begun:.1f} s")
     return before, after
 
 

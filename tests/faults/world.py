@@ -185,8 +185,8 @@ class World:
     padding: int = 0
     port: int | None = None
     patience: float = 10.0
-    deadline: float = 30.0
-    lifetime: float = 60.0
+    deadline: float = 120.0
+    lifetime: float = 240.0
     key: str = ""
     attempts: list[Attempt] = attrs.field(factory=list)
     arrivals: list[list[tuple[int, str]]] = attrs.field(factory=list)

@@ -2,7 +2,7 @@
 
 Twenty connections at a time send as fast as the server takes it. What the server answers is
 read and dropped, but for those that never read. They come from 127.0.0.2, since failed logins
-count per address. Prints how many rounds there were.
+count per address. Prints how many rounds were begun.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Attacker:
         self.number = itertools.count()
 
     async def round(self, *data: bytes) -> None:
-        """Connect, send, and read until the server ends it or has nothing more to say for a moment."""
+        """Connect, send, and read until the server ends it or has nothing to say for three seconds."""
         stream = await trio.open_tcp_stream("127.0.0.1", self.port, local_address="127.0.0.2")
         async with stream, trio.open_nursery() as nursery:
             nursery.start_soon(self._send, stream, [part.replace(b"$KEY", self.key.encode()) for part in data])
@@ -119,9 +119,11 @@ async def flood(port: int, key: str, kind: str, seconds: float) -> int:
 
     async def repeat() -> None:
         while True:
-            with suppress(OSError, trio.BrokenResourceError):
-                await attack()
             next(rounds)
+            try:
+                await attack()
+            except* (OSError, trio.BrokenResourceError):  # the server has had enough
+                pass
 
     with trio.move_on_after(seconds):
         async with trio.open_nursery() as nursery:
