@@ -285,7 +285,10 @@ def load(
                 break
         else:
             origins[item.name] = "default"
-    kinds = {kind: _kind(kind, entry, path) for kind, entry in table.get("channels", {}).items()}
+    channels = table.get("channels", {})
+    if not isinstance(channels, dict):
+        raise StartError(f"{path}: channels is a table, as in [channels.article]")
+    kinds = {kind: _kind(kind, entry, path) for kind, entry in channels.items()}
     settings = Settings(channels=kinds, **values)
     if settings.dev and origins["data"] == "default":
         settings = attrs.evolve(settings, data=":memory:")

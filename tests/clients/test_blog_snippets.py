@@ -216,7 +216,10 @@ class TestCloseCodes:
             assert await client.says() == ["Disconnected:", 1008, "credential revoked"]
 
     async def test_a_key_and_a_token_that_expire_while_connected_close_with_1008(self, runtime: Runtime) -> None:
-        async with runtime.client() as client, running_server(allowed_origins=client.origins) as server:
+        async with (
+            runtime.client() as client,
+            running_server(allowed_origins=client.origins, jwt_leeway=0.0) as server,
+        ):
             for kind in ("key", "token"):
                 expiring = await server.key("blog", "alice", expires_in=1.5)
                 credential = expiring if kind == "key" else server.token("alice", ttl=2.0)

@@ -27,13 +27,13 @@ def several(count: int, make: Callable[[], socket.socket]) -> Iterator[list[sock
         yield [stack.enter_context(make()) for _ in range(count)]
 
 
-async def outboxes_full(server: FaultyServer, count: int) -> None:
-    """Wait until this many clients are behind by more than the kernel takes."""
+async def behind(server: FaultyServer, count: int, least: int) -> None:
+    """Wait until for this many clients so many bytes wait that the kernel did not take."""
     client = await server.operator()
     with trio.fail_after(10):
         while True:
             waiting = [item["queued"] for item in (await client.get("/api/connections")).json()["items"]]
-            if sum(size > 256 * KIB for size in waiting) >= count:
+            if sum(size >= least for size in waiting) >= count:
                 return
             await trio.sleep(0.05)
 
@@ -57,7 +57,7 @@ async def seconds_to_stop(server: FaultyServer, limit: float) -> float:
         await server.subscribed("article:flood", 100)
         await flood(server, "article:flood", 4 * 1024 * KIB)
         with several(20, ask):
-            await outboxes_full(server, 100)
+            await behind(server, 100, 256 * KIB)
             begun = time.monotonic()
             with trio.move_on_after(limit):
                 assert await server.terminate() == 0
@@ -108,7 +108,7 @@ async def kernel_memory(server: FaultyServer) -> int:
             nursery.start_soon(trio.to_thread.run_sync, read, 8 * 1024 * KIB)
             await flood(server, "article:flood", 8 * 1024 * KIB)
         await flood(server, "article:flood", 16 * 1024 * KIB)
-        await outboxes_full(server, 1)
+        await behind(server, 1, 1)
         held = 0
         with trio.move_on_after(1):  # it fills up page by page
             while held <= 400 * KIB:
@@ -118,11 +118,13 @@ async def kernel_memory(server: FaultyServer) -> int:
         return held
 
 
+@pytest.mark.full  # how far the kernel grows a buffer depends on the machine's load
 async def test_client_that_stopped_reading_costs_the_kernel_less_than_400_kib(tmp_path: Path) -> None:
     async with FaultyServer(tmp_path / "kernel.db") as server:
         assert 16 * KIB < await kernel_memory(server) <= 400 * KIB
 
 
+@pytest.mark.full  # how far the kernel grows a buffer depends on the machine's load
 async def test_with_the_send_buffer_that_linux_grows_to_the_kernel_would_hold_more(tmp_path: Path) -> None:
     async with FaultyServer(tmp_path / "kernel.db", altered="roomy") as server:
         assert await kernel_memory(server) > 400 * KIB

@@ -15,6 +15,7 @@ from urllib.parse import quote_from_bytes
 import orjson
 import pytest
 import trio
+import trio.testing
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -103,13 +104,13 @@ def test_any_bytes_in_place_of_a_request_are_answered_or_ended(parts: list[bytes
 
 @given(st.binary(max_size=300), st.lists(st.integers(1, 50), max_size=10))
 @settings(deadline=None, max_examples=100)
-def test_any_bytes_in_place_of_chunks_are_a_body_or_400(data: bytes, cuts: list[int]) -> None:
+def test_any_bytes_in_place_of_chunks_are_a_body_or_refused(data: bytes, cuts: list[int]) -> None:
     async def attack() -> None:
         async with open_door() as door:
             peer = door.connect()
             body = b"".join(b"%x\r\n%b\r\n" % (cut, data[:cut].ljust(cut)) for cut in cuts) + data
             await peer.send(head("POST /echo", Transfer_Encoding="chunked"), body, b"\r\n\r\n0\r\n\r\n")
-            assert (await peer.answer()).status in {200, 400}
+            assert (await peer.answer()).status in {200, 400, 408}  # 408: the last chunk has not ended
             assert door.faults() == 0
 
     trio.run(attack, clock=trio.testing.MockClock(autojump_threshold=0))

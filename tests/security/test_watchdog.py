@@ -21,7 +21,7 @@ from tests.servers import InProcess
 from tests.transports.doors import CLOSE, PING, Answer, Peer, frame, head, post, serving, tcp
 
 LONGEST = 0.050
-RUNS = 3
+RUNS = 6
 
 
 @attrs.define
@@ -266,13 +266,11 @@ INPUTS: dict[str, Input] = {
 
 
 @pytest.mark.parametrize("send", INPUTS.values(), ids=INPUTS)
-@pytest.mark.parametrize("readers", [0, 1], ids=["nobody listens", "someone listens"])
-async def test_no_input_of_a_legal_size_holds_the_loop_for_more_than_50_ms(send: Input, readers: int) -> None:
+async def test_no_input_of_a_legal_size_holds_the_loop_for_more_than_50_ms(send: Input) -> None:
     async with ground() as scene:
-        for _ in range(readers):
-            peer = await tcp(scene.server)
-            await peer.upgrade("/blog/ws/articles/x", X_Api_Key=scene.key)
-            await scene.server.subscribed("article:x")
+        listener = await tcp(scene.server)
+        await listener.upgrade("/blog/ws/articles/x", X_Api_Key=scene.key)
+        await scene.server.subscribed("article:x")
         runs = []
         for _ in range(RUNS):
             with Watchdog() as watchdog:

@@ -1,0 +1,190 @@
+"""The security checklist (``reliability.md``, section 4): each line that applies now, and the tests that prove it.
+
+A test is named as ``FILE::FUNCTION`` below ``tests/``. Lines of which a part waits for a protocol that is
+not built yet stand in :data:`LATER` as well; who builds it adds the tests here.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+_CORPUS = "security/test_corpus.py::test_a_hostile_client_is_answered_as_documented_and_nobody_else_notices"
+_HEAD = "transports/test_head.py::test_a_head_that_two_parsers_could_read_differently_is_refused"
+
+CHECKLIST: Final[dict[int, list[str]]] = {
+    1: [_CORPUS, "security/test_corpus.py::test_the_corpus_is_large_enough_and_each_case_is_one_of_its_own"],
+    2: [_CORPUS, "transports/test_websocket.py::test_a_frame_in_the_handshakes_own_segment_works"],
+    3: [_CORPUS, _HEAD, "transports/test_head.py::test_a_malformed_request_line_is_refused"],
+    4: [
+        _CORPUS,
+        _HEAD,
+        "transports/test_listener.py::test_a_hostile_head_is_400_and_the_connection_is_over",
+        "transports/test_listener.py::test_junk_in_chunks_is_400_and_the_connection_is_over",
+    ],
+    5: [
+        "security/test_requests.py::test_a_page_reads_and_connects_only_from_an_origin_on_the_list",
+        "auth/test_origins.py::test_a_page_that_only_looks_like_an_allowed_one_is_refused",
+        "transports/test_listener.py::test_a_page_may_connect_from_our_own_and_listed_origins",
+    ],
+    6: [
+        "auth/test_origins.py::test_cors_never_allows_credentials_and_never_reflects_what_is_not_listed",
+        "transports/test_http.py::test_a_preflight_names_who_may",
+    ],
+    7: ["security/test_requests.py::test_a_page_behind_a_rebound_name_gets_nothing_without_a_credential"],
+    8: [
+        "transports/test_websocket.py::test_neither_compression_nor_a_subprotocol_is_negotiated",
+        "security/test_requests.py::test_eight_kilobytes_of_junk_in_a_handshake_take_less_than_5_ms",
+    ],
+    9: [
+        "transports/test_head.py::test_a_key_that_is_not_16_bytes_is_refused",
+        "transports/test_head.py::test_a_handshake_is_a_get_of_http_1_1_without_a_body",
+    ],
+    10: [
+        "transports/test_listener.py::test_a_head_over_16_kib_is_431",
+        "transports/test_listener.py::test_more_than_100_fields_are_431",
+    ],
+    11: [
+        "transports/test_listener.py::test_a_head_that_dribbles_has_10_seconds_in_all",
+        "transports/test_http.py::test_a_body_that_dribbles_has_15_seconds_in_all",
+        "transports/test_sockets.py::test_a_tls_handshake_that_never_ends_is_closed_and_others_are_served",
+    ],
+    12: ["transports/test_websocket.py::test_neither_compression_nor_a_subprotocol_is_negotiated"],
+    13: [
+        _CORPUS,
+        "security/test_requests.py::test_a_wrong_type_in_any_field_is_400_in_a_few_words_and_repeats_nothing",
+        "transports/test_firewall.py::test_one_connection_ends_and_no_other_notices",
+    ],
+    14: [
+        "transports/test_proxies.py::test_the_client_is_the_right_most_address_that_is_no_proxy_of_ours",
+        "transports/test_sockets.py::test_a_spoofed_address_resets_no_limit",
+        "security/test_requests.py::test_a_flood_of_anonymous_views_is_429_and_a_made_up_address_resets_nothing",
+    ],
+    15: [
+        "transports/test_websocket.py::test_a_message_over_the_limit_is_closed_with_1009_before_it_is_whole",
+        "transports/test_websocket.py::test_a_giant_length_allocates_nothing_and_waits_for_its_bytes",
+    ],
+    16: [
+        "transports/test_websocket.py::test_more_than_1024_fragments_of_one_message_are_closed",
+        "transports/test_websocket.py::test_one_frame_in_single_bytes_is_closed_before_it_fills_the_memory",
+        "security/test_floods.py::test_after_a_short_flood_latency_and_memory_are_what_they_were",
+    ],
+    17: [
+        "transports/test_websocket.py::test_a_flood_of_pings_is_answered_and_disturbs_nobody",
+        "security/test_floods.py::test_after_a_flood_of_any_kind_latency_and_memory_are_what_they_were",
+    ],
+    18: [
+        "security/test_requests.py::test_what_is_no_json_is_400_over_every_door",
+        "security/test_requests.py::test_of_two_equal_names_the_last_counts",
+    ],
+    19: [
+        "security/test_requests.py::test_a_lone_surrogate_is_refused_in_every_text_of_every_body",
+        "security/test_requests.py::test_a_surrogate_is_refused_in_every_path_and_query",
+    ],
+    20: [
+        "security/test_requests.py::test_a_channels_name_is_data_and_nothing_else",
+        "security/test_requests.py::test_what_is_no_name_of_a_channel_is_refused",
+    ],
+    21: ["auth/test_throttle.py::test_tuples_that_would_join_to_the_same_text_are_two_keys"],
+    22: [
+        "security/test_requests.py::test_a_flood_of_publishes_is_429_and_the_rest_goes_on_later",
+        "security/test_requests.py::test_who_connects_and_leaves_over_and_over_leaves_nothing_behind",
+        "endpoints/test_sessions.py::test_messages_faster_than_the_command_rate_are_closed_with_1008",
+    ],
+    23: [
+        "security/test_requests.py::test_a_wrong_type_in_any_field_is_400_in_a_few_words_and_repeats_nothing",
+        "security/test_requests.py::test_a_megabyte_of_nonsense_is_not_sent_back",
+    ],
+    24: ["transports/test_firewall.py::test_one_connection_ends_and_no_other_notices"],
+    25: [
+        "security/test_secrets.py::test_no_clear_secret_is_in_the_file_its_log_a_backup_or_any_answer_of_a_running_server",
+        "auth/test_keyring.py::test_a_new_key_has_its_kinds_prefix_and_256_random_bits",
+        "security/test_process.py::test_secrets_are_compared_in_constant_time_or_by_their_digests",
+    ],
+    26: [
+        "auth/test_gate.py::test_unknown_wrong_expired_and_revoked_credentials_look_the_same",
+        "auth/test_gate.py::test_unknown_and_wrong_keys_take_the_same_time",
+    ],
+    27: [
+        "security/test_secrets.py::test_a_revoked_key_ends_its_live_connections_and_new_ones_within_2_seconds",
+        "endpoints/test_sessions.py::test_a_token_ends_its_connection_with_1008_at_its_expiry_and_the_leeway",
+    ],
+    28: [
+        "endpoints/test_sessions.py::test_a_missing_or_wrong_credential_is_closed_with_4401",
+        "security/test_secrets.py::test_a_credential_in_a_frame_is_no_credential",
+    ],
+    29: ["security/test_requests.py::test_who_shows_no_credential_gets_no_subscription_and_no_place_in_a_queue"],
+    30: [
+        "auth/test_gate.py::test_after_too_many_failures_even_a_good_credential_is_not_looked_at",
+        "auth/test_gate.py::test_addresses_of_one_ipv6_network_are_counted_together",
+        "auth/test_throttle.py::test_the_table_is_bounded_and_forgets_whoever_was_quiet_longest",
+        "endpoints/test_management.py::test_failed_logins_of_an_address_are_throttled_over_all_doors",
+    ],
+    31: [
+        "security/test_logs.py::test_no_secret_stays_in_a_text_whatever_stands_around_it",
+        "security/test_secrets.py::test_no_clear_secret_is_in_the_file_its_log_a_backup_or_any_answer_of_a_running_server",
+        "security/test_secrets.py::test_a_ticket_in_a_url_is_worthless_once_used_or_old",
+    ],
+    32: ["security/test_logs.py::test_a_peers_text_can_neither_begin_a_line_nor_move_the_cursor"],
+    33: [
+        "auth/test_tokens.py::test_an_attack_is_refused_with_the_same_words",
+        "auth/test_tokens.py::test_an_hmac_made_with_the_public_key_is_refused",
+        "auth/test_tokens.py::test_keys_that_a_header_brings_along_are_ignored",
+    ],
+    34: [
+        "auth/test_claims.py::test_a_claim_that_does_not_hold_is_refused",
+        "auth/test_tokens.py::test_a_secret_shorter_than_its_hash_stops_the_start_and_is_not_shown",
+    ],
+    35: [
+        "auth/test_jwks.py::test_unknown_kids_cause_one_fetch_in_five_minutes_however_many_they_are",
+        "auth/test_jwks.py::test_a_url_that_is_not_https_is_refused_at_the_start",
+    ],
+    36: [
+        "security/test_process.py::test_each_dependency_is_new_enough_to_be_safe",
+        "security/test_process.py::test_only_the_token_module_uses_the_token_library",
+    ],
+    51: [
+        "security/test_process.py::test_every_file_that_is_made_is_for_its_owner_only_whatever_the_umask",
+        "security/test_process.py::test_a_file_that_the_world_can_read_is_closed_to_it_at_the_start",
+        "security/test_process.py::test_secrets_can_be_given_without_standing_in_the_list_of_processes",
+    ],
+    52: [
+        "security/test_process.py::test_every_statement_is_a_constant_and_values_are_bound",
+        "security/test_process.py::test_a_connection_trusts_no_schema_and_loads_no_extension",
+    ],
+    53: ["security/test_requests.py::test_no_path_leads_to_a_file"],
+    54: [
+        "security/test_process.py::test_each_dependency_is_new_enough_to_be_safe",
+        "security/test_process.py::test_every_package_in_the_lock_has_a_hash",
+        "security/test_process.py::test_the_linters_security_rules_are_on_and_each_exception_gives_its_reason",
+    ],
+    55: [
+        "security/test_process.py::test_the_default_address_is_loopback",
+        "security/test_process.py::test_a_fresh_server_refuses_an_anonymous_publish_over_every_door",
+        "security/test_process.py::test_dev_refuses_everything_but_loopback",
+    ],
+}
+
+LATER: Final[dict[int, str]] = {
+    5: "the same table over SSE, Socket.IO polling and GraphQL, with those",
+    7: "a Host allow-list, with a setting for the public URL (there is none yet)",
+    8: "4406 on the GraphQL route, with GraphQL",
+    22: "subscribe and unsubscribe churn, and 10,000 subscribes, with /ws and /_events",
+    23: "unknown message types, with /ws and /_events",
+    27: "on SSE, Socket.IO and GraphQL, with those",
+    28: "the time and size of what comes before `auth`, and a second connection_init, with /ws and GraphQL",
+    29: "binary reassembly and Y.Doc after the credential, with Socket.IO and Yjs",
+    37: "the matrix over every transport, with each transport",
+    38: "with Yjs",
+    39: "with GraphQL",
+    40: "with SSE, /ws, /_events and Socket.IO",
+    41: "with Redis",
+    42: "with the console",
+    43: "with GraphQL",
+    44: "with GraphQL",
+    45: "with Socket.IO",
+    46: "with Socket.IO",
+    47: "with SSE",
+    48: "with Yjs",
+    49: "with Redis",
+    50: "with webhooks",
+}
