@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import hypothesis
 import pytest
@@ -16,6 +19,18 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("shared machine")
 
 
+# These measure time or memory: no other test runs meanwhile.
+ALONE = {
+    "auth/test_gate.py",
+    "faults/test_backup_under_load.py",
+    "faults/test_many_connections.py",
+    "faults/test_stopping.py",
+    "promises/test_slow_readers.py",
+    "security/test_floods.py",
+    "security/test_watchdog.py",
+}
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--full", action="store_true", help="also run the tests marked 'full'")
 
@@ -27,6 +42,26 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if left_out:
         items[:] = [item for item in items if not item.get_closest_marker("full")]
         config.hook.pytest_deselected(items=left_out)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """When several processes share the work (``-n 2``), let those that measure have the machine to themselves."""
+    if not hasattr(item.config, "workerinput"):
+        return (yield)
+    assert item.config.cache is not None
+    file = item.path.relative_to(Path(__file__).parent).as_posix()
+    with _turn(item.config.cache.mkdir("turns"), alone=file in ALONE):
+        return (yield)
+
+
+@contextmanager
+def _turn(folder: Path, *, alone: bool) -> Iterator[None]:
+    with (folder / "gate").open("a") as gate, (folder / "turn").open("a") as turn:
+        fcntl.flock(gate, fcntl.LOCK_EX)  # who waits for the other lock lets nobody pass
+        fcntl.flock(turn, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
+        fcntl.flock(gate, fcntl.LOCK_UN)
+        yield
 
 
 @pytest.hookimpl(wrapper=True)

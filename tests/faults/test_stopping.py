@@ -97,7 +97,11 @@ async def kernel_memory(server: FaultyServer) -> int:
     if shutil.which("ss") is None:
         skip("ss is not installed (Debian: iproute2)")
     key = server.admin_key or ""
-    with several(1, lambda: peers.websocket(server.port, "/blog/ws/articles/flood", key)) as (peer,):
+
+    def subscribe() -> socket.socket:  # the peer's own buffer must not grow and take it all
+        return peers.websocket(server.port, "/blog/ws/articles/flood", key, receive_buffer=256 * KIB)
+
+    with several(1, subscribe) as (peer,):
         await server.subscribed("article:flood")
 
         def read(wanted: int) -> None:
