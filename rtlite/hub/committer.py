@@ -22,7 +22,7 @@ import orjson
 import trio
 
 from rtlite.errors import Overloaded, Refused, StorageFailed
-from rtlite.hub.fanout import Fanout, Topic
+from rtlite.hub.fanout import Fanout, Outbox, Topic
 from rtlite.hub.slices import Pace
 from rtlite.log import get_logger
 from rtlite.metrics import Metrics
@@ -64,6 +64,8 @@ class _Job:
     """What became of each event; until the commit, a :class:`NewEvent` where the channel keeps none."""
     result: Any = None
     error: BaseException | None = None
+    origin: Outbox | None = None
+    """The connection that published ``events`` and does not want them back."""
     done: trio.Event = attrs.field(factory=trio.Event)
 
     @property
@@ -104,14 +106,16 @@ class Committer:
         # Channels without history are ordered in memory; a restart gives them a new epoch.
         self._passing: OrderedDict[str, tuple[str, int]] = OrderedDict()
 
-    async def publish(self, events: list[NewEvent]) -> list[Published]:
+    async def publish(self, events: list[NewEvent], origin: Outbox | None = None) -> list[Published]:
         """Commit ``events`` atomically, fan them out, and return what became of each.
 
         A publisher that is cancelled while it waits does not know: its events may be stored.
 
+        :param origin: the connection that these events are not delivered to.
+
         :raises Overloaded: the queue is full. :raises StorageFull, StorageFailed: nothing was stored.
         """
-        job = await self._submit(_Job(events=events))
+        job = await self._submit(_Job(events=events, origin=origin))
         return job.published
 
     async def transact(self, work: Callable[[Transaction], Any]) -> Any:
@@ -181,7 +185,7 @@ class Committer:
             started = time.perf_counter()
             self._metrics.commit_events.observe(len(events))
             self._metrics.published.inc(len(events))
-            await self._fanout.deliver(events)
+            await self._fanout.deliver(events, _muted(batch))
             self._metrics.fanout_seconds.observe(time.perf_counter() - started)
         if any(job.topic is not None for job in batch):
             await self._attach(batch)
@@ -342,3 +346,13 @@ class Committer:
                 topic.epoch, topic.cursor = (info.epoch, info.top) if info else (epoch, 0)
             else:
                 topic.epoch, topic.cursor = self._passing_top(topic.name)
+
+
+def _muted(batch: list[_Job]) -> dict[Outbox, set[tuple[str, int]]]:
+    """Whom not to send what: each job's own connection."""
+    muted: dict[Outbox, set[tuple[str, int]]] = {}
+    for job in batch:
+        if job.origin is not None and job.error is None:
+            own = muted.setdefault(job.origin, set())
+            own.update((item.event.channel, item.event.offset) for item in job.published if not item.duplicate)
+    return muted

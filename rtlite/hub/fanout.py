@@ -8,7 +8,7 @@ takes bytes or says no, and a reader that is too slow goes back to reading histo
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
 from typing import Any, Final, Protocol
 
@@ -43,6 +43,10 @@ class Outbox(Protocol):
         ...
 
 
+Muted = Mapping[Outbox, set[tuple[str, int]]]
+"""What connections published and do not want back: channels and offsets, by outbox."""
+
+
 @attrs.define(eq=False, slots=True)
 class Subscription:
     """One listener on one topic.
@@ -63,6 +67,13 @@ class Subscription:
     live: bool = False
     closed: bool = False
     cursor: int = 0
+    muted: set[int] | None = None
+    """Places past ``cursor`` whose events it does not want: its own connection published them."""
+
+    def wanted(self, events: list[Event]) -> list[Event]:
+        """``events`` without those that are muted."""
+        muted = self.muted
+        return [event for event in events if self.topic.key(event) not in muted] if muted else events
 
     def close(self) -> None:
         """Stop listening. Idempotent."""
@@ -204,13 +215,14 @@ class Fanout:
             self.topics[name] = Topic(self, name, history, self._metrics)
         return self.topics[name]
 
-    async def deliver(self, events: list[Event]) -> None:
+    async def deliver(self, events: list[Event], muted: Muted | None = None) -> None:
         """Fan a batch out. Other tasks run every few milliseconds meanwhile; the order stays.
 
         Cursors move before the first write, in one step: whoever goes live from here on has
         these events from elsewhere, and the lists below hold exactly those that do not.
         """
         work: list[tuple[Topic, list[Subscription], Encoder, list[Event], int]] = []
+        authors: list[Subscription] = []
         for topic, share in self._share(events).items():
             after = topic.cursor or 0
             topic.cursor = topic.key(share[-1])
@@ -220,6 +232,14 @@ class Fanout:
                 topic.record(share)
             for encode, group in list(topic.groups.items()):
                 live = [subscription for subscription in group if subscription.live]
+                if muted and (own := _mute(topic, group, share, muted)):
+                    authors += own
+                    live = [subscription for subscription in live if subscription not in own]
+                    work += [
+                        (topic, [author], encode, rest, after)
+                        for author in own
+                        if author.live and (rest := author.wanted(share))
+                    ]
                 if live:
                     work.append((topic, live, encode, share, after))
         plan: list[tuple[Topic, list[Subscription], list[tuple[int, bytes]], int]] = []
@@ -241,6 +261,9 @@ class Fanout:
             await self._deliver_joined(plan)
         elif plan:
             await self._deliver_one(*plan[0])
+        for author in authors:
+            if author.live:  # one that fell behind meanwhile will find its own events in the history
+                author.muted = None
 
     def _share(self, events: list[Event]) -> dict[Topic, list[Event]]:
         shares: dict[Topic, list[Event]] = {}
@@ -313,3 +336,14 @@ class Fanout:
             subscription.lose(Reason.INTERNAL_ERROR)
         except Exception:
             log.exception("a reader could not be told that it lost events", channel=subscription.topic.name)
+
+
+def _mute(topic: Topic, group: Iterable[Subscription], share: list[Event], muted: Muted) -> dict[Subscription, None]:
+    """Note what of ``share`` a subscription's own connection published; returns those with something noted."""
+    authors: dict[Subscription, None] = {}
+    for subscription in group:
+        own = muted.get(subscription.outbox)
+        if own and (places := {topic.key(event) for event in share if (event.channel, event.offset) in own}):
+            subscription.muted = places | (subscription.muted or set())
+            authors[subscription] = None
+    return authors

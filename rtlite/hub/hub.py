@@ -48,9 +48,12 @@ class Hub:
             nursery.start_soon(self.sweeper.run)
             task_status.started()
 
-    async def publish(self, event: NewEvent) -> Published:
-        """Commit one event and hand it to every subscriber. See :meth:`Committer.publish`."""
-        return (await self.committer.publish([event]))[0]
+    async def publish(self, event: NewEvent, *, origin: Outbox | None = None) -> Published:
+        """Commit one event and hand it to every subscriber. See :meth:`Committer.publish`.
+
+        :param origin: the way out of a connection that does not want its own event back.
+        """
+        return (await self.committer.publish([event], origin))[0]
 
     async def publish_all(self, events: list[NewEvent]) -> list[Published]:
         """Commit several events, all or none."""
@@ -72,6 +75,9 @@ class Hub:
         greet: Callable[[Position | None, bool], bytes] | None = None,
     ) -> Subscribed:
         """Listen to a channel or pattern (already checked and allowed).
+
+        It returns once the greeting is on its way. What is missed follows in a task of the
+        connection, so that a long replay holds up neither its commands nor its pongs.
 
         :param encode: an event as framed bytes; a function that many subscriptions share.
         :param spawn: starts a task in the connection's nursery, as ``nursery.start_soon`` does.
@@ -110,7 +116,7 @@ class Hub:
         elif topic.history:  # no room yet: the greeting waits, and what is published meanwhile comes from history
             subscription.cursor = topic.cursor or 0
             await subscription.outbox.send(greet(here, recovered))
-            await self.replay.catch_up(subscription)
+            subscription.spawn(subscription.resume, subscription)
         else:
             subscription.lose(Reason.TOO_SLOW)
         return Subscribed(subscription, here, recovered)
@@ -124,7 +130,7 @@ class Hub:
         position = _position(topic, start.after)
         if greet is not None:
             await subscription.outbox.send(greet(position, start.recovered))
-        await self.replay.catch_up(subscription)
+        subscription.spawn(subscription.resume, subscription)
         return Subscribed(subscription, position, start.recovered)
 
 

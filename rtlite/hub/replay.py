@@ -128,13 +128,15 @@ class Replay:
                 if page is None:
                     subscription.lose(Reason.TOO_SLOW)
                     return
-                for _, blob in topic.chunks(page, subscription.encode, subscription.cursor):
+                for _, blob in topic.chunks(subscription.wanted(page), subscription.encode, subscription.cursor):
                     if subscription.closed:
                         return
                     await subscription.outbox.send(blob)
                 self._metrics.replayed.inc(len(page))
                 # An empty page: what lies between is of other kinds.
                 subscription.cursor = topic.key(page[-1]) if page else max(subscription.cursor, up_to)
+                if subscription.muted:
+                    subscription.muted.difference_update(map(topic.key, page))
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             subscription.close()  # the reader is gone; its connection ends by itself
         except Refused:
@@ -151,11 +153,12 @@ class Replay:
         if subscription.cursor > (topic.cursor or 0):  # a place in the table whose fan-out is still to come
             return False
         rest = [event for event in topic.recent if topic.key(event) > subscription.cursor]
-        for after, blob in topic.chunks(rest, subscription.encode, subscription.cursor):
+        for after, blob in topic.chunks(subscription.wanted(rest), subscription.encode, subscription.cursor):
             if not subscription.outbox.offer(blob):
                 subscription.cursor = after
                 return False
         subscription.cursor = topic.cursor or 0
+        subscription.muted = None
         subscription.live = True
         return True
 

@@ -118,8 +118,8 @@ def dropping() -> None:
     """One delivery in fifty is forgotten."""
     real = Fanout.deliver
 
-    async def deliver(self: Fanout, found: list[Any]) -> None:
-        await real(self, [event for event in found if event.offset % 50 != 25])
+    async def deliver(self: Fanout, found: list[Any], muted: Any = None) -> None:
+        await real(self, [event for event in found if event.offset % 50 != 25], muted)
 
     Fanout.deliver = deliver  # type: ignore[method-assign, assignment]
 

@@ -99,9 +99,23 @@ class Reader:
         self._notify()
 
     async def subscribe(self, hub: Hub, name: str = "news:a", since: Since | None = None, **options: Any) -> Subscribed:
-        options.setdefault("spawn", hub.nursery.start_soon)  # type: ignore[attr-defined]
+        """Subscribe, and wait until the replay is over; whoever is cancelled meanwhile has unsubscribed."""
+        start_soon = options.pop("spawn", hub.nursery.start_soon)  # type: ignore[attr-defined]
+        replays: list[trio.Event] = []
+
+        def spawn(function: Callable[..., Any], *args: Any) -> None:
+            replays.append(trio.Event())
+            start_soon(_signalling, replays[-1], function, *args)
+
         options.setdefault("on_lost", self.on_lost)
-        return await hub.subscribe(name, self, options.pop("encode", line), since=since, **options)
+        subscribed = await hub.subscribe(name, self, options.pop("encode", line), since=since, spawn=spawn, **options)
+        try:
+            for replay in replays[:1]:
+                await replay.wait()
+        except BaseException:
+            subscribed.subscription.close()
+            raise
+        return subscribed
 
     @property
     def events(self) -> list[tuple[str, int, int, str]]:
@@ -135,6 +149,13 @@ class Reader:
     def _notify(self) -> None:
         self._changed.set()
         self._changed = trio.Event()
+
+
+async def _signalling(over: trio.Event, function: Callable[..., Any], *args: Any) -> None:
+    try:
+        await function(*args)
+    finally:
+        over.set()
 
 
 async def reached(condition: Callable[[], bool]) -> None:

@@ -20,11 +20,11 @@ async def in_one_batch(hub, *calls):
     held, go_on = trio.Event(), trio.Event()
     deliver = hub.fanout.deliver
 
-    async def hold(events):
+    async def hold(events, muted):
         hub.fanout.deliver = deliver
         held.set()
         await go_on.wait()
-        await deliver(events)
+        await deliver(events, muted)
 
     hub.fanout.deliver = hold
     outcomes = [None] * len(calls)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
+import trio
 
 from rtlite.errors import Reason
 from rtlite.hub import fanout
-from tests.hub.readers import Reader, line, new, running_hub
+from tests.hub.readers import Reader, line, new, reached, running_hub
 
 
 async def test_event_is_encoded_once_for_all_readers_of_one_kind(tmp_path):
@@ -144,3 +147,55 @@ async def test_long_fan_out_yields_and_a_reader_that_leaves_meanwhile_is_passed_
 
         assert readers[-1].offsets == []
         assert all(reader.offsets == [1, 2] for reader in readers[:-1])
+
+
+@pytest.mark.parametrize("name", ["news:a", "news:*"])
+async def test_connection_that_wants_no_echo_gets_everything_but_its_own(tmp_path, name):
+    async with running_hub(tmp_path / "r.db") as hub:
+        author, other = Reader(), Reader()
+        subscribed = (await author.subscribe(hub, name)).subscription
+        await other.subscribe(hub, name)
+        async with trio.open_nursery() as nursery:  # in one batch
+            for number in range(6):
+                nursery.start_soon(partial(hub.publish, new(id=f"e{number}"), origin=author if number % 2 else None))
+
+        assert sorted(id for _, id in author.arrivals) == ["e0", "e2", "e4"]
+        assert [arrival for arrival in other.arrivals if arrival[1] in {"e0", "e2", "e4"}] == author.arrivals
+        assert len(other.arrivals) == 6
+        assert subscribed.muted is None
+        await hub.publish(new(id="e1"), origin=author)  # a duplicate: nothing is sent and nothing kept in mind
+        assert (len(other.arrivals), subscribed.muted) == (6, None)
+
+
+@pytest.mark.parametrize("count", [5, 700])
+async def test_connection_that_fell_behind_does_not_find_its_own_events_in_history(tmp_path, count):
+    """700 are more than the topic remembers and more than one page holds."""
+    async with running_hub(tmp_path / "r.db") as hub:
+        author = Reader()
+        subscribed = (await author.subscribe(hub)).subscription
+        author.full = True
+        for number in range(count):
+            await hub.publish(new(), origin=author if number % 3 else None)
+        author.drain()
+        expected = list(range(1, count + 1, 3))
+        await author.until_offset(expected[-1])
+
+        assert author.offsets == expected
+        await reached(lambda: subscribed.live)
+        assert subscribed.muted is None
+
+
+async def test_connection_that_publishes_during_its_replay_gets_no_echo_either(tmp_path):
+    async with running_hub(tmp_path / "r.db") as hub:
+        await hub.publish_all([new() for _ in range(400)])
+        author = Reader(full=True)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(partial(author.subscribe, hub, since=0))
+            await reached(lambda: any(topic.behind for topic in hub.fanout.topics.values()))
+            for _ in range(3):
+                await hub.publish(new(), origin=author)
+            last = (await hub.publish(new())).event.offset
+            author.drain()
+        await author.until_offset(last)
+
+        assert author.offsets == [*range(1, 401), 404]

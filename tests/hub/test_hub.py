@@ -386,10 +386,10 @@ async def test_event_committed_and_not_yet_fanned_out_is_not_repeated_to_one_who
         deliver = hub.fanout.deliver
         committed, go_on = trio.Event(), trio.Event()
 
-        async def held(events):
+        async def held(events, muted):
             committed.set()
             await go_on.wait()
-            await deliver(events)
+            await deliver(events, muted)
 
         hub.fanout.deliver = held
         async with trio.open_nursery() as nursery:

@@ -12,7 +12,7 @@ from rtlite.hub.since import EventId
 from rtlite.model import Position
 from rtlite.settings import KindSettings, Settings
 from rtlite.store import retention
-from tests.hub.readers import Reader, new, reached, running_hub
+from tests.hub.readers import Reader, line, new, reached, running_hub
 
 
 async def set_times(hub, *timestamps, channel="news:a"):
@@ -231,3 +231,16 @@ async def test_event_larger_than_what_a_topic_remembers_is_delivered(tmp_path, m
         await slow.until_offset(5)
 
         assert slow.offsets == [1, 2, 3, 4, 5]
+
+
+async def test_subscribing_does_not_wait_for_the_replay(tmp_path):
+    async with running_hub(tmp_path / "r.db") as hub:
+        await hub.publish_all([new() for _ in range(3)])
+        reader = Reader(full=True)
+        with trio.fail_after(5):
+            answer = await hub.subscribe(
+                "news:a", reader, line, spawn=hub.nursery.start_soon, on_lost=reader.on_lost, since=0
+            )
+        assert (answer.recovered, reader.lines) == (True, [])
+        reader.drain()
+        await reader.until_offset(3)
