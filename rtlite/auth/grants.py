@@ -62,12 +62,17 @@ def is_operator(identity: Identity) -> bool:
     return identity.kind is Kind.ADMIN and identity.only is None
 
 
+def is_backend(identity: Identity) -> bool:
+    """Whether this is the application's own server: the operator, or a project key with write, and no ticket."""
+    return is_operator(identity) or (identity.kind is Kind.PROJECT and identity.write and identity.only is None)
+
+
 def may_subscribe(identity: Identity, channel: str, settings: Settings) -> bool:
     """Whether ``identity`` may read ``channel``: a channel's name, or a pattern such as ``changes:*``.
 
     A pattern is allowed only as a whole: one that is wider than the grant is denied.
     """
-    if not _within(identity.only, channel):
+    if not within(identity.only, channel):
         return False
     if identity.kind is Kind.ADMIN:
         return True
@@ -81,7 +86,7 @@ def may_subscribe(identity: Identity, channel: str, settings: Settings) -> bool:
 
 def may_publish(identity: Identity, channel: str, settings: Settings) -> bool:
     """Whether ``identity`` may publish to ``channel``, which is one channel and no pattern."""
-    if channel == "*" or is_pattern(channel) or not _within(identity.only, channel):
+    if channel == "*" or is_pattern(channel) or not within(identity.only, channel):
         return False
     if _covered(identity.publish, channel):
         return True
@@ -91,7 +96,8 @@ def may_publish(identity: Identity, channel: str, settings: Settings) -> bool:
     return _covered(TABLE[row].publish, channel)
 
 
-def _within(only: tuple[str, ...] | None, channel: str) -> bool:
+def within(only: tuple[str, ...] | None, channel: str) -> bool:
+    """Whether a ticket that is narrowed to ``only`` reaches ``channel``; without one everything is in reach."""
     return only is None or _covered(only, channel)
 
 

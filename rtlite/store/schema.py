@@ -60,7 +60,15 @@ def _first(connection: sqlite3.Connection) -> None:
         connection.execute(statement)
 
 
-MIGRATIONS: Final[tuple[Callable[[sqlite3.Connection], None], ...]] = (_first,)
+def _conversations(connection: sqlite3.Connection) -> None:
+    connection.execute(
+        """CREATE TABLE members (
+            conversation TEXT NOT NULL, user TEXT NOT NULL, write INTEGER NOT NULL, added INTEGER NOT NULL,
+            PRIMARY KEY (conversation, user)) WITHOUT ROWID"""
+    )
+
+
+MIGRATIONS: Final[tuple[Callable[[sqlite3.Connection], None], ...]] = (_first, _conversations)
 
 
 def check_ours(connection: sqlite3.Connection, path: str) -> None:

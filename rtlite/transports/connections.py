@@ -26,6 +26,8 @@ class Connection:
     outbox: Outbox
     end: Callable[[Reason], None]
     identity: Identity | None = None
+    drop: Callable[[str], None] | None = None
+    """Ends the subscription to one channel; ``None`` if the connection is nothing without it."""
     channels: list[str] = attrs.field(factory=list)
     opened: int = attrs.field(factory=now_ms)
 
@@ -87,4 +89,17 @@ class Connections:
         found = [item for item in self if item.identity is not None and item.identity.credential == credential]
         for connection in found:
             connection.end(reason)
+        return len(found)
+
+    def drop(self, channel: str, who: Callable[[Identity], bool]) -> int:
+        """End the subscriptions to ``channel`` of those whom ``who`` names; returns how many connections had one.
+
+        A connection that cannot do without the channel ends, as one that may not read it.
+        """
+        found = [item for item in self if item.identity is not None and channel in item.channels and who(item.identity)]
+        for connection in found:
+            if connection.drop is not None:
+                connection.drop(channel)
+            else:
+                connection.end(Reason.FORBIDDEN)
         return len(found)

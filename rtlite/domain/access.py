@@ -1,0 +1,73 @@
+"""Rights that depend on what is stored, besides those that the table of ``auth/grants.py`` gives.
+
+Every door asks here. Who is answered by the table is answered at once: nothing is awaited,
+nothing is read.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from rtlite.auth.grants import may_publish, may_subscribe, within
+from rtlite.model import Identity, Kind, is_pattern
+from rtlite.settings import Settings
+from rtlite.store import conversations as tables
+from rtlite.store.conversations import Member
+from rtlite.store.database import Database
+
+CHAT_MESSAGE: Final = "chat_message"
+_CONVERSATION: Final = "conversation:"
+
+
+class Access:
+    """Who may read and write which channel."""
+
+    def __init__(self, database: Database, settings: Settings) -> None:
+        self._database = database
+        self._settings = settings
+
+    async def may_read(self, identity: Identity, channel: str) -> bool:
+        """Whether ``identity`` may read ``channel``, a channel's name or a pattern: live, its history, its presence.
+
+        A right may be taken away while this waits for the database. So who begins to listen asks
+        twice: before, and again once the channel stands in its connection's list, since that is
+        where the removal of a member looks (:meth:`Connections.drop`).
+
+        :raises StorageFailed: the database could not be read.
+        """
+        if may_subscribe(identity, channel, self._settings):
+            return True
+        return await self._membership(identity, channel) is not None
+
+    async def may_write(self, identity: Identity, channel: str, name: str, data: object) -> bool:
+        """Whether ``identity`` may publish this event to ``channel``.
+
+        A member of a conversation speaks for itself only: a ``chat_message`` that does not name it
+        as its ``sender_id`` is denied.
+
+        :param name: the event's; :param data: its data, decoded.
+        :raises StorageFailed: the database could not be read.
+        """
+        if may_publish(identity, channel, self._settings):
+            return True
+        member = await self._membership(identity, channel)
+        if member is None or not member.write:
+            return False
+        return name != CHAT_MESSAGE or (isinstance(data, dict) and data.get("sender_id") == identity.user)
+
+    async def _membership(self, identity: Identity, channel: str) -> Member | None:
+        """What a token's user is in the conversation that ``channel`` is; a pattern is none."""
+        conversation = channel.removeprefix(_CONVERSATION)
+        if (
+            identity.kind is not Kind.JWT
+            or conversation in {channel, ""}
+            or is_pattern(channel)
+            or not within(identity.only, channel)
+        ):
+            return None
+        return await self._database.read(lambda connection: tables.find_member(connection, conversation, identity.user))
+
+
+def channel_of(conversation: str) -> str:
+    """The channel of a conversation."""
+    return _CONVERSATION + conversation
