@@ -86,9 +86,8 @@ class Server:
         router = Router(self.routes, self.gate, settings, self.metrics)
         self.http = HttpServer(make_app(router), settings)
         websockets = WebSockets(settings, self.connections, self.metrics)
-        self.listener = Listener(
-            settings, self.metrics, self.http, LeanLane(router, settings), websockets, self.websocket_routes
-        )
+        self.lean = LeanLane(router, settings)
+        self.listener = Listener(settings, self.metrics, self.http, self.lean, websockets, self.websocket_routes)
 
     def _end_connections(self, key: str) -> None:
         self.connections.end_credential(key, Reason.REVOKED)
@@ -154,6 +153,7 @@ async def _serve(settings: Settings, task_status: trio.TaskStatus[Running]) -> N
         async with trio.open_nursery() as services:
             await services.start(server.hub.run)
             services.start_soon(server.keep_books)
+            services.start_soon(server.lean.volley.run)
             async with trio.open_nursery() as connections:
                 async with trio.open_nursery() as listeners:
                     with _sockets(settings) as (public, control):

@@ -38,6 +38,7 @@ BATCH_JOBS: Final = 256
 BATCH_EVENTS: Final = 1000  # 16,000 in one go held the loop for 190 ms
 BATCH_BYTES: Final = 4 * 1024 * 1024
 _PASSING_CHANNELS: Final = 100_000
+_PATIENCE: Final = 0.001  # seconds
 
 
 class Transaction:
@@ -83,6 +84,8 @@ class _Queue(deque[_Job]):
     def __init__(self) -> None:
         super().__init__()
         self.wake = trio.Event()
+        self.crowd = 0  # publishers who wait at a time: those of the last batch, and those who came meanwhile
+        self.patience = 0.0  # seconds to wait for as many again
 
     def put(self, job: _Job) -> None:
         self.append(job)
@@ -112,7 +115,6 @@ class Committer:
         A publisher that is cancelled while it waits does not know: its events may be stored.
 
         :param origin: the connection that these events are not delivered to.
-
         :raises Overloaded: the queue is full. :raises StorageFull, StorageFailed: nothing was stored.
         """
         job = await self._submit(_Job(events=events, origin=origin))
@@ -166,7 +168,9 @@ class Committer:
             batch = self._take(queue)
             started = time.perf_counter()
             await self._commit(batch)
-            self._metrics.commit_seconds.observe(time.perf_counter() - started)
+            taken = time.perf_counter() - started
+            queue.crowd, queue.patience = len(batch) + len(queue), min(taken / 3, _PATIENCE)
+            self._metrics.commit_seconds.observe(taken)
             try:  # as `async with` would, but for a turn of the scheduler that each batch would wait
                 self._fanning_out.acquire_nowait()
             except trio.WouldBlock:
@@ -192,9 +196,16 @@ class Committer:
 
     @staticmethod
     async def _gather(queue: _Queue) -> None:
-        """Let publishers who are about to ask do so: each commit costs an fsync, whether of 9 events or of 16."""
+        """Let publishers who are about to ask do so: each commit costs an fsync, whether of 9 events or of 16.
+
+        Those that the last commit answered are likely to come back. They are waited for no longer
+        than a part of what a commit takes, and not at all by a publisher that is alone.
+        """
+        until = trio.current_time() + queue.patience
         waiting = 0
-        while waiting < len(queue) < BATCH_JOBS:
+        while len(queue) < BATCH_JOBS and (
+            waiting < len(queue) or (len(queue) < queue.crowd and trio.current_time() < until)
+        ):
             waiting = len(queue)
             await trio.lowlevel.checkpoint()
 

@@ -16,6 +16,7 @@ import trio
 from rtlite.errors import Refused, RequestTimeout, TooLarge
 from rtlite.settings import Settings
 from rtlite.transports.head import Head
+from rtlite.transports.outbox import Volley
 from rtlite.transports.routes import Call, Reply, Route, Router
 from rtlite.transports.stream import ServerStream
 
@@ -27,6 +28,7 @@ class LeanLane:
         self._router = router
         self._settings = settings
         self._date = (0, "")
+        self.volley = Volley()
 
     def takes(self, head: Head) -> tuple[Route, dict[str, str]] | None:
         """The route and its parameters, if this lane answers the request. Anything unusual is for the other one."""
@@ -75,7 +77,7 @@ class LeanLane:
             head += f"{name}: {value}\r\n"
         head += "\r\n" if keep_alive else "connection: close\r\n\r\n"
         answer = head.encode("latin-1") + reply.body
-        if not stream.outbox.offer(answer):
+        if not stream.outbox.post(answer, self.volley):
             await stream.send_all(answer)
 
     def _now(self) -> str:

@@ -125,8 +125,13 @@ class Listener:
     async def _serve_request(self, stream: ServerStream, head: Head, patience: trio.CancelScope) -> bool:
         """Serve one request; returns whether another may follow."""
         address, scheme = self._proxies.resolve(stream.peer, head.headers, "https" if stream.secure else "http")
-        patience.deadline = math.inf  # from here on others hold the deadlines
-        if (lean := self._lean.takes(head)) is not None:
+        lean = self._lean.takes(head)
+        left = patience.deadline - trio.current_time()
+        if lean is None or stream.buffered < (head.content_length or 0) or left < self._settings.keep_alive_timeout / 2:
+            # From here on others hold the deadlines. (A whole lean request takes milliseconds: what is
+            # left of an idle connection's time will do, and each move costs a tenth of such a request.)
+            patience.deadline = math.inf
+        if lean is not None:
             return await self._lean.answer(stream, head, lean, address, scheme)
         if head.wants_websocket:
             route, params = self._websocket_route(head, scheme)
@@ -144,9 +149,7 @@ class Listener:
         raw = self._take_head(stream)
         if raw is None:
             idle = last is not None and not stream.buffered
-            patience.deadline = trio.current_time() + (
-                self._settings.keep_alive_timeout if idle else self._settings.handshake_timeout
-            )
+            _allow(patience, self._settings.keep_alive_timeout if idle else self._settings.handshake_timeout)
             while raw is None:
                 if not stream.buffered:
                     self._idle.add(patience)
@@ -188,6 +191,13 @@ class Listener:
         self._metrics.requests.labels("listener", str(reply.status)).inc()
         await self._lean.write(stream, reply, keep_alive=False)
         await stream.linger()
+
+
+def _allow(scope: trio.CancelScope, seconds: float) -> None:
+    """Move the deadline, but not for less than a second."""
+    deadline = trio.current_time() + seconds
+    if not deadline - 1 < scope.deadline <= deadline:
+        scope.deadline = deadline
 
 
 def _started(task_status: trio.TaskStatus[None]) -> Any:
