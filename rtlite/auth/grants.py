@@ -43,6 +43,14 @@ TABLE: Final[dict[str, Grant]] = {
 }
 
 
+_ROWS: Final = {
+    Kind.ANONYMOUS: "anonymous",
+    Kind.BLOG: "blog key",
+    Kind.STREAM: "stream key",
+    Kind.ADMIN: "admin key",
+}
+
+
 def row_of(identity: Identity, settings: Settings) -> str:
     """The name of the identity's row in :data:`TABLE`."""
     if identity.kind is Kind.JWT:
@@ -51,7 +59,7 @@ def row_of(identity: Identity, settings: Settings) -> str:
         return "token, collab or admin" if identity.role in {Role.COLLAB, Role.ADMIN} else "token"
     if identity.kind is Kind.PROJECT:
         return "project key, write" if identity.write else "project key"
-    return "anonymous" if identity.kind is Kind.ANONYMOUS else f"{identity.kind.value} key"
+    return _ROWS[identity.kind]
 
 
 def is_operator(identity: Identity) -> bool:

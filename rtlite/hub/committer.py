@@ -67,15 +67,11 @@ class _Job:
     error: BaseException | None = None
     origin: Outbox | None = None
     """The connection that published ``events`` and does not want them back."""
+    durable: bool = True
+    """Whether anything of it goes to the disk."""
+    count: int = 1
+    size: int = 0
     done: trio.Event = attrs.field(factory=trio.Event)
-
-    @property
-    def count(self) -> int:
-        return len(self.events) + (self.work is not None)
-
-    @property
-    def size(self) -> int:
-        return sum(len(event.data) for event in self.events)
 
 
 class _Queue(deque[_Job]):
@@ -105,7 +101,7 @@ class Committer:
         self._fanning_out = trio.Lock()
         self._queued_events = 0
         self._queued_bytes = 0
-        self._sequence = 0
+        self._appender = Appender(0)
         # Channels without history are ordered in memory; a restart gives them a new epoch.
         self._passing: OrderedDict[str, tuple[str, int]] = OrderedDict()
 
@@ -117,7 +113,13 @@ class Committer:
         :param origin: the connection that these events are not delivered to.
         :raises Overloaded: the queue is full. :raises StorageFull, StorageFailed: nothing was stored.
         """
-        job = await self._submit(_Job(events=events, origin=origin))
+        size = 0
+        durable = False
+        for event in events:
+            size += len(event.data)
+            durable = durable or self._kept(event)
+        job = _Job(events, origin=origin, durable=durable, count=len(events), size=size)
+        await self._submit(job)
         return job.published
 
     async def transact(self, work: Callable[[Transaction], Any]) -> Any:
@@ -131,31 +133,25 @@ class Committer:
 
     async def attach(self, topic: Topic) -> None:
         """Set the topic's cursor to what has been fanned out, in order with everything else."""
-        await self._submit(_Job(topic=topic))
+        await self._submit(_Job(topic=topic, durable=topic.history, count=0))
 
     async def _submit(self, job: _Job) -> _Job:
-        size = job.size
         if (
             self._queued_events + job.count > self._settings.queue_events
-            or self._queued_bytes + size > self._settings.queue_bytes
+            or self._queued_bytes + job.size > self._settings.queue_bytes
         ):
             raise Overloaded("too many events wait to be stored; try again", headers={"Retry-After": "1"})
         self._queued_events += job.count
-        self._queued_bytes += size
-        (self._queue if self._needs_disk(job) else self._passing_queue).put(job)
+        self._queued_bytes += job.size
+        (self._queue if job.durable else self._passing_queue).put(job)
         await job.done.wait()
         if job.error is not None:
             raise job.error
         return job
 
-    def _needs_disk(self, job: _Job) -> bool:
-        if job.topic is not None:
-            return job.topic.history
-        return job.work is not None or any(self._kept(event) for event in job.events)
-
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Commit and fan out until cancelled."""
-        self._sequence = await self._database.read(last_sequence)
+        self._appender = Appender(await self._database.read(last_sequence))
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._drain, self._queue)
             nursery.start_soon(self._drain, self._passing_queue)
@@ -224,15 +220,18 @@ class Committer:
 
     async def _commit(self, batch: list[_Job]) -> None:
         """Store what is to be stored. Failures are put into their jobs."""
-        storing = [job for job in batch if job.work or any(self._kept(event) for event in job.events)]
+        storing = [job for job in batch if job.durable and job.topic is None]
         for job in batch:  # anew, if it is tried once more
             job.published, job.result, job.error = list(job.events), None, None
         if storing:
+            before = self._appender.sequence
             try:
-                self._sequence = await self._database.write(lambda connection: self._store(connection, storing))
+                await self._database.write(self._placed(storing))
             except Refused as error:
+                self._appender.forget(before)
                 self._fail(storing, error, error)
             except Exception as error:
+                self._appender.forget(before)
                 # Our own mistake in one job must not fail its neighbours: find it by committing each alone.
                 if len(storing) == 1:
                     log.exception("a transaction failed")
@@ -255,7 +254,8 @@ class Committer:
                     job.published[number] = self._pass(item)
                     await pace.pause()
             fresh = [item.event for item in job.published if not item.duplicate]
-            self._metrics.duplicates.inc(len(job.published) - len(fresh))
+            if len(fresh) < len(job.published):
+                self._metrics.duplicates.inc(len(job.published) - len(fresh))
             events += fresh
         return events
 
@@ -268,31 +268,42 @@ class Committer:
     def _kept(self, event: NewEvent) -> bool:
         return self._settings.for_kind(kind_of(event.channel)).history
 
-    def _store(self, connection: sqlite3.Connection, jobs: list[_Job]) -> int:
-        """On the database thread, in one transaction: every job, in order. Returns the last sequence given."""
-        appender = Appender(connection, self._sequence)
+    def _placed(self, jobs: list[_Job]) -> Callable[[sqlite3.Connection], None]:
+        """What is left to do on the database thread.
+
+        The common case, plain events on channels that were met before, gets its places here: the
+        thread then hardly needs the interpreter, and the loop goes on meanwhile.
+        """
+        appender = self._appender
+        if all(job.work is None and all(map(appender.knows, job.events)) for job in jobs):
+            for job in jobs:
+                job.published = [appender.append(event) for event in job.events]
+            return appender.flush
+        return lambda connection: self._store(connection, jobs)
+
+    def _store(self, connection: sqlite3.Connection, jobs: list[_Job]) -> None:
+        """On the database thread, in one transaction: every job, in order."""
 
         def append(event: NewEvent) -> Published | NewEvent:
             # A passing event gets its offset after the commit, in the order of the jobs.
-            return appender.append(event) if self._kept(event) else event
+            return self._appender.append(event, connection) if self._kept(event) else event
 
         for job in jobs:
             if job.work is None:
                 job.published = [append(event) for event in job.events]
-                continue
-            self._run_work(connection, job, job.work, appender, append)
-        appender.flush()
-        return appender.sequence
+            else:
+                self._run_work(connection, job, job.work, append)
+        self._appender.flush(connection)
 
     def _run_work(
         self,
         connection: sqlite3.Connection,
         job: _Job,
         work: Callable[[Transaction], Any],
-        appender: Appender,
         append: Callable[[NewEvent], Published | NewEvent],
     ) -> None:
-        appender.flush()
+        appender = self._appender
+        appender.flush(connection)
         before = appender.sequence
         published: list[Published | NewEvent] = []
 
@@ -308,11 +319,10 @@ class Committer:
         connection.execute("SAVEPOINT job")
         try:
             job.result = work(Transaction(connection, publish))
-            appender.flush()
+            appender.flush(connection)
         except Refused as error:  # the domain says no: this job alone is undone
             connection.execute("ROLLBACK TO job")
-            appender.forget()
-            appender.sequence = before
+            appender.forget(before)
             job.error = error
         else:
             job.published = published
@@ -351,7 +361,7 @@ class Committer:
             return
         for topic in topics:
             if topic.pattern:
-                topic.epoch, topic.cursor = epoch if topic.history else "", self._sequence
+                topic.epoch, topic.cursor = epoch if topic.history else "", self._appender.sequence
             elif topic.history:
                 info = found[topic.name]
                 topic.epoch, topic.cursor = (info.epoch, info.top) if info else (epoch, 0)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
+from itertools import chain
 from typing import Final
 
 import attrs
@@ -18,8 +19,20 @@ from rtlite.store.schema import store_epoch
 
 _END: Final = 2**62  # past every offset; a position that a client makes up may be past what SQLite can hold
 _COLUMNS: Final = "e.id, c.name, e.name, e.data, e.timestamp, e.offset, c.epoch, e.sequence"
-_INSERT: Final = (
-    "INSERT INTO events (sequence, channel, offset, id, name, data, timestamp) VALUES (?, ?, ?, ?, ?, ?, ?)"
+_ROWS: Final = 64
+_MOST_CHANNELS: Final = 10_000
+INSERTS: Final = tuple(
+    ", ".join(
+        ["INSERT INTO events (sequence, channel, offset, id, name, data, timestamp) VALUES (?, ?, ?, ?, ?, ?, ?)"]
+        + ["(?, ?, ?, ?, ?, ?, ?)"] * (rows - 1)
+    )
+    for rows in range(_ROWS + 1)
+)
+"""By the number of rows."""
+# The first event of a channel that holds none is its oldest.
+UPDATE: Final = (
+    "UPDATE channels SET top = ?, bytes = bytes + ?, newest_timestamp = ?,"
+    " oldest_timestamp = CASE WHEN oldest > top THEN ? ELSE oldest_timestamp END WHERE id = ?"
 )
 
 
@@ -28,89 +41,104 @@ class _Channel:
     id: int
     epoch: str
     top: int
-    oldest: int
-    bytes: int
+    added: int = 0
+    """Bytes of data since the last flush."""
 
 
 class Appender:
-    """Appends events within one write transaction. Rows go to SQLite in bulk, at :meth:`flush`."""
+    """Gives events their places, and writes their rows in bulk, at :meth:`flush`.
 
-    def __init__(self, connection: sqlite3.Connection, sequence: int) -> None:
-        self._connection = connection
+    The one appender of a server knows the channels it has met, so that most events get their
+    places without the database. It is used by one at a time: by the event loop before a
+    transaction, or within one by the database thread, which the loop then waits for. After
+    a rollback, what it knows is not so: see :meth:`forget`.
+    """
+
+    def __init__(self, sequence: int) -> None:
         self._channels: dict[str, _Channel] = {}
+        self._touched: dict[int, _Channel] = {}
         self._rows: list[tuple[int, int, int, str, str, bytes, int]] = []
         self._pending: dict[tuple[int, str], Event] = {}
-        self._now = now_ms()
         self.sequence = sequence
 
-    def append(self, new: NewEvent) -> Published:
-        """Give the event its offset; an id that the channel has already gives back the first result."""
-        channel = self._channels.get(new.channel) or self._load(new.channel)
-        if new.id is not None and (first := self._find(channel, new)) is not None:
-            return Published(first, duplicate=True)
+    def knows(self, event: NewEvent) -> bool:
+        """Whether :meth:`append` needs no database: the channel was met, and the id is for us to give."""
+        return event.id is None and event.channel in self._channels
+
+    def append(self, new: NewEvent, connection: sqlite3.Connection | None = None) -> Published:
+        """Give the event its offset; an id that the channel has already gives back the first result.
+
+        :param connection: needed unless the event :meth:`knows` its way.
+        """
+        channel = self._channels[new.channel] if connection is None else self._load(connection, new.channel)
+        if connection is not None and new.id is not None:
+            first = self._find(connection, channel, new.id)
+            if first is not None:
+                return Published(first, duplicate=True)
         self.sequence += 1
         channel.top += 1
-        channel.bytes += len(new.data)
-        event = Event(
-            new.id or new_event_id(),
-            new.channel,
-            new.name,
-            new.data,
-            self._now,
-            channel.top,
-            channel.epoch,
-            self.sequence,
-        )
-        self._rows.append((self.sequence, channel.id, channel.top, event.id, event.name, event.data, self._now))
+        channel.added += len(new.data)
+        self._touched[channel.id] = channel
+        id, at = new.id or new_event_id(), now_ms()
+        event = Event(id, new.channel, new.name, new.data, at, channel.top, channel.epoch, self.sequence)
+        self._rows.append((self.sequence, channel.id, channel.top, id, new.name, new.data, at))
         if new.id is not None:
-            self._pending[channel.id, new.id] = event
+            self._pending[channel.id, id] = event
         return Published(event)
 
-    def flush(self) -> None:
-        """Write what was appended since the last flush."""
-        if not self._rows:
+    def flush(self, connection: sqlite3.Connection) -> None:
+        """Write what was appended since the last flush.
+
+        Many rows to a statement: after each, this thread queues for the interpreter's lock again.
+        """
+        rows = self._rows
+        if not rows:
             return
-        self._connection.executemany(_INSERT, self._rows)
-        touched = {row[1] for row in self._rows}
-        for channel in self._channels.values():
-            if channel.id not in touched:
-                continue
-            self._connection.execute(
-                "UPDATE channels SET top = ?, bytes = ?, newest_timestamp = ? WHERE id = ?",
-                (channel.top, channel.bytes, self._now, channel.id),
-            )
+        first, last = rows[0][-1], rows[-1][-1]
+        for start in range(0, len(rows), _ROWS):
+            part = rows[start : start + _ROWS]
+            connection.execute(INSERTS[len(part)], tuple(chain.from_iterable(part)))
+        for channel in self._touched.values():
+            connection.execute(UPDATE, (channel.top, channel.added, last, first, channel.id))
+            channel.added = 0
+        self._touched.clear()
         self._rows.clear()
         self._pending.clear()
+        if len(self._channels) > _MOST_CHANNELS:
+            self._channels.clear()
 
-    def forget(self) -> None:
-        """After a rollback: what was read and counted no longer holds."""
+    def forget(self, sequence: int) -> None:
+        """After a rollback: what was counted no longer holds. The next sequence follows ``sequence``."""
+        self.sequence = sequence
+        self._touched.clear()
         self._rows.clear()
         self._pending.clear()
         self._channels.clear()
 
-    def _find(self, channel: _Channel, new: NewEvent) -> Event | None:
-        if (pending := self._pending.get((channel.id, str(new.id)))) is not None:
+    def _find(self, connection: sqlite3.Connection, channel: _Channel, id: str) -> Event | None:
+        if (pending := self._pending.get((channel.id, id))) is not None:
             return pending
-        row = self._connection.execute(
+        row = connection.execute(
             f"SELECT {_COLUMNS} FROM events e JOIN channels c ON c.id = e.channel WHERE e.channel = ? AND e.id = ?",  # noqa: S608  # a constant
-            (channel.id, new.id),
+            (channel.id, id),
         ).fetchone()
         return Event(*row) if row else None
 
-    def _load(self, name: str) -> _Channel:
-        query = "SELECT id, epoch, top, oldest, bytes FROM channels WHERE name = ?"
-        row = self._connection.execute(query, (name,)).fetchone()
+    def _load(self, connection: sqlite3.Connection, name: str) -> _Channel:
+        if (known := self._channels.get(name)) is not None:
+            return known
+        query = "SELECT id, epoch, top FROM channels WHERE name = ?"
+        row = connection.execute(query, (name,)).fetchone()
         if row is None:
-            self._connection.execute(
+            now = now_ms()
+            connection.execute(
                 "INSERT INTO channels"
                 " (name, kind, epoch, top, oldest, oldest_timestamp, newest_timestamp, bytes, trimmed)"
                 " VALUES (?, ?, ?, 0, 1, ?, ?, 0, 0)",
-                (name, kind_of(name), store_epoch(self._connection), self._now, self._now),
+                (name, kind_of(name), store_epoch(connection), now, now),
             )
-            row = self._connection.execute(query, (name,)).fetchone()
+            row = connection.execute(query, (name,)).fetchone()
         channel = self._channels[name] = _Channel(*row)
-        if channel.oldest > channel.top:  # empty: the next event is its oldest
-            self._connection.execute("UPDATE channels SET oldest_timestamp = ? WHERE id = ?", (self._now, channel.id))
         return channel
 
 

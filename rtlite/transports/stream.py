@@ -114,8 +114,7 @@ class ServerStream(trio.abc.HalfCloseableStream):
 
     async def read_ahead(self) -> bool:
         """Wait for more bytes and keep them; ``False`` at the end of the stream."""
-        data = await self._receive(_READ)
-        self._unread += data
+        self._unread += (data := await self._receive(_READ))
         return bool(data)
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:

@@ -126,7 +126,7 @@ def dropping() -> None:
 
 def forgetful() -> None:
     """The same id is stored again."""
-    events.Appender._find = lambda self, channel, new: None  # type: ignore[method-assign]
+    events.Appender._find = lambda self, *_: None  # type: ignore[method-assign]
 
     def drop(connection: sqlite3.Connection, path: str, durability: str) -> None:
         connection.execute("DROP INDEX IF EXISTS events_by_id")

@@ -20,10 +20,12 @@ def connection():
 
 
 def append(connection, *channels, ids=(), sequence=None):
-    appender = store.Appender(connection, store.last_sequence(connection) if sequence is None else sequence)
+    appender = store.Appender(store.last_sequence(connection) if sequence is None else sequence)
     ids = iter(ids)
-    results = [appender.append(NewEvent(channel, "tick", b"12345", next(ids, None))) for channel in channels]
-    appender.flush()
+    results = [
+        appender.append(NewEvent(channel, "tick", b"12345", next(ids, None)), connection) for channel in channels
+    ]
+    appender.flush(connection)
     return results
 
 

@@ -20,10 +20,10 @@ NOW = 1_000_000
 def connection():
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
         schema.migrate(connection)
-        appender = Appender(connection, 0)
+        appender = Appender(0)
         for size in range(1, 11):
-            appender.append(NewEvent("n:a", "tick", b"x" * size))
-        appender.flush()
+            appender.append(NewEvent("n:a", "tick", b"x" * size), connection)
+        appender.flush(connection)
         connection.execute("UPDATE events SET timestamp = ? + offset * 1000", (NOW,))
         connection.execute("UPDATE channels SET oldest_timestamp = ?, newest_timestamp = ?", (NOW + 1000, NOW + 10_000))
         yield connection
@@ -61,9 +61,9 @@ def test_count_age_and_bytes_each_let_the_oldest_go(connection, monkeypatch, ste
 
 def test_empty_channel_goes_on_with_its_next_offset(connection):
     assert sweep(connection, retention_bytes=0) == []
-    appender = Appender(connection, last_sequence(connection))
-    event = appender.append(NewEvent("n:a", "tick", b"")).event
-    appender.flush()
+    appender = Appender(last_sequence(connection))
+    event = appender.append(NewEvent("n:a", "tick", b""), connection).event
+    appender.flush(connection)
 
     assert (event.offset, event.sequence) == (11, 11)
     assert channel_info(connection, "n:a").oldest == 11
@@ -88,11 +88,11 @@ def test_channel_that_vanished_is_no_failure(connection):
 
 
 def test_candidates_are_found_page_by_page(connection):
-    appender = Appender(connection, 10)
+    appender = Appender(10)
     for number in range(7):
-        appender.append(NewEvent(f"m:{number}", "tick", b""))
-        appender.append(NewEvent(f"k:{number}", "tick", b""))
-    appender.flush()
+        appender.append(NewEvent(f"m:{number}", "tick", b""), connection)
+        appender.append(NewEvent(f"k:{number}", "tick", b""), connection)
+    appender.flush(connection)
     settings = Settings(channels={kind: KindSettings(retention_count=0) for kind in "mkn"})
     found, after = [], 0
     while page := candidates(connection, settings, NOW, after, limit=4):
