@@ -19,7 +19,7 @@ from rtlite.errors import Reason
 from rtlite.hub.slices import SLICE_SECONDS, Pace, slices
 from rtlite.log import get_logger
 from rtlite.metrics import Metrics
-from rtlite.model import Event, is_pattern, kind_of
+from rtlite.model import Event, Position, is_pattern, kind_of
 
 log = get_logger(__name__)
 
@@ -69,6 +69,11 @@ class Subscription:
     cursor: int = 0
     muted: set[int] | None = None
     """Places past ``cursor`` whose events it does not want: its own connection published them."""
+
+    @property
+    def position(self) -> Position | None:
+        """Where it stands: what comes after has not been sent to it; ``None`` where there are no places."""
+        return self.topic.position(self.topic.settled if self.live else self.cursor)
 
     def wanted(self, events: list[Event]) -> list[Event]:
         """``events`` without those that are muted."""
@@ -147,6 +152,15 @@ class Topic:
     def subscribers(self) -> int:
         return sum(map(len, self.groups.values()))
 
+    @property
+    def settled(self) -> int:
+        """The last place that every live subscription was sent: ``cursor``, unless a fan-out is under way."""
+        return self.fanout.unsettled.get(self, self.cursor or 0)
+
+    def position(self, cursor: int) -> Position | None:
+        """A place as one can name it; ``None`` for a kind without history, whose channels have an epoch each."""
+        return Position(self.epoch, cursor) if self.epoch else None
+
     def key(self, event: Event) -> int:
         """The event's place in this topic's order."""
         return event.sequence if self.pattern else event.offset
@@ -207,6 +221,8 @@ class Fanout:
 
     def __init__(self, metrics: Metrics) -> None:
         self.topics: dict[str, Topic] = {}
+        self.unsettled: dict[Topic, int] = {}
+        """The topics of the batch that is being fanned out, and where each stood before."""
         self._metrics = metrics
 
     def topic(self, name: str, history: bool) -> Topic:
@@ -224,7 +240,7 @@ class Fanout:
         work: list[tuple[Topic, list[Subscription], Encoder, list[Event], int]] = []
         authors: list[Subscription] = []
         for topic, share in self._share(events).items():
-            after = topic.cursor or 0
+            after = self.unsettled[topic] = topic.cursor or 0
             topic.cursor = topic.key(share[-1])
             if topic.history or not topic.pattern:  # the channels of a kind without history have an epoch each
                 topic.epoch = share[-1].epoch
@@ -264,6 +280,7 @@ class Fanout:
         for author in authors:
             if author.live:  # one that fell behind meanwhile will find its own events in the history
                 author.muted = None
+        self.unsettled.clear()
 
     def _share(self, events: list[Event]) -> dict[Topic, list[Event]]:
         shares: dict[Topic, list[Event]] = {}

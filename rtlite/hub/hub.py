@@ -10,7 +10,7 @@ import trio
 
 from rtlite.errors import Reason
 from rtlite.hub.committer import Committer, Transaction
-from rtlite.hub.fanout import Encoder, Fanout, Outbox, Subscription, Topic
+from rtlite.hub.fanout import Encoder, Fanout, Outbox, Subscription
 from rtlite.hub.replay import Replay
 from rtlite.hub.since import Since
 from rtlite.hub.sweeper import Sweeper
@@ -109,7 +109,7 @@ class Hub:
     ) -> Subscribed:
         """From now on; where nothing is kept, ``since`` holds only if nothing came after it."""
         topic = subscription.topic
-        here = _position(topic, topic.cursor or 0)
+        here = topic.position(topic.cursor or 0)
         recovered = since is None or since == here
         if greet is None or subscription.outbox.offer(greet(here, recovered)):
             subscription.live = True
@@ -127,12 +127,8 @@ class Hub:
         topic = subscription.topic
         start = await self.replay.locate(topic.name, since)
         subscription.cursor = start.after
-        position = _position(topic, start.after)
+        position = topic.position(start.after)
         if greet is not None:
             await subscription.outbox.send(greet(position, start.recovered))
         subscription.spawn(subscription.resume, subscription)
         return Subscribed(subscription, position, start.recovered)
-
-
-def _position(topic: Topic, cursor: int) -> Position | None:
-    return Position(topic.epoch, cursor) if topic.epoch else None

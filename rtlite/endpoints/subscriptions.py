@@ -1,0 +1,139 @@
+"""The channels of one connection that may come and go while it lasts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import attrs
+
+from rtlite.domain.access import Access
+from rtlite.errors import Forbidden, Refused
+from rtlite.hub.fanout import Encoder, Subscription
+from rtlite.hub.hub import Hub
+from rtlite.hub.since import parse_since
+from rtlite.model import Identity, Position, is_pattern, now_ms
+from rtlite.protocols.verbs import Request, RequestId, Subscribe
+from rtlite.settings import Settings
+from rtlite.transports.websocket import WebSocket, text_frame
+
+
+class SubscriptionFailed(Refused):
+    """There is no subscription, for a reason that is neither the right nor the name."""
+
+    status = 503
+    title = "Subscription failed"
+    code = "subscription_failed"
+
+
+class Wording(Protocol):
+    """How a protocol says things: one of the modules ``protocols.commands`` and ``protocols.eventchannels``."""
+
+    def decode(self, message: str | bytes) -> Request: ...
+    def reply(self, type: str, fields: dict[str, Any], id: RequestId = None) -> bytes: ...
+    def error(self, code: str, message: str, request: Request | None = None) -> bytes: ...
+
+
+@attrs.frozen
+class Dialect:
+    """A protocol's wording, and its events as frames, which many connections share."""
+
+    wording: Wording
+    event: Encoder
+    event_of_kind: Encoder
+
+    def reply(self, type: str, fields: dict[str, Any], id: RequestId = None) -> bytes:
+        return text_frame(self.wording.reply(type, fields, id))
+
+    def error(self, code: str, message: str, request: Request | None = None) -> bytes:
+        return text_frame(self.wording.error(code, message, request))
+
+
+Greeting = Callable[[Position | None, bool], bytes]
+
+
+class Subscriptions:
+    """What a connection listens to, by name; all of it ends with the connection."""
+
+    def __init__(self, websocket: WebSocket, dialect: Dialect, hub: Hub, access: Access, settings: Settings) -> None:
+        self._websocket = websocket
+        self._dialect = dialect
+        self._hub = hub
+        self._access = access
+        self._limit = settings.max_channels
+        self._held: dict[str, Subscription] = {}
+        websocket.on_end(self.close)
+        if websocket.listed is not None:
+            websocket.listed.drop = self.drop
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    async def subscribe(self, identity: Identity, wanted: Subscribe, id: RequestId) -> None:
+        """Listen to a channel or a whole kind, and say so before the first event.
+
+        Again without ``since``, this changes nothing and says where the subscription stands; with
+        ``since``, the subscription is replaced by one that begins there.
+
+        :raises InvalidRequest: ``since`` cannot be read. :raises Forbidden: not this channel.
+        :raises SubscriptionFailed, Overloaded, StorageFailed: nothing has changed.
+        """
+        name = wanted.channel
+
+        def subscribed(position: Position | None, recovered: bool) -> bytes:
+            fields = {"channel": name, "position": position and str(position), "recovered": recovered}
+            return self._dialect.reply("subscribed", fields, id)
+
+        since = None if wanted.since is None else parse_since(wanted.since, now_ms())
+        if not await self._access.may_read(identity, name):
+            raise Forbidden("channel: this credential may not read it")
+        held = self._held.get(name)
+        if held is not None and since is None:
+            await self._websocket.outbox.send(subscribed(held.position, True))
+        else:
+            await self.listen(identity, name, subscribed, since)
+
+    async def listen(self, identity: Identity, name: str, greeting: Greeting, since: Any = None) -> None:
+        """Subscribe to what ``identity`` may read, in place of a subscription of this name."""
+        if name not in self._held and len(self._held) >= self._limit:
+            raise SubscriptionFailed(f"a connection has {self._limit} channels at most; unsubscribe from one first")
+
+        def greet(position: Position | None, recovered: bool) -> bytes:
+            if (old := self._held.get(name)) is not None:  # only now can nothing refuse the new one
+                old.close()
+            return greeting(position, recovered)
+
+        websocket, encode = self._websocket, self._dialect.event_of_kind if is_pattern(name) else self._dialect.event
+        answer = await self._hub.subscribe(
+            name, websocket.outbox, encode, spawn=websocket.spawn, on_lost=websocket.end, since=since, greet=greet
+        )
+        if name not in self._held and websocket.listed is not None:
+            websocket.listed.channels.append(name)
+        self._held[name] = answer.subscription
+        # Listed, it is found when the right is taken away; that may have happened just before.
+        if not await self._access.may_read(identity, name):
+            self.drop(name)
+
+    def unsubscribe(self, name: str) -> None:
+        """Stop listening; nothing happens if it never began."""
+        if (held := self._held.pop(name, None)) is not None:
+            held.close()
+            if self._websocket.listed is not None:
+                self._websocket.listed.channels.remove(name)
+
+    def drop(self, name: str) -> None:
+        """The right to read this is gone: the subscription ends, and the client is told."""
+        if name in self._held:
+            self.unsubscribe(name)
+            notice = self._dialect.reply("unsubscribed", {"channel": name, "reason": "unauthorized"})
+            if not self._websocket.outbox.offer(notice):
+                self._websocket.spawn(self._websocket.outbox.send, notice)
+
+    async def beyond(self, identity: Identity) -> list[str]:
+        """The names that ``identity`` may not read."""
+        return [name for name in list(self._held) if not await self._access.may_read(identity, name)]
+
+    def close(self) -> None:
+        for held in self._held.values():
+            held.close()
+        self._held.clear()

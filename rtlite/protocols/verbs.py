@@ -1,0 +1,161 @@
+"""What a client of a command socket may ask, as values.
+
+``/ws`` and ``/_events`` write the same requests in two shapes (:mod:`.commands`,
+:mod:`.eventchannels`); once read, they are these.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import attrs
+import orjson
+
+from rtlite.errors import InvalidRequest
+from rtlite.model import NewEvent, check_channel, check_event_id, check_event_name, check_pattern
+from rtlite.protocols import jsonframes
+
+MAX_REQUEST_ID: Final = 128  # characters; it is sent back
+_LARGEST: Final = 2**53  # what a browser's numbers hold
+
+
+@attrs.frozen
+class Subscribe:
+    """:ivar since: a place in history, as text. :ivar presence: ``True``, ``"watch"``, or what to say of oneself."""
+
+    channel: str
+    since: str | None = None
+    presence: Any = None
+
+    def check(self) -> None:
+        check_pattern(self.channel)
+        if not (self.presence in (None, "watch") or isinstance(self.presence, bool | dict)):
+            raise InvalidRequest('presence: true, "watch" or an object is wanted')
+
+
+@attrs.frozen
+class Unsubscribe:
+    channel: str
+
+    def check(self) -> None:
+        check_pattern(self.channel)
+
+
+@attrs.frozen
+class Publish:
+    """:ivar echo: whether the connection that publishes gets the event as well, if it listens."""
+
+    channel: str
+    event: str
+    data: Any = None
+    id: str | None = None
+    echo: bool = True
+
+    def check(self) -> None:
+        check_channel(self.channel)
+        check_event_name(self.event)
+        if self.id is not None:
+            check_event_id(self.id)
+
+    def as_event(self) -> NewEvent:
+        """:raises InvalidRequest: the data is nested too deeply."""
+        return NewEvent(self.channel, self.event, written(self.data), self.id)
+
+
+@attrs.frozen
+class Presence:
+    """:ivar action: ``list``, ``join``, ``update`` or ``leave``. :ivar after: of a list: the last user seen."""
+
+    channel: str
+    action: str
+    data: Any = None
+    after: str = ""
+
+    def check(self) -> None:
+        check_channel(self.channel)
+        if self.action not in {"list", "join", "update", "leave"}:
+            raise InvalidRequest("action: list, join, update or leave is wanted")
+
+
+@attrs.frozen
+class Auth:
+    token: str
+
+    def check(self) -> None:
+        if not self.token:
+            raise InvalidRequest("token: it is empty")
+
+
+@attrs.frozen
+class Ping:
+    def check(self) -> None:
+        """Nothing can be wrong with it."""
+
+
+Command = Subscribe | Unsubscribe | Publish | Presence | Auth | Ping
+_VERBS: Final[Mapping[str, type[Any]]] = {
+    "subscribe": Subscribe,
+    "unsubscribe": Unsubscribe,
+    "publish": Publish,
+    "presence": Presence,
+    "auth": Auth,
+    "ping": Ping,
+}
+RequestId = str | int | None
+
+
+@attrs.frozen
+class Request:
+    """A message of a client: the verb, its fields, and the id that the answer carries."""
+
+    type: str
+    fields: dict[str, Any]
+    id: RequestId = None
+
+    @property
+    def channel(self) -> str | None:
+        """The channel it is about, if it names one."""
+        try:
+            return check_pattern(self.fields["channel"])
+        except (KeyError, TypeError, InvalidRequest):
+            return None
+
+    def command(self) -> Command:
+        """:raises InvalidRequest: there is no such verb, or a field is missing or wrong; the text names it."""
+        verb = _VERBS.get(self.type)
+        if verb is None:
+            raise InvalidRequest(f"type: one of {', '.join(_VERBS)} is wanted")
+        command: Command = jsonframes.structure(self.fields, verb)
+        command.check()
+        return command
+
+
+def read(message: str | bytes) -> dict[str, Any]:
+    """The JSON object in a message. :raises InvalidRequest: there is none."""
+    if isinstance(message, bytes):
+        raise InvalidRequest("a text message is wanted")
+    try:
+        value = jsonframes.parse(message)
+    except InvalidRequest as error:
+        raise InvalidRequest("the message is not JSON") from error
+    if not isinstance(value, dict) or not isinstance(value.get("type"), str):
+        raise InvalidRequest("type: a text is wanted")
+    return value
+
+
+def request_id(value: Any) -> RequestId:
+    """:raises InvalidRequest: it is neither a short text nor a whole number."""
+    if value is None or (isinstance(value, str) and len(value) <= MAX_REQUEST_ID):
+        return value
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) <= _LARGEST:
+        return value
+    raise InvalidRequest(f"id: a whole number, or a text of up to {MAX_REQUEST_ID} characters, is wanted")
+
+
+def written(data: Any) -> bytes:
+    """A JSON value as text. :raises InvalidRequest: it is nested too deeply."""
+    try:
+        return orjson.dumps(data)
+    except TypeError as error:  # the parser reads deeper nesting than it writes
+        raise InvalidRequest("data: it is nested too deeply") from error
