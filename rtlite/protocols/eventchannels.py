@@ -16,9 +16,22 @@ from typing import Any
 
 import orjson
 
+from rtlite.errors import InvalidRequest
 from rtlite.model import Event, PresenceNotice, rfc3339
 from rtlite.protocols import jsonframes
-from rtlite.protocols.verbs import Request, RequestId, read, request_id
+from rtlite.protocols.verbs import Command, Request, RequestId, read, request_id
+
+
+class FlatRequest(Request):
+    """A request whose ``eventId`` is the event's ``id``."""
+
+    def command(self) -> Command:
+        try:
+            return super().command()
+        except InvalidRequest as error:
+            if error.detail.startswith("id:"):
+                raise InvalidRequest(f"eventId{error.detail[2:]}") from error
+            raise
 
 
 def decode(message: str | bytes) -> Request:
@@ -27,7 +40,7 @@ def decode(message: str | bytes) -> Request:
     id = request_id(value.pop("id", None))
     if "eventId" in value:
         value["id"] = value.pop("eventId")
-    return Request(value.pop("type"), value, id)
+    return FlatRequest(value.pop("type"), value, id)
 
 
 def reply(type: str, fields: dict[str, Any], id: RequestId = None) -> bytes:

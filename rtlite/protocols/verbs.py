@@ -116,9 +116,10 @@ class Request:
     @property
     def channel(self) -> str | None:
         """The channel it is about, if it names one."""
+        name = self.fields.get("channel")
         try:
-            return check_pattern(self.fields["channel"])
-        except (KeyError, TypeError, InvalidRequest):
+            return check_pattern(name) if isinstance(name, str) else None
+        except InvalidRequest:
             return None
 
     def command(self) -> Command:

@@ -57,7 +57,8 @@ class Client:
         """The next message that is no event, flat whatever the socket."""
         message = await self.hear()
         if self.nested and "channel" not in message:
-            message |= message.pop("data")
+            data = message.pop("data")
+            message |= {"eventId" if name == "id" else name: value for name, value in data.items()}
         return message
 
     async def ask(self, type: str, *, id: Any = None, **fields: Any) -> dict[str, Any]:
