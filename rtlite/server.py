@@ -21,9 +21,13 @@ from rtlite.auth.gate import Gate
 from rtlite.auth.keyring import Keyring
 from rtlite.auth.tickets import Tickets
 from rtlite.auth.tokens import Tokens
+from rtlite.domain.access import Access
 from rtlite.domain.blog import Blog
 from rtlite.endpoints import conformance
 from rtlite.endpoints.blog import BlogEndpoint
+from rtlite.endpoints.commands import CommandsEndpoint
+from rtlite.endpoints.dialogue import Dialogues
+from rtlite.endpoints.events import EventsEndpoint
 from rtlite.endpoints.health import Health
 from rtlite.endpoints.history import History
 from rtlite.endpoints.management import Management
@@ -72,15 +76,29 @@ class Server:
         self.connections = Connections(_connection_limit(settings), self.metrics)
         self.keyring.on_revoked.append(self._end_connections)
         self.stopping = trio.Event()
-        sessions = Sessions(self.hub, self.gate, settings)
+        self.access = Access(database, settings)
+        sessions = Sessions(self.hub, self.gate, self.access, settings)
         blog = BlogEndpoint(Blog(self.hub, database, settings), sessions, self.tickets, settings)
-        history = History(self.hub, database, settings)
+        dialogues = Dialogues(self.hub, sessions, self.access, settings, self.metrics)
+        history = History(self.hub, database, self.access, settings)
         management = Management(
-            self.hub, database, history, self.keyring, self.tokens, self.tickets, self.connections, settings
+            self.hub,
+            database,
+            history,
+            self.access,
+            self.keyring,
+            self.tokens,
+            self.tickets,
+            self.connections,
+            settings,
         )
-        health = Health(self.metrics, self._why_not_ready)
+        health = Health(self.metrics, self._why_not_ready, dev=settings.dev)
         self.routes: list[Route] = [*health.routes(), *blog.routes(), *management.routes()]
-        self.websocket_routes: list[WebSocketRoute] = blog.websockets()
+        self.websocket_routes: list[WebSocketRoute] = [
+            *blog.websockets(),
+            *CommandsEndpoint(dialogues, sessions, self.access).websockets(),
+            *EventsEndpoint(dialogues).websockets(),
+        ]
         if settings.conformance_echo:
             self.websocket_routes += conformance.websockets()
         router = Router(self.routes, self.gate, settings, self.metrics)

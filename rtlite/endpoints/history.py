@@ -7,7 +7,7 @@ from typing import Any
 
 import trio
 
-from rtlite.auth.grants import may_subscribe
+from rtlite.domain.access import Access
 from rtlite.errors import Forbidden, InvalidRequest, NotFound
 from rtlite.hub.hub import Hub
 from rtlite.hub.since import parse_since
@@ -24,9 +24,10 @@ _PAGE_BYTES = 4 * 1024 * 1024
 
 
 class History:
-    def __init__(self, hub: Hub, database: Database, settings: Settings) -> None:
+    def __init__(self, hub: Hub, database: Database, access: Access, settings: Settings) -> None:
         self._hub = hub
         self._database = database
+        self._access = access
         self._settings = settings
 
     async def answer(self, call: Call) -> Reply:
@@ -39,17 +40,22 @@ class History:
         channel = check_channel(call.params["channel"])
         if not self._settings.for_kind(kind_of(channel)).history:
             raise NotFound("channels of this kind keep no history", code="no_history")
-        if not may_subscribe(call.identity, channel, self._settings):
-            raise Forbidden("this credential may not read that channel")
+        await self._check_right(call, channel)
         limit = self._limit(call.query.get("limit", "100"))
         order = call.query.get("order", "asc")
         if order == "desc":
             return json_reply(await self._backwards(channel, call.query.get("since"), limit))
         if order != "asc":
             raise InvalidRequest("order: asc or desc is wanted")
-        return json_reply(
-            await self._forwards(channel, call.query.get("since"), limit, self._wait(call.query.get("wait")))
-        )
+        wait = self._wait(call.query.get("wait"))
+        answer = await self._forwards(channel, call.query.get("since"), limit, wait)
+        if wait:
+            await self._check_right(call, channel)  # it may have been taken away meanwhile
+        return json_reply(answer)
+
+    async def _check_right(self, call: Call, channel: str) -> None:
+        if not await self._access.may_read(call.identity, channel):
+            raise Forbidden("this credential may not read that channel")
 
     async def _forwards(self, channel: str, since: str | None, limit: int, wait: float) -> dict[str, Any]:
         after, recovered = 0, True

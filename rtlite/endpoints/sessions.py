@@ -8,8 +8,8 @@ from collections.abc import Callable
 import trio
 
 from rtlite.auth.gate import Gate, presented
-from rtlite.auth.grants import may_subscribe
 from rtlite.auth.throttle import Buckets
+from rtlite.domain.access import Access
 from rtlite.errors import Forbidden, InvalidRequest, Reason, TooMany, Unauthorized
 from rtlite.hub.fanout import Encoder
 from rtlite.hub.hub import Hub, Subscribed
@@ -20,9 +20,10 @@ from rtlite.transports.websocket import WebSocket
 
 
 class Sessions:
-    def __init__(self, hub: Hub, gate: Gate, settings: Settings) -> None:
+    def __init__(self, hub: Hub, gate: Gate, access: Access, settings: Settings) -> None:
         self._hub = hub
         self._gate = gate
+        self._access = access
         self._settings = settings
 
     def admit(self, websocket: WebSocket) -> Identity | None:
@@ -30,17 +31,27 @@ class Sessions:
 
         The handshake is answered by now, so that a browser sees the close code.
         """
-        address = websocket.listed.address if websocket.listed is not None else ""
         try:
-            identity = self._gate.identify(presented(websocket.head.headers, websocket.head.query), address)
+            identity = self.identify(websocket, presented(websocket.head.headers, websocket.head.query))
         except Unauthorized:
             websocket.end(Reason.UNAUTHORIZED)
             return None
         except TooMany:
             websocket.end(Reason.RATE_LIMITED)
             return None
-        websocket.admit(identity, self._remaining(identity))
+        self.take_on(websocket, identity)
         return identity
+
+    def identify(self, websocket: WebSocket, secret: str | None) -> Identity:
+        """Whom a credential that came over this connection stands for.
+
+        :raises Unauthorized: it does not hold. :raises TooMany: too many did not, from this address.
+        """
+        return self._gate.identify(secret, websocket.listed.address if websocket.listed is not None else "")
+
+    def take_on(self, websocket: WebSocket, identity: Identity) -> None:
+        """The connection is this identity's from now on, until that expires."""
+        websocket.admit(identity, self._remaining(identity))
 
     def _remaining(self, identity: Identity) -> float | None:
         """Seconds until the gate would not let this identity in any more."""
@@ -72,14 +83,13 @@ class Sessions:
         since: Since | None = None,
         greet: Callable[[Position | None, bool], bytes] | None = None,
     ) -> Subscribed | None:
-        """Subscribe if the grant allows; the subscription ends with the connection."""
+        """Subscribe to what ``identity`` may read; the subscription ends with the connection."""
         try:
             check_pattern(channel)
-            if not may_subscribe(identity, channel, self._settings):
+            if not await self._access.may_read(identity, channel):
                 raise Forbidden("not your channel")
         except (InvalidRequest, Forbidden):
-            websocket.end(Reason.FORBIDDEN)
-            await trio.lowlevel.checkpoint()  # the scope is cancelled: the endpoint ends here
+            await self._forbid(websocket)
             return None
         subscribed = await self._hub.subscribe(
             channel, websocket.outbox, encode, spawn=websocket.spawn, on_lost=websocket.end, since=since, greet=greet
@@ -87,7 +97,16 @@ class Sessions:
         websocket.on_end(subscribed.subscription.close)
         if websocket.listed is not None:
             websocket.listed.channels.append(channel)
+        # Listed, it is found when the right is taken away; that may have happened just before.
+        if not await self._access.may_read(identity, channel):
+            await self._forbid(websocket)
+            return None
         return subscribed
+
+    @staticmethod
+    async def _forbid(websocket: WebSocket) -> None:
+        websocket.end(Reason.FORBIDDEN)
+        await trio.lowlevel.checkpoint()  # the scope is cancelled: the endpoint ends here
 
     async def ignore_messages(self, websocket: WebSocket) -> None:
         """Read and drop what the client sends, at the rate of commands; more than that is abuse."""

@@ -23,7 +23,7 @@ async def sessions_door(**options: Any) -> AsyncIterator[Door]:
     doors: list[Door] = []
 
     async def endpoint(websocket: WebSocket) -> None:
-        sessions = Sessions(None, doors[0].gate, Settings(**options))  # type: ignore[arg-type]  # no hub is asked
+        sessions = Sessions(None, doors[0].gate, None, Settings(**options))  # type: ignore[arg-type]  # nothing is read
         if sessions.admit(websocket) is not None:
             await sessions.ignore_messages(websocket)
 
