@@ -145,6 +145,17 @@ def _fields(data: bytes, taken: tuple[str, ...]) -> bytes:
     return b"," + data[1:-1]
 
 
+def receipt(event: Event) -> dict[str, Any]:
+    """What a publisher is told of its event."""
+    return {
+        "id": event.id,
+        "channel": event.channel,
+        "offset": event.offset,
+        "epoch": event.epoch,
+        "timestamp": rfc3339(event.timestamp),
+    }
+
+
 def whole(event: Event) -> dict[str, Any]:
     """Everything about an event, as history and the command line show it."""
     return {
