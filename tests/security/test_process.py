@@ -276,6 +276,16 @@ def test_the_linters_security_rules_are_on_and_each_exception_gives_its_reason()
                 assert match[2].strip(" #"), f"{path.name}: {line.strip()}"
 
 
+def test_bandit_is_run_and_leaves_out_only_what_ruff_checks_line_by_line() -> None:
+    """And no auditor that passes when it knows nothing of a package."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]
+    assert set(project["bandit"]) == {"skips"}
+    assert set(project["bandit"]["skips"]) == {"B105", "B311", "B608"}
+    commands = (ROOT / "tests" / "run").read_text()
+    assert re.search(r"(?m)^step bandit -- bandit .*--recursive rtlite$", commands)
+    assert "pip-audit" not in commands and "npm audit" not in commands
+
+
 def test_only_the_token_module_uses_the_token_library() -> None:
     users = {path.name for path in SOURCES if re.search(r"(?m)^\s*(import jwt|from jwt)", path.read_text())}
     assert users <= {"tokens.py", "public_keys.py", "jwks.py"}
