@@ -23,9 +23,11 @@ from rtlite.auth.tickets import Tickets
 from rtlite.auth.tokens import Tokens
 from rtlite.domain.access import Access
 from rtlite.domain.blog import Blog
+from rtlite.domain.conversations import Conversations
 from rtlite.endpoints import conformance
 from rtlite.endpoints.blog import BlogEndpoint
 from rtlite.endpoints.commands import CommandsEndpoint
+from rtlite.endpoints.conversations import ConversationsEndpoint
 from rtlite.endpoints.dialogue import Dialogues
 from rtlite.endpoints.events import EventsEndpoint
 from rtlite.endpoints.health import Health
@@ -79,6 +81,9 @@ class Server:
         self.access = Access(database, settings)
         sessions = Sessions(self.hub, self.gate, self.access, settings)
         blog = BlogEndpoint(Blog(self.hub, database, settings), sessions, self.tickets, settings)
+        conversations = ConversationsEndpoint(
+            Conversations(self.hub, database, self.connections, settings), self.access
+        )
         dialogues = Dialogues(self.hub, sessions, self.access, settings, self.metrics)
         history = History(self.hub, database, self.access, settings)
         management = Management(
@@ -93,7 +98,7 @@ class Server:
             settings,
         )
         health = Health(self.metrics, self._why_not_ready, dev=settings.dev)
-        self.routes: list[Route] = [*health.routes(), *blog.routes(), *management.routes()]
+        self.routes: list[Route] = [*health.routes(), *blog.routes(), *conversations.routes(), *management.routes()]
         self.websocket_routes: list[WebSocketRoute] = [
             *blog.websockets(),
             *CommandsEndpoint(dialogues, sessions, self.access).websockets(),

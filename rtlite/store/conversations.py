@@ -22,12 +22,12 @@ class Member:
         return {"user": self.user, "write": self.write, "added": rfc3339(self.added)}
 
 
-def put_member(connection: sqlite3.Connection, conversation: str, user: str, write: bool, added: int) -> None:
+def put_member(connection: sqlite3.Connection, conversation: str, member: Member) -> None:
     """Add a member, or give one the right to post or take it away."""
     connection.execute(
         "INSERT INTO members (conversation, user, write, added) VALUES (?, ?, ?, ?)"
         " ON CONFLICT (conversation, user) DO UPDATE SET write = excluded.write",
-        (conversation, user, write, added),
+        (conversation, member.user, member.write, member.added),
     )
 
 

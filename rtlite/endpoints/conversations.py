@@ -1,0 +1,118 @@
+"""Conversations and status over HTTP: members, messages, and what has changed its state."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+
+from rtlite.auth.grants import is_backend
+from rtlite.domain import access as rights
+from rtlite.domain.conversations import STATUS_UPDATE, Conversations, chat_message, check_conversation, status_update
+from rtlite.errors import Forbidden, InvalidRequest
+from rtlite.model import Identity, Kind
+from rtlite.protocols import jsonframes
+from rtlite.transports.routes import Access, Call, Reply, Route, json_reply
+
+
+@attrs.frozen
+class Membership:
+    write: bool = True
+
+
+@attrs.frozen
+class Message:
+    content: str
+    sender_id: str | None = None
+    id: str | None = None
+
+
+@attrs.frozen
+class Status:
+    entity_type: str
+    entity_id: str
+    status: str
+
+
+class ConversationsEndpoint:
+    def __init__(self, conversations: Conversations, access: rights.Access) -> None:
+        self._conversations = conversations
+        self._access = access
+
+    def routes(self) -> list[Route]:
+        key = Access.CREDENTIAL
+        members = "/conversations/{id}/members"
+        return [
+            Route("GET", members, self.list_members, "Who is in a conversation", key),
+            Route("PUT", f"{members}/{{user}}", self.put_member, "Make someone a member of a conversation", key),
+            Route("DELETE", f"{members}/{{user}}", self.remove_member, "Take someone out of a conversation", key),
+            Route(
+                "POST",
+                "/conversations/{id}/messages",
+                self.post_message,
+                "Post to a conversation",
+                key,
+                lean=True,
+                publishing=True,
+            ),
+            Route("POST", "/status", self.post_status, "Tell the state of something", key, lean=True, publishing=True),
+        ]
+
+    async def list_members(self, call: Call) -> Reply:
+        """For the backend, and for whoever may read the conversation."""
+        conversation = call.params["id"]
+        channel = check_conversation(conversation)
+        if not is_backend(call.identity) and not await self._access.may_read(call.identity, channel):
+            raise Forbidden("only the backend and members of a conversation see who is in it")
+        members, following = await self._conversations.members(conversation, call.query.get("after", ""))
+        return json_reply({"items": [member.as_json() for member in members], "next": following})
+
+    async def put_member(self, call: Call) -> Reply:
+        """Again for the same user, this changes the right to post."""
+        _check_backend(call.identity)
+        wanted = jsonframes.decode(call.body, Membership)
+        member, new = await self._conversations.put_member(call.params["id"], call.params["user"], write=wanted.write)
+        return json_reply(member.as_json(), 201 if new else 200)
+
+    async def remove_member(self, call: Call) -> Reply:
+        """The user's live subscriptions have ended when the answer comes."""
+        _check_backend(call.identity)
+        await self._conversations.remove_member(call.params["id"], call.params["user"])
+        return Reply(204)
+
+    async def post_message(self, call: Call) -> Reply:
+        """A user posts as itself; the backend says whose message it is."""
+        wanted = jsonframes.decode(call.body, Message)
+        conversation = call.params["id"]
+        message = chat_message(conversation, _sender(call.identity, wanted), wanted.content)
+        await self._check_right(call.identity, check_conversation(conversation), rights.CHAT_MESSAGE, message)
+        published = await self._conversations.post(conversation, message, wanted.id)
+        return json_reply(jsonframes.receipt(published.event), 200 if published.duplicate else 201)
+
+    async def post_status(self, call: Call) -> Reply:
+        wanted = jsonframes.decode(call.body, Status)
+        channel, update = status_update(wanted.entity_type, wanted.entity_id, wanted.status)
+        await self._check_right(call.identity, channel, STATUS_UPDATE, update)
+        published = await self._conversations.announce_status(channel, update)
+        return json_reply(jsonframes.receipt(published.event), 201)
+
+    async def _check_right(self, identity: Identity, channel: str, name: str, data: dict[str, Any]) -> None:
+        if not await self._access.may_write(identity, channel, name, data):
+            raise Forbidden("this credential may not publish there")
+
+
+def _check_backend(identity: Identity) -> None:
+    """:raises Forbidden: the credential is neither an admin key nor a project key with write."""
+    if not is_backend(identity):
+        raise Forbidden("an admin key or a project key with write is needed")
+
+
+def _sender(identity: Identity, wanted: Message) -> str:
+    """:raises Forbidden: a user speaks for another. :raises InvalidRequest: the backend does not say for whom."""
+    if identity.kind is Kind.JWT:
+        if wanted.sender_id not in {None, identity.user}:
+            raise Forbidden("sender_id: a user posts as itself")
+        return identity.user
+    if wanted.sender_id is None:
+        raise InvalidRequest("sender_id: missing")
+    return wanted.sender_id
