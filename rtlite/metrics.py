@@ -41,6 +41,8 @@ class Metrics:
         )
         self.replayed = Counter("rtlite_events_replayed", "Events sent from history", registry=r)
         self.swept = Counter("rtlite_events_swept", "Events deleted by retention", registry=r)
+        self.members = Gauge("rtlite_members", "Members present, over all channels", registry=r)
+        self.presence = Counter("rtlite_presence_changes", "Joins, updates and leaves told to watchers", registry=r)
         self.logins_failed = Counter("rtlite_logins_failed", "Credentials refused", registry=r)
         self.storage_errors = Counter("rtlite_storage_errors", "Transactions that failed", ["code"], registry=r)
         self.faults = Counter("rtlite_faults", "Unexpected errors, each of which ended one connection", registry=r)

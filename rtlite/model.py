@@ -96,6 +96,36 @@ class Published:
     duplicate: bool = False
 
 
+@attrs.frozen(slots=True)
+class Member:
+    """A user who is present on a channel, however many connections it has there.
+
+    ``data`` is JSON text, what the user says of itself; ``joined`` is in milliseconds since
+    1970. Within the grace period after a dropped link there is no connection, and ``left``
+    says since when (ms).
+    """
+
+    user: str
+    data: bytes
+    connections: int
+    joined: int
+    left: int | None = None
+
+
+@attrs.frozen(slots=True)
+class PresenceNotice:
+    """What a watcher of a channel is told.
+
+    ``action`` is ``join``, ``update`` or ``leave`` of one member, or ``list``: a page of all of
+    them, in the order of their users. ``next`` is the last user of a page that others follow.
+    """
+
+    channel: str
+    action: str
+    members: tuple[Member, ...]
+    next: str | None = None
+
+
 class Kind(StrEnum):
     """What a credential is. Each kind of key has its own prefix."""
 

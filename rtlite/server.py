@@ -33,6 +33,7 @@ from rtlite.endpoints.events import EventsEndpoint
 from rtlite.endpoints.health import Health
 from rtlite.endpoints.history import History
 from rtlite.endpoints.management import Management
+from rtlite.endpoints.presence import PresenceEndpoint
 from rtlite.endpoints.sessions import Sessions
 from rtlite.errors import Reason, Refused, StartError
 from rtlite.hub.hub import Hub
@@ -99,6 +100,7 @@ class Server:
         )
         health = Health(self.metrics, self._why_not_ready, dev=settings.dev)
         self.routes: list[Route] = [*health.routes(), *blog.routes(), *conversations.routes(), *management.routes()]
+        self.routes += PresenceEndpoint(self.hub.presence, self.access).routes()
         self.websocket_routes: list[WebSocketRoute] = [
             *blog.websockets(),
             *CommandsEndpoint(dialogues, sessions, self.access).websockets(),
@@ -191,6 +193,8 @@ async def _serve(settings: Settings, task_status: trio.TaskStatus[Running]) -> N
                 await _say_goodbye(server)
             with contextlib.suppress(Refused):  # last-used times are a courtesy
                 await server.keyring.flush_last_used()
+            with contextlib.suppress(Refused):  # so are last-seen times
+                await server.hub.presence.stop()
             services.cancel_scope.cancel()
 
 

@@ -6,6 +6,9 @@
     replay.py     from a place in history to live, without gap or repeat
     since.py      the places a reader can name: a position, an id, an age, a time
     sweeper.py    retention in the background
+    presence.py   who is on a channel, and when others were last seen
+    members.py    the members of every channel, and when each joins and leaves
+    watchers.py   who watches the members; telling them
 
 What the hub promises: within a channel every reader sees the same order, that of the
 offsets. A publish that returned is committed. A reader that resumes gets each event it

@@ -11,6 +11,7 @@ import trio
 from rtlite.errors import Reason
 from rtlite.hub.committer import Committer, Transaction
 from rtlite.hub.fanout import Encoder, Fanout, Outbox, Subscription
+from rtlite.hub.presence import Presence
 from rtlite.hub.replay import Replay
 from rtlite.hub.since import Since
 from rtlite.hub.sweeper import Sweeper
@@ -40,11 +41,13 @@ class Hub:
         self.committer = Committer(database, self.fanout, settings, metrics)
         self.replay = Replay(database, settings, metrics)
         self.sweeper = Sweeper(database, self.fanout, settings, metrics)
+        self.presence = Presence(database, settings, metrics)
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Run the hub's services until cancelled."""
         async with trio.open_nursery() as nursery:
             await nursery.start(self.committer.run)
+            await nursery.start(self.presence.run)
             nursery.start_soon(self.sweeper.run)
             task_status.started()
 

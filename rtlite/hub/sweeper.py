@@ -14,7 +14,7 @@ from rtlite.log import get_logger
 from rtlite.metrics import Metrics
 from rtlite.model import kind_of, now_ms
 from rtlite.settings import Settings
-from rtlite.store import retention
+from rtlite.store import presence, retention
 from rtlite.store.database import Database
 
 log = get_logger(__name__)
@@ -66,7 +66,16 @@ class Sweeper:
                 swept += await self._trim(candidate, now)
             after = found[-1].id
         self._metrics.swept.inc(swept)
+        await self._forget(now)
         return swept
+
+    async def _forget(self, now: int) -> None:
+        """Users who were last seen longer ago than events are kept."""
+        while (
+            await self._database.write(lambda connection: presence.forget(connection, self._settings, now))
+            == presence.STEP
+        ):
+            await trio.lowlevel.checkpoint()
 
     async def _trim(self, candidate: retention.Candidate, now: int) -> int:
         total = 0

@@ -16,7 +16,7 @@ from cattrs.cols import list_structure_factory
 from cattrs.errors import ClassValidationError, IterableValidationError
 
 from rtlite.errors import InvalidRequest
-from rtlite.model import Event, rfc3339
+from rtlite.model import Event, Member, PresenceNotice, rfc3339
 
 T = TypeVar("T")
 
@@ -153,6 +153,24 @@ def receipt(event: Event) -> dict[str, Any]:
         "offset": event.offset,
         "epoch": event.epoch,
         "timestamp": rfc3339(event.timestamp),
+    }
+
+
+def presence(notice: PresenceNotice) -> dict[str, Any]:
+    """``{"action", "member"}``, or of a list ``{"action", "members", "next"}``."""
+    members = [member(item) for item in notice.members]
+    if notice.action == "list":
+        return {"action": notice.action, "members": members, "next": notice.next}
+    return {"action": notice.action, "member": members[0]}
+
+
+def member(item: Member) -> dict[str, Any]:
+    """A member of a channel, as watchers and the list over HTTP show it."""
+    return {
+        "user": item.user,
+        "data": orjson.Fragment(item.data),
+        "connections": item.connections,
+        "joined": rfc3339(item.joined),
     }
 
 

@@ -68,7 +68,17 @@ def _conversations(connection: sqlite3.Connection) -> None:
     )
 
 
-MIGRATIONS: Final[tuple[Callable[[sqlite3.Connection], None], ...]] = (_first, _conversations)
+def _presence(connection: sqlite3.Connection) -> None:
+    # last_seen: milliseconds since 1970; NULL while the user is present.
+    connection.execute(
+        """CREATE TABLE presence (
+            channel TEXT NOT NULL, user TEXT NOT NULL, kind TEXT NOT NULL, last_seen INTEGER,
+            PRIMARY KEY (channel, user)) WITHOUT ROWID"""
+    )
+    connection.execute("CREATE INDEX presence_by_age ON presence (kind, last_seen)")
+
+
+MIGRATIONS: Final[tuple[Callable[[sqlite3.Connection], None], ...]] = (_first, _conversations, _presence)
 
 
 def check_ours(connection: sqlite3.Connection, path: str) -> None:

@@ -182,6 +182,12 @@ class Outbox:
             raise trio.BrokenResourceError("the connection is closed")
         self.offer(data)
 
+    async def room(self, size: int) -> None:
+        """Wait until ``size`` bytes more are at most half of the limit, or nothing waits, or the connection is gone."""
+        await trio.lowlevel.checkpoint()
+        while self._queued and self._queued + size > self._limit // 2 and not self._closed:
+            await self._step()
+
     async def drained(self) -> None:
         """Wait until nothing waits (or the connection is gone)."""
         self.flush()

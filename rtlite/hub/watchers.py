@@ -1,0 +1,234 @@
+"""Who watches the members of a channel, and telling them.
+
+A watcher first gets a list of all members, in pages, and then each change. What changed is
+encoded once per kind of watcher and offered to many. One whose outbox is full misses
+changes, and so it gets the list again once there is room: what it knows is late then, but
+never wrong, and nothing is kept for it meanwhile.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Final, Protocol
+
+import attrs
+import trio
+
+from rtlite.hub import fanout
+from rtlite.hub.fanout import CHUNK_BYTES
+from rtlite.hub.slices import Pace
+from rtlite.log import get_logger
+from rtlite.metrics import Metrics
+from rtlite.model import Member, PresenceNotice
+
+log = get_logger(__name__)
+
+PresenceEncoder = Callable[[PresenceNotice], bytes]
+"""A notice as framed bytes. Its identity groups watchers, so it is a module's function, not a fresh lambda."""
+
+MOST_QUEUED: Final = 4096  # changes of one channel that wait to be told; after more, its watchers get a list
+
+
+class Outbox(fanout.Outbox, Protocol):
+    """The way out of a connection, as watchers need it."""
+
+    async def room(self, size: int) -> None:
+        """Wait until so many bytes can be offered, or the connection is gone."""
+        ...
+
+
+@attrs.define(eq=False, slots=True)
+class Watch:
+    """One watcher of one channel, until :meth:`close`."""
+
+    audience: Audience
+    outbox: Outbox
+    encode: PresenceEncoder
+    spawn: Callable[..., None]
+    current: bool = False
+    """Told changes as they come. Else a list is on its way, or the watch is closed."""
+    since: int = 0
+    """How many of the channel's changes were in the list that it got."""
+    listing: bool = False
+    closed: bool = False
+
+    def close(self) -> None:
+        """Stop watching. Idempotent."""
+        if not self.closed:
+            self.closed, self.current = True, False
+            self.audience.discard(self)
+
+    def refresh(self) -> None:
+        """Changes were missed, or nothing was told yet: the list is to come."""
+        self.current = False
+        if not self.listing and not self.closed:
+            self.listing = True
+            self.spawn(self._list)
+
+    def tell(self, blobs: list[bytes]) -> None:
+        """Offer changes, as far as there is room for them."""
+        for blob in blobs:
+            if not self.current:
+                return
+            if not self.outbox.offer(blob):
+                self.refresh()
+
+    async def _list(self) -> None:
+        """Offer page after page as there is room; if changes are missed meanwhile, from the start.
+
+        A page is read in the step that offers it, so that each change is told on the right side
+        of it. Changes of members whose page is still to come are told as well: they repeat what
+        that page says.
+        """
+        after, size = "", 0
+        try:
+            while True:
+                await self.outbox.room(size)
+                if self.closed:
+                    return
+                if not self.current:
+                    after = ""
+                page = self.audience.page(after)
+                blob = self.encode(page)
+                size = len(blob)
+                if not self.outbox.offer(blob):
+                    continue
+                if not after:
+                    self.current, self.since = True, self.audience.changes
+                if page.next is None:
+                    return
+                after = page.next
+        finally:
+            self.listing = False
+
+
+class Audience:
+    """The watchers of one channel, and the changes they have yet to be told."""
+
+    __slots__ = ("_watchers", "changes", "channel", "groups", "missed", "queue")
+
+    def __init__(self, watchers: Watchers, channel: str) -> None:
+        self._watchers = watchers
+        self.channel = channel
+        self.groups: dict[PresenceEncoder, dict[Watch, None]] = {}
+        self.queue: list[PresenceNotice] = []
+        self.changes = 0  # so many there were
+        self.missed = False
+
+    def page(self, after: str) -> PresenceNotice:
+        return self._watchers.page(self.channel, after)
+
+    def note(self, notice: PresenceNotice) -> None:
+        self.changes += 1
+        if len(self.queue) >= MOST_QUEUED:
+            self.queue.clear()
+            self.missed = True
+        self.queue.append(notice)
+
+    def discard(self, watch: Watch) -> None:
+        group = self.groups.get(watch.encode, {})
+        group.pop(watch, None)
+        if not group:
+            self.groups.pop(watch.encode, None)
+        if not self.groups:
+            self._watchers.forget(self)
+
+    async def deliver(self) -> int:
+        """Tell what is queued. Other tasks run meanwhile, and what they change comes after it.
+
+        A watcher that has got its list since then holds some of it: it is told the rest.
+        """
+        notices, self.queue = self.queue, []
+        missed, self.missed = self.missed, False
+        before = self.changes - len(notices)
+        pace = Pace()
+        for encode, group in list(self.groups.items()):
+            parts = []
+            for notice in notices:
+                parts.append(encode(notice))
+                await pace.pause()
+            blobs = _joined(parts)
+            for watch in list(group):
+                known = watch.since - before
+                if known < 0 and missed:
+                    self._guarded(watch, watch.refresh)
+                elif known < len(parts):
+                    share = blobs if known <= 0 else _joined(parts[known:])
+                    self._guarded(watch, lambda watch=watch, share=share: watch.tell(share))  # type: ignore[misc]
+                await pace.pause()
+        return len(notices)
+
+    def _guarded(self, watch: Watch, step: Callable[[], None]) -> None:
+        """What a connection's own code raises costs it its watch, and nobody else anything."""
+        try:
+            step()
+        except Exception:
+            log.exception("a watcher could not be told", channel=self.channel)
+            watch.close()
+
+
+def _joined(parts: list[bytes]) -> list[bytes]:
+    """Consecutive parts in one piece each, as large as a piece may be."""
+    pieces: list[bytes] = []
+    start = size = 0
+    for number, part in enumerate(parts):
+        if size and size + len(part) > CHUNK_BYTES:
+            pieces.append(b"".join(parts[start:number]))
+            start, size = number, 0
+        size += len(part)
+    return [*pieces, b"".join(parts[start:])] if size else pieces
+
+
+class Watchers:
+    """The audience of every channel that has one.
+
+    :param page: a list of a channel's members, those past a user.
+    """
+
+    def __init__(self, page: Callable[[str, str], PresenceNotice], metrics: Metrics) -> None:
+        self.page = page
+        self._metrics = metrics
+        self._audiences: dict[str, Audience] = {}
+        self._changed: dict[Audience, None] = {}
+        self._wake = trio.Event()
+
+    def watch(self, channel: str, outbox: Outbox, encode: PresenceEncoder, spawn: Callable[..., None]) -> Watch:
+        audience = self._audiences.get(channel)
+        if audience is None:
+            audience = self._audiences[channel] = Audience(self, channel)
+        watch = Watch(audience, outbox, encode, spawn)
+        audience.groups.setdefault(encode, {})[watch] = None
+        watch.refresh()
+        return watch
+
+    def note(self, channel: str, action: str, member: Member) -> None:
+        """A member changed: whoever watches the channel is told soon."""
+        audience = self._audiences.get(channel)
+        if audience is not None:
+            audience.note(PresenceNotice(channel, action, (member,)))
+            self._changed[audience] = None
+            self._wake.set()
+
+    def forget(self, audience: Audience) -> None:
+        if self._audiences.get(audience.channel) is audience:
+            del self._audiences[audience.channel]
+        self._changed.pop(audience, None)
+
+    async def run(self) -> None:
+        """Tell changes until cancelled.
+
+        It rests as long as it worked. What changes meanwhile goes out in one write per watcher,
+        so that a channel where thousands come at once does not hold up everyone else.
+        """
+        while True:
+            await self._wake.wait()
+            self._wake = trio.Event()
+            started = time.perf_counter()
+            changed, self._changed = self._changed, {}
+            for audience in changed:
+                try:
+                    self._metrics.presence.inc(await audience.deliver())
+                except Exception:
+                    log.exception("changes could not be told", channel=audience.channel)
+            await trio.sleep(time.perf_counter() - started)
