@@ -120,7 +120,6 @@ class KindSettings:
     retention_count: int = _setting(10_000, count, "how many events a channel keeps")
     retention_bytes: int = _setting(64 * MIB, size, "how many bytes of data a channel keeps")
     presence: bool = _setting(True, boolean, "tell who is on a channel")
-    presence: bool = _setting(True, boolean, "tell who is on a channel")
 
 
 @attrs.frozen
@@ -197,15 +196,6 @@ class Settings:
         100_000, count, "most members in their grace period, and most last-seen times that wait to be written"
     )
     conversation_members: int = _setting(10_000, count, "most members of a conversation")
-    presence_grace: float = _setting(15 * SECOND, duration, "how long a member with a dropped link stays present")
-    presence_data: int = _setting(4 * KIB, size, "largest data of a member")
-    presence_save: float = _setting(
-        5 * SECOND, duration, "between two writes of last-seen times; a killed process loses as much"
-    )
-    max_members: int = _setting(10_000, count, "most members of a channel")
-    max_away: int = _setting(
-        100_000, count, "most members in their grace period, and most last-seen times that wait to be written"
-    )
     sweep_interval: float = _setting(10 * SECOND, duration, "between two passes that delete what retention lets go")
     spill_limit: int = _setting(
         256 * MIB, size, "bytes a channel may hold past its retention for connected slow readers"
