@@ -18,17 +18,13 @@ import wsproto.events
 import wsproto.utilities
 from wsproto.connection import ConnectionState
 
-from rtlite.errors import CloseCode, Overloaded, Reason, Refused, StorageFailed, StorageFull
-from rtlite.log import get_logger
+from rtlite.errors import CloseCode, Reason
 from rtlite.metrics import Metrics
-from rtlite.model import Identity
 from rtlite.settings import Settings
-from rtlite.transports.connections import Connection, Connections
+from rtlite.transports.connections import Connections
 from rtlite.transports.head import BadHead, Head
-from rtlite.transports.outbox import Outbox
+from rtlite.transports.link import Link
 from rtlite.transports.stream import ServerStream
-
-log = get_logger(__name__)
 
 MAX_FRAGMENTS: Final = 1024
 _SMALL: Final = 64  # bytes; a message that comes in thousands of pieces smaller than this is an attack on the memory
@@ -65,8 +61,10 @@ class WebSocketRoute:
     max_fragments: int = MAX_FRAGMENTS
 
 
-class WebSocket:
+class WebSocket(Link):
     """One open WebSocket, as its endpoint sees it."""
+
+    gone = (*Link.gone, trio_websocket.ConnectionClosed)
 
     def __init__(
         self,
@@ -79,38 +77,10 @@ class WebSocket:
         head: Head,
         settings: Settings,
     ) -> None:
+        super().__init__(route.protocol, stream, nursery, params, head, settings)
         self._connection = connection
         self._wire = wire
-        self._nursery = nursery
-        self._settings = settings
-        self._scope = trio.CancelScope()
-        self._reason: Reason | None = None
-        self._callbacks: list[Callable[[], None]] = []
         self.route = route
-        self.params = params
-        self.head = head
-        self.outbox: Outbox = stream.outbox
-        self.listed: Connection | None = None
-
-    def spawn(self, function: Callable[..., Awaitable[Any]], *args: Any) -> None:
-        """Run a task as long as this connection lives. What it raises ends this connection, with a close frame."""
-        self._nursery.start_soon(self._guard, function, *args)
-
-    async def _guard(self, function: Callable[..., Awaitable[Any]], *args: Any) -> None:
-        try:
-            await function(*args)
-        except (trio.BrokenResourceError, trio.ClosedResourceError, trio_websocket.ConnectionClosed):
-            pass  # the peer is gone, and the reader ends the connection
-        except Exception:
-            log.exception("a task of a connection failed", protocol=self.route.protocol)
-            self.end(Reason.INTERNAL_ERROR)
-
-    def admit(self, identity: Identity, remaining: float | None) -> None:
-        """The credential holds. ``remaining`` seconds from now it expires, and the connection with it."""
-        if self.listed is not None:
-            self.listed.identity = identity
-        # A deadline on the monotonic clock: a wall clock that is set does not drop or immortalise anyone.
-        self._scope.deadline = float("inf") if remaining is None else trio.current_time() + max(0.0, remaining)
 
     async def receive(self) -> str | bytes:
         """The next message. :raises trio_websocket.ConnectionClosed: no more will come."""
@@ -124,67 +94,20 @@ class WebSocket:
         """Offer one text message, without waiting; ``False`` if the reader is too slow."""
         return self.outbox.offer(text_frame(payload))
 
-    def on_end(self, callback: Callable[[], None]) -> None:
-        """Call this before the closing handshake."""
-        self._callbacks.append(callback)
-
-    def end(self, reason: Reason) -> None:
-        """Close with this reason, from wherever. The first reason stands."""
-        if self._reason is None:
-            self._reason = reason
-            self._scope.cancel()
-
-    async def run(self) -> Reason:
-        """Run the endpoint and then close, whatever happened; returns why the connection ended."""
-        try:
-            with self._scope:
-                await self.route.endpoint(self)
-            if self._scope.cancelled_caught and self._reason is None:
-                self._reason = Reason.EXPIRED
-        except Exception as error:  # noqa: BLE001  # our own mistakes are logged in _judge
-            reason = self._judge(error)
-            self._reason = self._reason or reason
-        finally:  # also when the whole connection is cancelled
-            self._call_back()
-        reason = self._reason or Reason.NORMAL
-        await self._close(reason)
-        return reason
+    async def _converse(self) -> None:
+        await self.route.endpoint(self)
 
     def _judge(self, error: Exception) -> Reason:
-        """Why an endpoint ended that raised: the peer left, was refused, or met our own mistake."""
         if isinstance(error, trio_websocket.ConnectionClosed):
             unexplained = Reason.INTERNAL_ERROR if error.reason is None else Reason.NORMAL  # the reader failed
             return self._wire.broken or unexplained
-        if isinstance(error, trio.BrokenResourceError | trio.ClosedResourceError):
-            return Reason.NORMAL
-        if isinstance(error, Overloaded):
-            return Reason.OVER_CAPACITY
-        if isinstance(error, Refused) and not isinstance(error, StorageFailed | StorageFull):
-            return Reason.ABUSE
-        log.exception("an endpoint failed", protocol=self.route.protocol)
-        return Reason.INTERNAL_ERROR
-
-    def _call_back(self) -> None:
-        for callback in self._callbacks:
-            try:
-                callback()
-            except Exception:
-                log.exception("a connection's end was not noted", protocol=self.route.protocol)
+        return super()._judge(error)
 
     async def _close(self, reason: Reason) -> None:
-        """The closing handshake. It ends: by the peer's answer, or by one of the two deadlines.
-
-        The close frame stands behind what the outbox holds; a slow reader's backlog is dropped,
-        so that it learns why as soon as it reads again.
-        """
-        if reason is Reason.TOO_SLOW:
-            self.outbox.discard_queued()
-        code = self.route.codes(reason.value)
-        patience = self._settings.close_timeout
-        if self.outbox.queued:
-            patience += self._settings.write_timeout
+        """The closing handshake. It ends: by the peer's answer, or by one of the two deadlines."""
+        patience = self._patience(reason)
         with trio.move_on_after(patience):
-            await self._connection.aclose(code, reason.value.text or None)
+            await self._connection.aclose(self.route.codes(reason.value), reason.value.text or None)
             # Where the peer began, or broke a rule, the reader answers: let its last frame out.
             await self._connection._close_handshake.wait()
             await self.outbox.drained()
@@ -294,16 +217,7 @@ class WebSockets:
                 await stream.outbox.drained()
             # Only now: frames that came with the handshake are frames, and not more of the handshake.
             websocket.spawn(connection._reader_task)
-            with self._connections.entered(route.protocol, address, stream.outbox, websocket.end) as websocket.listed:
-                if len(self._connections) > self._connections.limit:
-                    websocket.end(Reason.OVER_CAPACITY)
-                websocket.spawn(websocket.heartbeat)
-                reason = await websocket.run()
-            if reason is Reason.INTERNAL_ERROR:
-                self._metrics.faults.inc()
-            self._metrics.closed.labels(reason.name.lower()).inc()
-            log.debug("websocket closed", protocol=route.protocol, reason=reason.name.lower())
-            nursery.cancel_scope.cancel()
+            await websocket.serve(self._connections, self._metrics, address)
 
     @staticmethod
     async def _accept(connection: trio_websocket.WebSocketConnection, wire: Wire) -> None:

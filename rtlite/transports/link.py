@@ -1,0 +1,163 @@
+"""A long-lived connection, whatever it speaks: its endpoint, its tasks, its end.
+
+WebSockets and event streams are links. What differs (how bytes are framed, how a peer is
+found to be gone, how one says goodbye) is theirs; what an endpoint relies on is here.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, ClassVar
+
+import trio
+
+from rtlite.errors import Overloaded, Reason, Refused, StorageFailed, StorageFull
+from rtlite.log import get_logger
+from rtlite.metrics import Metrics
+from rtlite.model import Identity
+from rtlite.settings import Settings
+from rtlite.transports.connections import Connection, Connections
+from rtlite.transports.head import Head
+from rtlite.transports.outbox import Outbox
+from rtlite.transports.stream import ServerStream
+
+log = get_logger(__name__)
+
+
+class Link(ABC):
+    """One open connection, as its endpoint sees it.
+
+    :ivar params: the parts of the path that the route names.
+    :ivar head: the request that opened it.
+    :ivar outbox: takes framed bytes; what is fanned out goes straight in there.
+    :ivar listed: its entry among the open connections, while it is open.
+    """
+
+    gone: ClassVar[tuple[type[Exception], ...]] = (trio.BrokenResourceError, trio.ClosedResourceError)
+    """What is raised to who reads or writes when the peer has left."""
+
+    def __init__(
+        self,
+        protocol: str,
+        stream: ServerStream,
+        nursery: trio.Nursery,
+        params: Mapping[str, str],
+        head: Head,
+        settings: Settings,
+    ) -> None:
+        self._nursery = nursery
+        self._settings = settings
+        self._scope = trio.CancelScope()
+        self._reason: Reason | None = None
+        self._callbacks: list[Callable[[], None]] = []
+        self.protocol = protocol
+        self.params = params
+        self.head = head
+        self.outbox: Outbox = stream.outbox
+        self.listed: Connection | None = None
+
+    @abstractmethod
+    async def _converse(self) -> None:
+        """Run the endpoint."""
+
+    @abstractmethod
+    async def _close(self, reason: Reason) -> None:
+        """Tell the peer why, as the protocol has it. It ends, whatever the peer does."""
+
+    @abstractmethod
+    async def heartbeat(self) -> None:
+        """Show that we are here, and notice if the peer is not."""
+
+    @abstractmethod
+    def send(self, payload: bytes) -> bool:
+        """Frame one message and offer it, without waiting; ``False`` if the reader is too slow."""
+
+    def spawn(self, function: Callable[..., Awaitable[Any]], *args: Any) -> None:
+        """Run a task as long as this connection lives. What it raises ends this connection, and the peer is told."""
+        self._nursery.start_soon(self._guard, function, *args)
+
+    async def _guard(self, function: Callable[..., Awaitable[Any]], *args: Any) -> None:
+        try:
+            await function(*args)
+        except self.gone:
+            pass  # the peer is gone, and the reader ends the connection
+        except Exception:
+            log.exception("a task of a connection failed", protocol=self.protocol)
+            self.end(Reason.INTERNAL_ERROR)
+
+    def admit(self, identity: Identity, remaining: float | None) -> None:
+        """The credential holds. ``remaining`` seconds from now it expires, and the connection with it."""
+        if self.listed is not None:
+            self.listed.identity = identity
+        # A deadline on the monotonic clock: a wall clock that is set does not drop or immortalise anyone.
+        self._scope.deadline = float("inf") if remaining is None else trio.current_time() + max(0.0, remaining)
+
+    @property
+    def reason(self) -> Reason | None:
+        """Why it ends, once that is decided."""
+        return self._reason
+
+    def on_end(self, callback: Callable[[], None]) -> None:
+        """Call this once the endpoint has ended, before the peer is told."""
+        self._callbacks.append(callback)
+
+    def end(self, reason: Reason) -> None:
+        """Close with this reason, from wherever. The first reason stands."""
+        if self._reason is None:
+            self._reason = reason
+            self._scope.cancel()
+
+    async def serve(self, connections: Connections, metrics: Metrics, address: str) -> None:
+        """The whole life of the connection, listed while it lasts. Its tasks end with it."""
+        with connections.entered(self.protocol, address, self.outbox, self.end) as self.listed:
+            if len(connections) > connections.limit:
+                self.end(Reason.OVER_CAPACITY)
+            self.spawn(self.heartbeat)
+            reason = await self.run()
+        if reason is Reason.INTERNAL_ERROR:
+            metrics.faults.inc()
+        metrics.closed.labels(reason.name.lower()).inc()
+        log.debug("connection closed", protocol=self.protocol, reason=reason.name.lower())
+        self._nursery.cancel_scope.cancel()
+
+    async def run(self) -> Reason:
+        """Run the endpoint and then close, whatever happened; returns why the connection ended."""
+        try:
+            with self._scope:
+                await self._converse()
+            if self._scope.cancelled_caught and self._reason is None:
+                self._reason = Reason.EXPIRED
+        except Exception as error:  # noqa: BLE001  # our own mistakes are logged in _judge
+            reason = self._judge(error)
+            self._reason = self._reason or reason
+        finally:  # also when the whole connection is cancelled
+            self._call_back()
+        reason = self._reason or Reason.NORMAL
+        await self._close(reason)
+        return reason
+
+    def _judge(self, error: Exception) -> Reason:
+        """Why an endpoint ended that raised: the peer left, was refused, or met our own mistake."""
+        if isinstance(error, self.gone):
+            return Reason.NORMAL
+        if isinstance(error, Overloaded):
+            return Reason.OVER_CAPACITY
+        if isinstance(error, Refused) and not isinstance(error, StorageFailed | StorageFull):
+            return Reason.ABUSE
+        log.exception("an endpoint failed", protocol=self.protocol)
+        return Reason.INTERNAL_ERROR
+
+    def _call_back(self) -> None:
+        for callback in self._callbacks:
+            try:
+                callback()
+            except Exception:
+                log.exception("a connection's end was not noted", protocol=self.protocol)
+
+    def _patience(self, reason: Reason) -> float:
+        """Seconds that closing may take. What says why stands behind what the outbox holds; a slow reader's
+        backlog is dropped, so that it learns why as soon as it reads again."""
+        if reason is Reason.TOO_SLOW:
+            self.outbox.discard_queued()
+        return self._settings.close_timeout + (self._settings.write_timeout if self.outbox.queued else 0.0)
