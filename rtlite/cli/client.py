@@ -10,7 +10,8 @@ from __future__ import annotations
 import os
 import random
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Any, Final
 from urllib.parse import quote, urlsplit
@@ -19,12 +20,15 @@ import httpx
 import orjson
 import trio
 
+from rtlite.cli import options
+from rtlite.cli.options import Server
 from rtlite.errors import RtliteError
 from rtlite.model import Position, new_event_id
 
 _TIMEOUT: Final = 30.0  # seconds for an answer, besides what the call itself waits
 _TEMPORARY: Final = {0, 429, 502, 503, 504}  # 0: no answer at all; 502 and 504 are a proxy's
 _LONGEST_SOCKET_PATH: Final = 100  # of the 107 bytes that a socket's address holds
+_LOCAL: Final = {"localhost", "127.0.0.1", "::1"}
 
 
 class CallFailed(RtliteError):
@@ -60,6 +64,7 @@ class Client:
 
     def __init__(self, url: str, key: str | None = None) -> None:
         self.url = url
+        self.key = key
         self._folder: int | None = None
         if key is not None and not (key.isascii() and key.isprintable() and key.strip()):
             raise CallFailed("the key holds characters that no key has", 400, "invalid_request")
@@ -72,7 +77,7 @@ class Client:
             url = "http://localhost"
         parts = _parts(url)
         # A proxy that the environment names is for other hosts than this one.
-        direct = {"all://": None} if parts.hostname in {"localhost", "127.0.0.1", "::1"} else None
+        direct = {"all://": None} if parts.hostname in _LOCAL else None
         self._http = httpx.AsyncClient(
             base_url=url,
             headers=headers,
@@ -185,6 +190,28 @@ class Client:
             return str(page["next"])
         first = _position(page["items"][0])  # the channel's first event came between the two requests
         return str(Position(first.epoch, first.offset - 1))
+
+
+@asynccontextmanager
+async def connected(server: Server) -> AsyncIterator[Client]:
+    """A client of this server.
+
+    Where no key was given and the server is on this machine, it is asked whether it runs with
+    ``--dev``; then the fixed key is presented, which nobody need be told.
+
+    :raises CallFailed: nobody answers there. :raises click.UsageError: it wants a key.
+    """
+    key = server.key
+    if key is None:
+        if not (server.url.startswith("http+unix:") or _parts(server.url).hostname in _LOCAL):
+            raise options.no_key()
+        async with Client(server.url) as stranger:
+            health = await stranger.call("GET", "/healthz")
+        if not isinstance(health, dict) or health.get("dev") is not True:
+            raise options.no_key()
+        key = options.DEV_KEY
+    async with Client(server.url, key) as client:
+        yield client
 
 
 def _position(item: Mapping[str, Any]) -> Position:

@@ -128,7 +128,7 @@ def data_option(command: F) -> F:
 
 @attrs.frozen
 class Server:
-    """A server's address, and what to present there."""
+    """A server's address, and what to present there; ``None`` if nothing was given."""
 
     url: str
     key: str | None
@@ -136,6 +136,16 @@ class Server:
 
 def server(url: str | None, key: str | None, dev: bool) -> Server:
     """What :func:`server_options` gave. :raises click.UsageError: there is no key."""
-    if key is None and not dev:
-        raise click.UsageError("No key: give --key (or RTLITE_KEY), or --dev for a server started with --dev.")
+    chosen = server_or_dev(url, key, dev)
+    if chosen.key is None:
+        raise no_key()
+    return chosen
+
+
+def server_or_dev(url: str | None, key: str | None, dev: bool) -> Server:
+    """The same for commands that ask a server without a key whether it runs with ``--dev``."""
     return Server(url or DEFAULT_URL, DEV_KEY if dev else key)
+
+
+def no_key() -> click.UsageError:
+    return click.UsageError("No key: give --key (or RTLITE_KEY), or --dev for a server started with --dev.")

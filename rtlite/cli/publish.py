@@ -9,7 +9,7 @@ import click
 import orjson
 
 from rtlite.cli import options, output
-from rtlite.cli.client import CallFailed, Client
+from rtlite.cli.client import CallFailed, connected
 from rtlite.cli.options import Server
 from rtlite.cli.program import run
 from rtlite.model import new_event_id
@@ -50,7 +50,7 @@ def publish(
     \b
     rtlite publish article:hello view_update '{"viewCount": 7}'
     """
-    server = options.server(url, key, dev)
+    server = options.server_or_dev(url, key, dev)
     value = _parse(sys.stdin.buffer.read() if data == "-" else (data or "null").encode(errors="surrogateescape"))
     receipt = run(_publish, server, channel, event, value, id or new_event_id(), retry_for)
     if output.wants_json(as_json):
@@ -70,7 +70,7 @@ def _parse(text: bytes) -> object:
 
 
 async def _publish(server: Server, channel: str, event: str, data: object, id: str, retry_for: float) -> dict[str, Any]:
-    async with Client(server.url, server.key) as client:
+    async with connected(server) as client:
         try:
             return await client.publish(channel, event, data, id, retry_for=retry_for)
         except CallFailed as failure:

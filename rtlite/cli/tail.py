@@ -11,7 +11,7 @@ import orjson
 import trio
 
 from rtlite.cli import options, output
-from rtlite.cli.client import CallFailed, Client
+from rtlite.cli.client import CallFailed, connected
 from rtlite.cli.follower import Follower, Page
 from rtlite.cli.options import Server
 from rtlite.cli.program import run
@@ -40,7 +40,7 @@ def tail(
     When the server goes away, it waits for it to come back and goes on where it was: each event
     is printed once. Ctrl-C ends it.
     """
-    server = options.server(url, key, dev)
+    server = options.server_or_dev(url, key, dev)
     with contextlib.suppress(KeyboardInterrupt):
         run(_tail, server, tuple(dict.fromkeys(channels)), since, count, output.wants_json(as_json))
 
@@ -48,7 +48,7 @@ def tail(
 async def _tail(server: Server, channels: tuple[str, ...], since: str | None, count: int | None, as_json: bool) -> None:
     trouble = _Trouble(server.url)
     send, receive = trio.open_memory_channel[tuple[Follower, Page]](0)
-    async with Client(server.url, server.key) as client, trio.open_nursery() as nursery:
+    async with connected(server) as client, trio.open_nursery() as nursery:
         for channel in channels:
             nursery.start_soon(_follow, Follower(client, channel, since, trouble), send)
         left = count

@@ -10,11 +10,12 @@ from rtlite.transports.routes import Access, Call, Reply, Route, json_reply
 
 
 class Health:
-    """:param ready: why the server cannot serve, or ``None`` if it can."""
+    """:param ready: why the server cannot serve, or ``None`` if it can. :param dev: whether ``--dev`` was given."""
 
-    def __init__(self, metrics: Metrics, ready: Callable[[], str | None]) -> None:
+    def __init__(self, metrics: Metrics, ready: Callable[[], str | None], *, dev: bool = False) -> None:
         self._metrics = metrics
         self._ready = ready
+        self._dev = dev
 
     def routes(self) -> list[Route]:
         return [
@@ -24,7 +25,8 @@ class Health:
         ]
 
     async def alive(self, call: Call) -> Reply:
-        return json_reply({"status": "ok", "version": __version__})
+        """``dev`` tells a client on this machine that the fixed credentials hold."""
+        return json_reply({"status": "ok", "version": __version__} | ({"dev": True} if self._dev else {}))
 
     async def ready(self, call: Call) -> Reply:
         why = self._ready()

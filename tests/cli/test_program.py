@@ -79,8 +79,15 @@ def test_an_unknown_command_is_wrong_usage_and_the_nearest_is_named(invoke):
         ("serve", "--port", "many"),
         ("publish", "article:a"),
         ("publish", "article:a", "e", "{", "--dev"),
-        ("publish", "article:a", "e", "1"),  # no key
+        ("publish", "article:a", "e", "1", "--url", "https://rtlite.example"),  # no key
         ("tail",),
+        ("trigger", "view_update", "--url", "https://rtlite.example"),  # no key
+        ("trigger", "view_updat", "--dev"),
+        ("trigger", "view_update", "--set", "data.viewCount", "--dev"),
+        ("trigger", "view_update", "--set", "data..a=1", "--dev"),
+        ("trigger", "view_update", "--set", "slug=x", "--dev"),
+        ("trigger", "view_update", "--set", "channel.x=1", "--dev"),
+        ("trigger", "view_update", "--set", "data.slug.x=1", "--dev"),
         ("tail", "article:a", "--dev", "--count", "0"),
         ("keys", "create", "--kind", "blog"),
         ("keys", "create", "--kind", "blog", "--user", "a", "--scope", "write"),

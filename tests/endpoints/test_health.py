@@ -20,6 +20,13 @@ async def test_alive_and_ready_are_open_to_anyone() -> None:
         assert (await client.head("/healthz")).status_code == 200
 
 
+async def test_only_a_server_for_development_says_that_it_is_one() -> None:
+    async with serving() as server:
+        assert "dev" not in (await server.http().get("/healthz")).json()
+    async with serving(dev=True) as server:
+        assert (await server.http().get("/healthz")).json()["dev"] is True
+
+
 async def test_a_server_that_stops_says_on_an_open_connection_that_it_is_not_ready() -> None:
     async with serving(shutdown_spread=0.5) as server:
         admin = await server.key("admin", "root")

@@ -1,0 +1,151 @@
+"""``rtlite trigger``: publish a sample event, to try a client with."""
+
+from __future__ import annotations
+
+import difflib
+from typing import Any
+
+import click
+import orjson
+
+from rtlite.cli import options, output
+from rtlite.cli.client import connected
+from rtlite.cli.options import Server
+from rtlite.cli.program import run
+from rtlite.domain import samples
+from rtlite.domain.samples import SAMPLES, Sample
+from rtlite.log import escape
+
+Override = tuple[list[str], str]  # a path such as data.viewCount, in parts, and the value's text
+
+
+@click.command()
+@click.argument("name", required=False)
+@click.option(
+    "--set",
+    "overrides",
+    metavar="PATH=VALUE",
+    multiple=True,
+    help="Replace a part: channel, event, id, data, data.viewCount, data.items.0, …; may repeat. A value of data is"
+    " JSON, else text.",
+)
+@click.option("--list", "listed", is_flag=True, help="List the samples, as without NAME.")
+@options.json_option
+@options.server_options
+def trigger(
+    name: str | None,
+    overrides: tuple[str, ...],
+    listed: bool,
+    as_json: bool,
+    url: str | None,
+    key: str | None,
+    dev: bool,
+) -> None:
+    """Publish the sample event NAME.
+
+    There is one of each that the protocols' references name, in their shapes. What its data says of
+    its channel fits another channel as well. No key is needed for a server on this machine that was
+    started with --dev.
+
+    \b
+    rtlite trigger view_update
+    rtlite trigger view_update --set channel=article:my-first-post --set data.viewCount=5
+    """
+    if listed or name is None:
+        _list(output.wants_json(as_json))
+        return
+    event = made(_find(name), [_parsed(item) for item in overrides])
+    receipt = run(_publish, options.server_or_dev(url, key, dev), event)
+    if output.wants_json(as_json):
+        output.json_line({name: (event | receipt)[name] for name in _ORDER})
+        return
+    click.echo(f"{receipt['channel']}  offset {receipt['offset']}  id {receipt['id']}")
+    click.echo(f"{click.style(event['event'], bold=True)}  {escape(orjson.dumps(event['data']).decode())}")
+    click.echo(f"arrives at {', '.join(samples.doors(event['channel']))}")
+
+
+_ORDER = ("id", "channel", "event", "data", "timestamp", "offset", "epoch")  # as tail prints events
+
+
+async def _publish(server: Server, event: dict[str, Any]) -> dict[str, Any]:
+    async with connected(server) as client:
+        return await client.publish(**event)
+
+
+def _list(as_json: bool) -> None:
+    if not as_json:
+        rows = [(item.name, item.channel, ", ".join(samples.doors(item.channel))) for item in SAMPLES]
+        output.table(("name", "channel", "arrives at"), rows)
+        return
+    for item in SAMPLES:
+        output.json_line(
+            {
+                "name": item.name,
+                "about": item.about,
+                "channel": item.channel,
+                "event": item.event_name,
+                "data": item.data(item.channel),
+                "arrives": samples.doors(item.channel),
+            }
+        )
+
+
+def _find(name: str) -> Sample:
+    if (found := samples.find(name)) is not None:
+        return found
+    near = difflib.get_close_matches(name.lower(), [item.name.lower() for item in SAMPLES], n=1)
+    hint = f"Did you mean {near[0]!r}?" if near else "rtlite trigger --list shows them."
+    raise click.BadParameter(f"there is no sample {name!r}. {hint}", param_hint="NAME")
+
+
+def _parsed(text: str) -> Override:
+    path, equals, value = text.partition("=")
+    parts = path.split(".")
+    if not equals or not all(parts):
+        raise _wrong(f"{text!r} is not PATH=VALUE, as in data.viewCount=5.")
+    if parts[0] not in {"channel", "event", "id", "data"} or (parts[0] != "data" and len(parts) > 1):
+        raise _wrong(f"there is no {path!r} to replace: channel, event, id, data or data.FIELD is wanted.")
+    return parts, value
+
+
+def made(sample: Sample, overrides: list[Override]) -> dict[str, Any]:
+    """The event to publish: what the overrides say, and the sample's where they say nothing.
+
+    :raises click.BadParameter: an override leads through something that has no fields.
+    """
+    texts = {parts[0]: value for parts, value in overrides if parts[0] != "data"}
+    event: dict[str, Any] = {"channel": sample.channel, "event": sample.event_name} | texts
+    event["data"] = sample.data(event["channel"])
+    for parts, value in overrides:
+        if parts[0] == "data":
+            _replace(event, parts, _value(value))
+    return event
+
+
+def _replace(container: Any, parts: list[str], value: Any) -> None:
+    """Follow the path into ``container``, making objects on the way, and put ``value`` at its end."""
+    for done, part in enumerate(parts):
+        last = done == len(parts) - 1
+        if isinstance(container, list) and part.isdecimal() and int(part) < len(container):
+            if last:
+                container[int(part)] = value
+            else:
+                container = container[int(part)]
+        elif isinstance(container, dict):
+            if last:
+                container[part] = value
+            else:
+                container = container.setdefault(part, {})
+        else:
+            raise _wrong(f"{'.'.join(parts[:done])} has no {part!r}.")
+
+
+def _value(text: str) -> Any:
+    try:
+        return orjson.loads(text)
+    except ValueError:
+        return text
+
+
+def _wrong(text: str) -> click.BadParameter:
+    return click.BadParameter(text, param_hint="--set")

@@ -1,0 +1,168 @@
+"""Sample events: one of each that the protocols' references name, in exactly their shapes.
+
+Declared once; ``rtlite trigger`` publishes them. What a sample's data says of its channel (the
+slug, the user, the conversation) is read from the channel's name, so that on another channel the
+data fits that one.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any, Final
+from uuid import uuid4
+
+import attrs
+
+from rtlite.model import now_ms, rfc3339
+
+Data = Callable[[str, str], dict[str, Any]]  # of a channel's kind and name
+
+# Doors made for a kind of channel, and those where whoever subscribes gets any channel's events.
+_OF_KIND: Final = {"notifications": "/blog/ws/notifications", "article": "/blog/ws/articles/{name}"}
+_OF_ANY: Final = ("/ws", "/_events", "/sse/{channel}")
+
+
+@attrs.frozen
+class Sample:
+    """An event to try a client with.
+
+    ``name`` is the sample's own: the event's, unless two samples share that. ``about`` is one
+    line that says what happened.
+    """
+
+    name: str
+    about: str
+    channel: str
+    fill: Data
+    event: str = ""
+
+    def data(self, channel: str) -> dict[str, Any]:
+        """The event's data on ``channel``, as if it happened now."""
+        kind, _, name = (channel if ":" in channel else self.channel).partition(":")
+        return self.fill(kind, name)
+
+    @property
+    def event_name(self) -> str:
+        return self.event or self.name
+
+
+def doors(channel: str) -> list[str]:
+    """The paths where clients get what is published on ``channel``."""
+    kind, _, name = channel.partition(":")
+    paths = (*((_OF_KIND[kind],) if name and kind in _OF_KIND else ()), *_OF_ANY)
+    return [path.format(name=name, channel=channel) for path in paths]
+
+
+def _now() -> str:
+    return rfc3339(now_ms())
+
+
+def _new_subscriber(kind: str, user: str) -> dict[str, Any]:
+    return {"subscriber": {"email": "reader@example.com", "subscribed_at": _now()}}
+
+
+def _new_comment(kind: str, user: str) -> dict[str, Any]:
+    comment = {"id": str(uuid4()), "body": "Great article!", "author": "reader123", "createdAt": _now()}
+    return {"articleSlug": "hello", "comment": comment}
+
+
+def _article_reaction(kind: str, user: str) -> dict[str, Any]:
+    return {"articleSlug": "hello", "reaction": "like", "count": 12, "timestamp": _now()}
+
+
+def _milestone(kind: str, user: str) -> dict[str, Any]:
+    return {"articleSlug": "hello", "milestone": 1000, "viewCount": 1000, "timestamp": _now()}
+
+
+def _view_update(kind: str, slug: str) -> dict[str, Any]:
+    return {"slug": slug, "viewCount": 1042, "timestamp": _now()}
+
+
+def _reaction_update(kind: str, slug: str) -> dict[str, Any]:
+    return {"slug": slug, "reactions": {"like": 12, "clap": 3}, "timestamp": _now()}
+
+
+def _notification(kind: str, user: str) -> dict[str, Any]:
+    return {"message": "New comment on your post", "level": "info"}
+
+
+def _chat_message(kind: str, conversation: str) -> dict[str, Any]:
+    return {"conversation_id": conversation, "sender_id": "user-456", "content": "Hello there!"}
+
+
+def _status_update(kind: str, entity: str) -> dict[str, Any]:
+    return {"entity_type": kind, "entity_id": entity, "status": "completed"}
+
+
+def _notification_new(kind: str, user: str) -> dict[str, Any]:
+    return {
+        "id": f"notif_{uuid4().hex[:12]}",
+        "type": "order_update",
+        "title": "Order Shipped",
+        "message": "Your order #1234 has been shipped.",
+        "userId": user,
+    }
+
+
+def _change(type: str) -> Data:
+    def change(kind: str, model: str) -> dict[str, Any]:
+        record = {
+            "id": "rec_blue_mug",  # the same one each time, so that its life can be followed
+            "modelKey": model,
+            "naturalKey": "blue-mug",
+            "data": {"name": "Blue mug", "price": 12.5, "stock": 40},
+            "updatedAt": _now(),
+        }
+        return {"type": type, "record": record}
+
+    return change
+
+
+def _job_progress(kind: str, job: str) -> dict[str, Any]:
+    return {"id": job, "type": "import", "status": "running", "progress": 40, "updatedAt": _now()}
+
+
+def _job_completed(kind: str, job: str) -> dict[str, Any]:
+    result = {"imported": 120, "skipped": 3}
+    return _job_progress(kind, job) | {"status": "completed", "progress": 100, "result": result}
+
+
+def _stream_message(kind: str, stream: str) -> dict[str, Any]:
+    return {"level": "info", "text": "checked 120 items", "at": round(time.time(), 3)}
+
+
+def _stream_error(kind: str, stream: str) -> dict[str, Any]:
+    return {"level": "error", "text": "the upstream answered 503", "at": round(time.time(), 3)}
+
+
+SAMPLES: Final = (
+    # The blog's WebSocket.
+    Sample("new_subscriber", "someone subscribed to the newsletter", "notifications:dev", _new_subscriber),
+    Sample("new_comment", "a comment was posted on an article", "notifications:dev", _new_comment),
+    Sample("article_reaction", "a reader reacted to an article", "notifications:dev", _article_reaction),
+    Sample("milestone", "an article reached a number of views", "notifications:dev", _milestone),
+    Sample("view_update", "an article's view count changed", "article:hello", _view_update),
+    Sample("reaction_update", "an article's reactions changed", "article:hello", _reaction_update),
+    # The command WebSocket.
+    Sample("notification", "the system has something to say", "notifications:dev", _notification),
+    Sample("chat_message", "someone wrote in a conversation", "conversation:conv-123", _chat_message),
+    Sample("status_update", "a task's status changed", "task:task-789", _status_update),
+    # Event channels and record changes.
+    Sample("notification.new", "a notification came into the inbox", "notifications:dev", _notification_new),
+    Sample("CREATED", "a record was created", "changes:product", _change("CREATED")),
+    Sample("UPDATED", "a record was modified", "changes:product", _change("UPDATED")),
+    Sample("DELETED", "a record was deleted", "changes:product", _change("DELETED")),
+    Sample("PUBLISHED", "a record's version was published", "changes:product", _change("PUBLISHED")),
+    Sample("UNPUBLISHED", "a record was unpublished", "changes:product", _change("UNPUBLISHED")),
+    Sample("job.progress", "a job went on", "jobs:job_9", _job_progress),
+    Sample("job.completed", "a job is done", "jobs:job_9", _job_completed),
+    # Streams: a script's standard output, and its errors.
+    Sample("message", "a script wrote a message", "stream:dwd23RWdwE", _stream_message),
+    Sample("message.error", "a script wrote an error", "stream:dwd23RWdwE:errors", _stream_error, "message"),
+)
+
+
+def find(name: str) -> Sample | None:
+    """The sample of this name, in whatever case."""
+    return next((sample for sample in SAMPLES if sample.name.lower() == name.lower()), None)

@@ -1,0 +1,81 @@
+"""The samples against the references' own examples: the same names and fields, of the same types."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+import pytest
+
+from rtlite.domain import samples
+from rtlite.domain.samples import SAMPLES
+from rtlite.model import check_channel, check_event_name
+
+# What the references print, word for word but for the values.
+TEXTS = {
+    "new_subscriber": {"subscriber": {"email": "", "subscribed_at": ""}},
+    "new_comment": {"articleSlug": "", "comment": {"id": "", "body": "", "author": "", "createdAt": ""}},
+    "view_update": {"slug": "", "viewCount": 0, "timestamp": ""},
+    "notification": {"message": "", "level": ""},
+    "chat_message": {"conversation_id": "", "sender_id": "", "content": ""},
+    "status_update": {"entity_type": "", "entity_id": "", "status": ""},
+    "notification.new": {"id": "", "type": "", "title": "", "message": "", "userId": ""},
+    "UPDATED": {"type": "", "record": {"id": "", "modelKey": "", "naturalKey": "", "data": {}, "updatedAt": ""}},
+}
+
+
+def shape(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: {} if name == "data" else shape(item) for name, item in value.items()}
+    return type(value)()
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_a_sample_has_the_shape_that_the_text_shows(name):
+    sample = samples.find(name)
+    assert sample is not None
+    assert shape(sample.data(sample.channel)) == TEXTS[name]
+
+
+@pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: sample.name)
+def test_every_sample_can_be_published(sample):
+    check_channel(sample.channel)
+    check_event_name(sample.event_name)
+    assert orjson.dumps(sample.data(sample.channel)).startswith(b"{")
+
+
+def test_names_are_unique_in_any_case_and_found_so():
+    assert len({sample.name.lower() for sample in SAMPLES}) == len(SAMPLES)
+    created = samples.find("created")
+    assert created is not None
+    assert created.event_name == "CREATED"
+    assert samples.find("create") is None
+
+
+@pytest.mark.parametrize(
+    ("name", "channel", "field"),
+    [
+        ("view_update", "article:my-first-post", ("slug", "my-first-post")),
+        ("chat_message", "conversation:conv-9", ("conversation_id", "conv-9")),
+        ("notification.new", "notifications:usr_1", ("userId", "usr_1")),
+        ("status_update", "order:o-1", ("entity_type", "order")),
+        ("status_update", "order:o-1", ("entity_id", "o-1")),
+        ("job.progress", "jobs:job_1", ("id", "job_1")),
+        ("view_update", "lobby", ("slug", "hello")),  # a channel without a kind says nothing
+    ],
+)
+def test_the_data_fits_the_channel(name, channel, field):
+    sample = samples.find(name)
+    assert sample is not None
+    assert field in sample.data(channel).items()
+
+
+def test_a_change_of_a_record_names_its_model_as_the_channel_does():
+    sample = samples.find("published")
+    assert sample is not None
+    assert sample.data("changes:order")["record"]["modelKey"] == "order"
+
+
+def test_the_doors_are_those_of_the_kind_and_those_of_every_channel():
+    assert samples.doors("article:a") == ["/blog/ws/articles/a", "/ws", "/_events", "/sse/article:a"]
+    assert samples.doors("lobby") == ["/ws", "/_events", "/sse/lobby"]
