@@ -106,6 +106,14 @@ class Overloaded(Refused):
     code = "overloaded"
 
 
+class Misdirected(Refused):
+    """``Host`` names another server than this one (RFC 9110, section 15.5.20)."""
+
+    status = 421
+    title = "Misdirected request"
+    code = "misdirected"
+
+
 class StorageFailed(Refused):
     """The database refused the write; nothing of the request was stored."""
 

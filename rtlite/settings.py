@@ -28,6 +28,9 @@ MIB: Final = 1024 * KIB
 
 _DURATION_UNITS: Final = {"ms": 0.001, "s": SECOND, "m": MINUTE, "min": MINUTE, "h": HOUR, "d": DAY, "w": 7 * DAY}
 _SIZE_UNITS: Final = {"b": 1, "kb": 1000, "kib": KIB, "mb": 1000**2, "mib": MIB, "gb": 1000**3, "gib": 1024 * MIB}
+_PUBLIC_URL: Final = re.compile(
+    r"(https?://(?:[a-z0-9_-]+(?:\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?)?/?", re.ASCII
+)
 _NUMBER_UNIT: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([a-zA-Z]*)")
 
 
@@ -94,6 +97,13 @@ def counts(value: object) -> tuple[int, ...]:
     return tuple(sorted({count(item if isinstance(item, int) else str(item).strip()) for item in items}))
 
 
+def public_url(value: object) -> str:
+    """``http://`` or ``https://``, a host and maybe a port; empty for none."""
+    if not isinstance(value, str) or not (match := _PUBLIC_URL.fullmatch(value.lower())):
+        raise ValueError("not a URL such as https://live.example or http://10.0.0.5:8000")
+    return match[1] or ""
+
+
 def choice(*choices: str) -> Callable[[object], str]:
     def convert(value: object) -> str:
         if value not in choices:
@@ -131,6 +141,9 @@ class Settings:
     uds: str = _setting("", text, "path of a unix socket to listen on instead of TCP")
     certfile: str = _setting("", text, "certificate chain (PEM); turns TLS on")
     keyfile: str = _setting("", text, "private key (PEM) of the certificate")
+    public_url: str = _setting(
+        "", public_url, "where clients find the server, as https://live.example; a request for another Host is refused"
+    )
     data: str = _setting("rtlite.db", text, "the SQLite file, or :memory:")
     dev: bool = _setting(False, boolean, "offline stand-in: fixed credentials, open origins, data in memory")
     dev_anywhere: bool = _setting(False, boolean, "let --dev listen on more than loopback")

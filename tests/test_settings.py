@@ -10,7 +10,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from rtlite.errors import StartError
-from rtlite.settings import BUILT_IN_KINDS, KindSettings, Settings, declared, duration, load, size
+from rtlite.settings import BUILT_IN_KINDS, KindSettings, Settings, declared, duration, load, public_url, size
 
 NAMES = [item.name for item in declared()]
 
@@ -114,6 +114,29 @@ def test_durations(text: object, seconds: float) -> None:
 @pytest.mark.parametrize(("text", "count"), [("64KiB", 65536), ("1MiB", 1048576), ("2kb", 2000), ("5", 5), (7, 7)])
 def test_sizes(text: object, count: int) -> None:
     assert size(text) == count
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("", ""),
+        ("https://live.example", "https://live.example"),
+        ("https://Live.Example/", "https://live.example"),
+        ("http://10.0.0.5:8000", "http://10.0.0.5:8000"),
+        ("http://[::1]:8000/", "http://[::1]:8000"),
+    ],
+)
+def test_public_urls(text: str, kept: str) -> None:
+    assert public_url(text) == kept
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    ["live.example", "ftp://a", "https://", "https://a/b", "https://a b", "https://u@a", "https://a:x", "https://é", 5],
+)
+def test_what_is_no_public_url(wrong: object) -> None:
+    with pytest.raises(ValueError, match="URL"):
+        public_url(wrong)
 
 
 @pytest.mark.parametrize("wrong", ["", "x", "-1", "1x", True, None, [], -1, float("nan"), float("inf"), "1e3", "٣s"])

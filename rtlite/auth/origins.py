@@ -43,7 +43,7 @@ def allowed(origin: str | None, host: str | None, scheme: str, settings: Setting
     """
     if origin is None or settings.dev:
         return True
-    return _is_our_own(origin, host, scheme) or _listed(origin, settings)
+    return _is_our_own(origin, host, scheme) or _is_public(origin, settings) or _listed(origin, settings)
 
 
 def cors_headers(origin: str | None, settings: Settings, *, public: bool = False) -> dict[str, str]:
@@ -71,6 +71,11 @@ def _listed(origin: str, settings: Settings) -> bool:
         return False
     parsed = parse(origin)
     return parsed is not None and any(entry == "*" or parse(entry) == parsed for entry in settings.allowed_origins)
+
+
+def _is_public(origin: str, settings: Settings) -> bool:
+    """Also where a proxy speaks TLS for us and does not say so."""
+    return bool(settings.public_url) and parse(origin) == parse(settings.public_url)
 
 
 def _is_our_own(origin: str, host: str | None, scheme: str) -> bool:

@@ -14,6 +14,7 @@ from typing import Any
 import trio
 
 from rtlite.auth import origins
+from rtlite.auth.hosts import Hosts
 from rtlite.errors import Forbidden, NotFound, Refused, RequestTimeout
 from rtlite.log import get_logger
 from rtlite.metrics import Metrics
@@ -48,6 +49,7 @@ class Listener:
         self._lean = lean
         self._websockets = websockets
         self._websocket_paths = PathTable([(route.pattern, route) for route in websocket_routes])
+        self._hosts = Hosts(settings)
         self._proxies = TrustedProxies(settings.trusted_proxy)
         self._tls = tls_context(settings)
         self._idle: set[trio.CancelScope] = set()
@@ -144,7 +146,7 @@ class Listener:
 
         :param last: the head before it on this connection: a client that sends the same bytes again
             (most do) gets the same head, unparsed.
-        :raises Refused: it is not one, or is too large.
+        :raises Refused: it is not one, is too large, or is for another server.
         """
         raw = self._take_head(stream)
         if raw is None:
@@ -165,7 +167,9 @@ class Listener:
             await trio.lowlevel.checkpoint()  # a pipelined request: others have their turn first
         if last is not None and raw == last.raw:
             return last
-        return parse_head(raw.lstrip(b"\r\n"), self._settings.max_headers)
+        head = parse_head(raw.lstrip(b"\r\n"), self._settings.max_headers)
+        self._hosts.check(head.headers.get("host", ""), stream.peer)
+        return head
 
     def _take_head(self, stream: ServerStream) -> bytes | None:
         try:

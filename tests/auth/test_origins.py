@@ -101,6 +101,15 @@ def test_dev_allows_every_page_also_one_opened_from_a_file():
     assert allowed("null", "localhost:8000", "http", DEV)
 
 
+def test_pages_of_the_public_url_are_ours_under_whatever_name_a_proxy_asks_for_us():
+    settings = Settings(public_url="https://live.example")
+    assert allowed("https://live.example", "10.0.0.5:8000", "http", settings)
+    assert allowed("https://LIVE.example:443", "10.0.0.5:8000", "http", settings)
+    for origin in ("http://live.example", "https://live.example:8443", "https://a.live.example", "null", ""):
+        assert not allowed(origin, "10.0.0.5:8000", "http", settings)
+    assert not allowed("", "10.0.0.5:8000", "http", Settings())
+
+
 def test_cors_names_a_listed_origin_and_keeps_caches_apart():
     assert cors_headers("https://good.example", LISTED) == {
         "Access-Control-Allow-Origin": "https://good.example",

@@ -30,7 +30,12 @@ CHECKLIST: Final[dict[int, list[str]]] = {
         "auth/test_origins.py::test_cors_never_allows_credentials_and_never_reflects_what_is_not_listed",
         "transports/test_http.py::test_a_preflight_names_who_may",
     ],
-    7: ["security/test_requests.py::test_a_page_behind_a_rebound_name_gets_nothing_without_a_credential"],
+    7: [
+        "security/test_requests.py::test_with_a_public_url_a_request_for_another_host_is_421_whoever_asks_for_whatever",
+        "security/test_requests.py::test_with_a_public_url_a_request_without_a_host_is_421",
+        "security/test_requests.py::test_with_a_public_url_a_unix_socket_takes_any_host",
+        "security/test_requests.py::test_a_page_behind_a_rebound_name_gets_nothing_without_a_credential",
+    ],
     8: [
         "transports/test_websocket.py::test_neither_compression_nor_a_subprotocol_is_negotiated",
         "security/test_requests.py::test_eight_kilobytes_of_junk_in_a_handshake_take_less_than_5_ms",
@@ -166,7 +171,6 @@ CHECKLIST: Final[dict[int, list[str]]] = {
 
 LATER: Final[dict[int, str]] = {
     5: "the same table over SSE, Socket.IO polling and GraphQL, with those",
-    7: "a Host allow-list, with a setting for the public URL (there is none yet)",
     8: "4406 on the GraphQL route, with GraphQL",
     22: "subscribe and unsubscribe churn, and 10,000 subscribes, with /ws and /_events",
     23: "unknown message types, with /ws and /_events",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -98,6 +99,64 @@ async def test_a_page_behind_a_rebound_name_gets_nothing_without_a_credential(se
         )
         assert (await peer.answer()).status == 101
         assert await peer.close_code() == 4401
+
+
+REBOUND = ["evil.example", "live.example.evil.example", "xlive.example", "live.example.", "localhost.evil.example"]
+REBOUND += ["127.0.0.1.evil.example", "10.0.0.1", "0.0.0.0", "[::]", "2130706433", "127.1", "[2001:db8::1]:8000"]
+OURS = ["live.example", "LIVE.example:8443", "localhost", "localhost:1", "127.0.0.1", "127.9.9.9:80", "[::1]:8000"]
+
+
+def for_host(raw: bytes, host: str) -> bytes:
+    return raw.replace(b"Host: test", f"Host: {host}".encode())
+
+
+@pytest.mark.parametrize("host", [*REBOUND, *OURS])
+async def test_with_a_public_url_a_request_for_another_host_is_421_whoever_asks_for_whatever(host: str) -> None:
+    async with serving(public_url="https://live.example") as server:
+        key = await server.key("admin", "root")
+        event = {"channel": "a:b", "event": "e"}
+        requests = {
+            head("GET /healthz"): 200,
+            head("GET /api/keys", X_Api_Key=key): 200,
+            head("GET /nowhere"): 404,
+            post("/api/publish", event, X_Api_Key=key): 201,
+            head("OPTIONS /api/publish", Origin=f"http://{host}", Access_Control_Request_Method="POST"): 204,
+            handshake({b"Authorization": f"Bearer {key}".encode(), b"Origin": b"https://live.example"}): 101,
+        }
+        for raw, status in requests.items():
+            peer = await tcp(server)
+            await peer.send(for_host(raw, host))
+            answer = await peer.answer()
+            assert answer.status == (status if host in OURS else 421), raw
+            if host in REBOUND:
+                assert answer.code == "misdirected" and host not in answer.body.decode()
+                assert "access-control-allow-origin" not in answer.headers
+        # Also on a connection that had a good request before.
+        peer = await tcp(server)
+        await peer.send(for_host(head("GET /healthz"), "live.example"), for_host(head("GET /healthz"), host))
+        assert (await peer.answer()).status == 200
+        assert (await peer.answer()).status == (200 if host in OURS else 421)
+
+
+async def test_with_a_public_url_a_request_without_a_host_is_421() -> None:
+    async with serving(public_url="https://live.example") as server:
+        peer = await tcp(server)
+        await peer.send(b"GET /healthz HTTP/1.0\r\n\r\n")
+        assert (await peer.answer()).status == 421
+
+
+async def test_with_a_public_url_a_unix_socket_takes_any_host(tmp_path: Path) -> None:
+    path = tmp_path / "rtlite.sock"
+    async with serving(public_url="https://live.example", uds=str(path)):
+        peer = Peer(await trio.open_unix_socket(str(path)))
+        await peer.send(for_host(head("GET /healthz"), "backend"))
+        assert (await peer.answer()).status == 200
+
+
+async def test_without_a_public_url_any_host_will_do(server: InProcess) -> None:
+    peer = await tcp(server)
+    await peer.send(for_host(head("GET /healthz"), "evil.example"))
+    assert (await peer.answer()).status == 200
 
 
 # --- subprotocols, errors, static files (8, 13, 53)
