@@ -13,7 +13,7 @@ from rtlite.endpoints.sessions import Sessions
 from rtlite.endpoints.subscriptions import Dialect
 from rtlite.errors import CloseCode, InvalidRequest
 from rtlite.hub.since import Since
-from rtlite.model import Event, Kind, Position, check_channel
+from rtlite.model import Event, Kind, Position, PresenceNotice, check_channel
 from rtlite.protocols import commands
 from rtlite.transports.websocket import WebSocket, WebSocketRoute, text_frame
 
@@ -26,7 +26,11 @@ def encode_of_kind(event: Event) -> bytes:
     return text_frame(commands.event_of_kind(event))
 
 
-DIALECT: Final = Dialect(commands, encode, encode_of_kind)
+def encode_presence(notice: PresenceNotice) -> bytes:
+    return text_frame(commands.presence(notice))
+
+
+DIALECT: Final = Dialect(commands, encode, encode_of_kind, encode_presence)
 KINDS: Final = frozenset({Kind.JWT})
 
 

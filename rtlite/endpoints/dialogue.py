@@ -15,6 +15,7 @@ import trio
 
 from rtlite.auth.throttle import Buckets
 from rtlite.domain.access import Access
+from rtlite.endpoints.attendance import Attendance
 from rtlite.endpoints.sessions import Sessions
 from rtlite.endpoints.subscriptions import Dialect, Subscriptions
 from rtlite.errors import Forbidden, InvalidRequest, Reason, Refused, TooMany, Unauthorized
@@ -24,9 +25,9 @@ from rtlite.log import get_logger
 from rtlite.metrics import Metrics
 from rtlite.model import Identity, Kind, rfc3339
 from rtlite.protocols import jsonframes
-from rtlite.protocols.verbs import Auth, Command, Ping, Publish, Request, RequestId, Subscribe, Unsubscribe
+from rtlite.protocols.verbs import Attend, Auth, Command, Ping, Publish, Request, RequestId, Subscribe, Unsubscribe
 from rtlite.settings import Settings
-from rtlite.transports.websocket import WebSocket
+from rtlite.transports.websocket import WebSocket, text_frame
 
 log = get_logger(__name__)
 
@@ -34,7 +35,7 @@ _SHORT: Final = 4096  # characters; of a command that is not run, no more is par
 
 
 class Dialogues:
-    """Opens them; holds what they share: the hub, the rights, and the rate of each user."""
+    """Opens them; holds what they share, such as the rate of each user."""
 
     def __init__(self, hub: Hub, sessions: Sessions, access: Access, settings: Settings, metrics: Metrics) -> None:
         self.hub = hub
@@ -67,7 +68,10 @@ class Dialogue:
             shared.settings.command_rate, shared.settings.command_burst, size=1, clock=trio.current_time
         )
         self._excesses = 0
-        self.channels = Subscriptions(websocket, dialect, shared.hub, shared.access, shared.settings)
+        self._attendance = Attendance(websocket, identity.user, shared.hub.presence, dialect.presence)
+        self.channels = Subscriptions(
+            websocket, dialect, shared.hub, shared.access, self._attendance, shared.settings.max_channels
+        )
         self._take_on(identity)
         websocket.on_end(self._explain)
 
@@ -125,9 +129,10 @@ class Dialogue:
             case Auth():
                 await self._renew(command.token, id)
                 return None
+            case Attend():
+                return await self._attend(command, id)
             case Ping():
                 return reply("pong", {}, id)
-        raise InvalidRequest("type: presence is not served here")
 
     async def _publish(self, command: Publish) -> dict[str, Any]:
         if not await self._shared.access.may_write(self.identity, command.channel, command.event, command.data):
@@ -135,6 +140,26 @@ class Dialogue:
         origin = None if command.echo else self._websocket.outbox
         published = await self._shared.hub.publish(command.as_event(), origin=origin)
         return jsonframes.receipt(published.event) | ({"duplicate": True} if published.duplicate else {})
+
+    async def _attend(self, command: Attend, id: RequestId) -> bytes:
+        """Say who is on a channel, or have the user be there."""
+        channel = command.channel
+        if command.action == "list":
+            if not await self._shared.access.may_read(self.identity, channel):
+                raise Forbidden("channel: this credential may not read it")
+            self._attendance.check(channel)
+            page = self._shared.hub.presence.page(channel, command.after)
+            return text_frame(self._dialect.wording.presence(page, id))
+        if command.action == "leave":
+            self._attendance.leave(channel)
+            return self._dialect.reply("left", {"channel": channel}, id)
+        if channel not in self.channels:
+            raise InvalidRequest("presence: subscribe to the channel first")
+        if command.action == "join":
+            self._attendance.join(channel, command.data)
+            return self._dialect.reply("joined", {"channel": channel}, id)
+        self._attendance.update(channel, command.data)
+        return self._dialect.reply("updated", {"channel": channel}, id)
 
     async def _renew(self, token: str, id: RequestId) -> None:
         """Another credential of the same user takes the place of the one that will expire."""

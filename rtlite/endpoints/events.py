@@ -10,7 +10,7 @@ from typing import Final
 from rtlite.endpoints.dialogue import Dialogues
 from rtlite.endpoints.subscriptions import Dialect
 from rtlite.errors import CloseCode
-from rtlite.model import Event, Kind
+from rtlite.model import Event, Kind, PresenceNotice
 from rtlite.protocols import eventchannels
 from rtlite.transports.websocket import WebSocket, WebSocketRoute, text_frame
 
@@ -23,7 +23,11 @@ def encode_of_kind(event: Event) -> bytes:
     return text_frame(eventchannels.event_of_kind(event))
 
 
-DIALECT: Final = Dialect(eventchannels, encode, encode_of_kind)
+def encode_presence(notice: PresenceNotice) -> bytes:
+    return text_frame(eventchannels.presence(notice))
+
+
+DIALECT: Final = Dialect(eventchannels, encode, encode_of_kind, encode_presence)
 KINDS: Final = frozenset({Kind.JWT, Kind.PROJECT, Kind.ADMIN})
 
 

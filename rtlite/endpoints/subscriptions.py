@@ -1,4 +1,4 @@
-"""The channels of one connection that may come and go while it lasts."""
+"""The channels of one connection, which come and go while it lasts."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from typing import Any, Protocol
 import attrs
 
 from rtlite.domain.access import Access
+from rtlite.endpoints.attendance import Attendance
 from rtlite.errors import Forbidden, Refused
 from rtlite.hub.fanout import Encoder, Subscription
 from rtlite.hub.hub import Hub
-from rtlite.hub.since import parse_since
-from rtlite.model import Identity, Position, is_pattern, now_ms
+from rtlite.hub.since import Since, parse_since
+from rtlite.hub.watchers import PresenceEncoder
+from rtlite.model import Identity, Position, PresenceNotice, is_pattern, now_ms
 from rtlite.protocols.verbs import Request, RequestId, Subscribe
-from rtlite.settings import Settings
 from rtlite.transports.websocket import WebSocket, text_frame
 
 
@@ -32,15 +33,17 @@ class Wording(Protocol):
     def decode(self, message: str | bytes) -> Request: ...
     def reply(self, type: str, fields: dict[str, Any], id: RequestId = None) -> bytes: ...
     def error(self, code: str, message: str, request: Request | None = None) -> bytes: ...
+    def presence(self, notice: PresenceNotice, id: RequestId = None) -> bytes: ...
 
 
 @attrs.frozen
 class Dialect:
-    """A protocol's wording, and its events as frames, which many connections share."""
+    """A protocol's wording, and what it sends to many as frames that they share."""
 
     wording: Wording
     event: Encoder
     event_of_kind: Encoder
+    presence: PresenceEncoder
 
     def reply(self, type: str, fields: dict[str, Any], id: RequestId = None) -> bytes:
         return text_frame(self.wording.reply(type, fields, id))
@@ -55,46 +58,64 @@ Greeting = Callable[[Position | None, bool], bytes]
 class Subscriptions:
     """What a connection listens to, by name; all of it ends with the connection."""
 
-    def __init__(self, websocket: WebSocket, dialect: Dialect, hub: Hub, access: Access, settings: Settings) -> None:
+    def __init__(
+        self, websocket: WebSocket, dialect: Dialect, hub: Hub, access: Access, attendance: Attendance, limit: int
+    ) -> None:
         self._websocket = websocket
         self._dialect = dialect
         self._hub = hub
         self._access = access
-        self._limit = settings.max_channels
+        self._attendance = attendance
+        self._limit = limit
         self._held: dict[str, Subscription] = {}
-        websocket.on_end(self.close)
+        websocket.on_end(self._end)
         if websocket.listed is not None:
             websocket.listed.drop = self.drop
 
-    def __len__(self) -> int:
-        return len(self._held)
+    def __contains__(self, name: str) -> bool:
+        return name in self._held
 
     async def subscribe(self, identity: Identity, wanted: Subscribe, id: RequestId) -> None:
         """Listen to a channel or a whole kind, and say so before the first event.
 
         Again without ``since``, this changes nothing and says where the subscription stands; with
-        ``since``, the subscription is replaced by one that begins there.
+        ``since``, the subscription is replaced by one that begins there. If presence is wanted, the
+        user is there before others hear of it, and the list of who is follows the answer.
 
         :raises InvalidRequest: ``since`` cannot be read. :raises Forbidden: not this channel.
+        :raises NotFound, TooLarge: the kind has no presence; what is said of the user is too long.
         :raises SubscriptionFailed, Overloaded, StorageFailed: nothing has changed.
         """
         name = wanted.channel
+        since = None if wanted.since is None else parse_since(wanted.since, now_ms())
+        if not await self._access.may_read(identity, name):
+            raise Forbidden("channel: this credential may not read it")
+        if wanted.watches:
+            self._attendance.check(name)
+        arrived = wanted.joins and self._attendance.join(name, wanted.about)
 
         def subscribed(position: Position | None, recovered: bool) -> bytes:
             fields = {"channel": name, "position": position and str(position), "recovered": recovered}
             return self._dialect.reply("subscribed", fields, id)
 
-        since = None if wanted.since is None else parse_since(wanted.since, now_ms())
-        if not await self._access.may_read(identity, name):
-            raise Forbidden("channel: this credential may not read it")
         held = self._held.get(name)
-        if held is not None and since is None:
-            await self._websocket.outbox.send(subscribed(held.position, True))
-        else:
-            await self.listen(identity, name, subscribed, since)
+        try:
+            if held is not None and since is None:
+                await self._websocket.outbox.send(subscribed(held.position, True))
+            else:
+                await self.listen(identity, name, subscribed, since)
+        except Refused:
+            if arrived:
+                self._attendance.leave(name)
+            raise
+        if wanted.watches and name in self._held:
+            self._attendance.watch(name)
 
-    async def listen(self, identity: Identity, name: str, greeting: Greeting, since: Any = None) -> None:
-        """Subscribe to what ``identity`` may read, in place of a subscription of this name."""
+    async def listen(self, identity: Identity, name: str, greeting: Greeting, since: Since | None) -> None:
+        """Subscribe to what ``identity`` may read, in place of a subscription of this name.
+
+        :raises SubscriptionFailed, Overloaded, StorageFailed: nothing has changed.
+        """
         if name not in self._held and len(self._held) >= self._limit:
             raise SubscriptionFailed(f"a connection has {self._limit} channels at most; unsubscribe from one first")
 
@@ -115,9 +136,10 @@ class Subscriptions:
             self.drop(name)
 
     def unsubscribe(self, name: str) -> None:
-        """Stop listening; nothing happens if it never began."""
+        """Stop listening, and be there no more; nothing happens if it never began."""
         if (held := self._held.pop(name, None)) is not None:
             held.close()
+            self._attendance.forget(name)
             if self._websocket.listed is not None:
                 self._websocket.listed.channels.remove(name)
 
@@ -133,7 +155,7 @@ class Subscriptions:
         """The names that ``identity`` may not read."""
         return [name for name in list(self._held) if not await self._access.may_read(identity, name)]
 
-    def close(self) -> None:
+    def _end(self) -> None:
         for held in self._held.values():
             held.close()
         self._held.clear()

@@ -61,6 +61,7 @@ def _event(event: Event, position: bytes) -> bytes:
     )
 
 
-def presence(notice: PresenceNotice) -> bytes:
-    """Who came, changed or left; or everyone."""
-    return orjson.dumps({"type": "presence", "channel": notice.channel, "data": jsonframes.presence(notice)})
+def presence(notice: PresenceNotice, id: RequestId = None) -> bytes:
+    """Who came, changed or left; or, also as an answer, everyone."""
+    value = {"type": "presence", "channel": notice.channel, "data": jsonframes.presence(notice)}
+    return orjson.dumps(value | ({} if id is None else {"id": id}))

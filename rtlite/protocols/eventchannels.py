@@ -78,6 +78,6 @@ def _event(event: Event, position: bytes) -> bytes:
     )
 
 
-def presence(notice: PresenceNotice) -> bytes:
-    """Who came, changed or left; or everyone."""
-    return orjson.dumps({"type": "presence", "channel": notice.channel} | jsonframes.presence(notice))
+def presence(notice: PresenceNotice, id: RequestId = None) -> bytes:
+    """Who came, changed or left; or, also as an answer, everyone."""
+    return reply("presence", {"channel": notice.channel} | jsonframes.presence(notice), id)

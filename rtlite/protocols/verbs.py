@@ -28,6 +28,21 @@ class Subscribe:
     since: str | None = None
     presence: Any = None
 
+    @property
+    def watches(self) -> bool:
+        """Whether the client wants to know who is on the channel."""
+        return self.presence not in (None, False)
+
+    @property
+    def joins(self) -> bool:
+        """Whether its user is to be there too."""
+        return self.watches and self.presence != "watch"
+
+    @property
+    def about(self) -> Any:
+        """What the user says of itself there, if anything."""
+        return self.presence if isinstance(self.presence, dict) else None
+
     def check(self) -> None:
         check_pattern(self.channel)
         if not (self.presence in (None, "watch") or isinstance(self.presence, bool | dict)):
@@ -64,7 +79,7 @@ class Publish:
 
 
 @attrs.frozen
-class Presence:
+class Attend:
     """:ivar action: ``list``, ``join``, ``update`` or ``leave``. :ivar after: of a list: the last user seen."""
 
     channel: str
@@ -93,12 +108,12 @@ class Ping:
         """Nothing can be wrong with it."""
 
 
-Command = Subscribe | Unsubscribe | Publish | Presence | Auth | Ping
+Command = Subscribe | Unsubscribe | Publish | Attend | Auth | Ping
 _VERBS: Final[Mapping[str, type[Any]]] = {
     "subscribe": Subscribe,
     "unsubscribe": Unsubscribe,
     "publish": Publish,
-    "presence": Presence,
+    "presence": Attend,
     "auth": Auth,
     "ping": Ping,
 }

@@ -29,6 +29,7 @@ from rtlite.transports.stream import ServerStream
 MAX_FRAGMENTS: Final = 1024
 _SMALL: Final = 64  # bytes; a message that comes in thousands of pieces smaller than this is an attack on the memory
 _UNLIMITED: Final = 2**62
+_ABNORMAL: Final = 1006  # RFC 6455, section 7.4.1: there was no close frame
 
 
 def text_frame(payload: bytes) -> bytes:
@@ -81,6 +82,12 @@ class WebSocket(Link):
         self._connection = connection
         self._wire = wire
         self.route = route
+
+    @property
+    def goodbye(self) -> bool:
+        """Whether it was the peer who ended it, with a close frame."""
+        closed = self._connection.closed
+        return self._reason is Reason.NORMAL and closed is not None and closed.code != _ABNORMAL
 
     async def receive(self) -> str | bytes:
         """The next message. :raises trio_websocket.ConnectionClosed: no more will come."""

@@ -90,6 +90,9 @@ class _NoDatabase:
     async def read(self, work: Callable[..., Any]) -> Any:
         return 0 if work is last_sequence else None
 
+    async def write(self, work: Callable[..., Any]) -> None:
+        """Last-seen times are not kept."""
+
 
 @attrs.define
 class Scene:
@@ -136,5 +139,6 @@ async def scene(**options: Any) -> AsyncIterator[Scene]:
         endpoints["/_events"] = EventsEndpoint(dialogues).converse
         async with trio.open_nursery() as nursery:
             await nursery.start(hub.committer.run)
+            await nursery.start(hub.presence.run)
             yield Scene(door, hub, metrics)
             nursery.cancel_scope.cancel()

@@ -7,7 +7,7 @@ import pytest
 from rtlite.errors import InvalidRequest
 from rtlite.model import Event, Member, PresenceNotice
 from rtlite.protocols import commands
-from rtlite.protocols.verbs import Auth, Ping, Presence, Publish, Request, Subscribe, Unsubscribe
+from rtlite.protocols.verbs import Attend, Auth, Ping, Publish, Request, Subscribe, Unsubscribe
 
 EVENT = Event("e1", "conversation:conv-123", "chat_message", b'{"content":"hi"}', 1_779_877_800_123, 7, "0a1b2c3d", 42)
 PASSING = Event("e2", "live:a", "tick", b"null", 0, 1, "ffffffff")
@@ -33,7 +33,7 @@ PASSING = Event("e2", "live:a", "tick", b"null", 0, 1, "ffffffff")
         ('{"type":"publish","data":{"channel":"a:b","event":"e"}}', Publish("a:b", "e"), None),
         (
             '{"type":"presence","data":{"channel":"a:b","action":"update","data":[1]}}',
-            Presence("a:b", "update", [1]),
+            Attend("a:b", "update", [1]),
             None,
         ),
         ('{"type":"auth","data":{"token":"t"},"more":true}', Auth("t"), None),

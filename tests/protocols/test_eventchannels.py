@@ -7,7 +7,7 @@ import pytest
 from rtlite.errors import InvalidRequest
 from rtlite.model import Event, Member, PresenceNotice
 from rtlite.protocols import eventchannels
-from rtlite.protocols.verbs import Auth, Ping, Presence, Publish, Request, Subscribe, Unsubscribe
+from rtlite.protocols.verbs import Attend, Auth, Ping, Publish, Request, Subscribe, Unsubscribe
 
 EVENT = Event("e1", "changes:product", "UPDATED", b'{"price":5}', 1_779_877_800_123, 7, "0a1b2c3d", 42)
 PASSING = Event("e2", "live:a", "tick", b"null", 0, 1, "ffffffff")
@@ -32,7 +32,7 @@ PASSING = Event("e2", "live:a", "tick", b"null", 0, 1, "ffffffff")
         ('{"type":"publish","channel":"a:b","event":"e","id":"mine"}', Publish("a:b", "e"), "mine"),
         (
             '{"type":"presence","channel":"a:b","action":"list","after":"alice"}',
-            Presence("a:b", "list", after="alice"),
+            Attend("a:b", "list", after="alice"),
             None,
         ),
         ('{"type":"auth","token":"t","more":true}', Auth("t"), None),
