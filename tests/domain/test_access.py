@@ -1,0 +1,90 @@
+"""What a membership gives beyond the table of grants, and to whom."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import attrs
+import pytest
+
+from rtlite.domain.access import Access
+from rtlite.model import Identity, Kind, Role
+from rtlite.settings import Settings
+from rtlite.store.conversations import Member, put_member
+from rtlite.store.database import open_database
+
+ANN = Identity(Kind.JWT, "ann", "jwt:ann")
+
+
+class Unread:
+    """A database that nobody may ask."""
+
+    async def read(self, work: Any) -> Any:
+        raise AssertionError("the database was read")
+
+
+@asynccontextmanager
+async def access_with(*members: Member) -> AsyncIterator[Access]:
+    """Those are in conversation ``c``."""
+    async with open_database(":memory:", "normal") as database:
+        for member in members:
+            await database.write(lambda connection, member=member: put_member(connection, "c", member))
+        yield Access(database, Settings())
+
+
+async def test_a_member_reads_its_conversation_and_no_other() -> None:
+    async with access_with(Member("ann", False, 0)) as access:
+        assert await access.may_read(ANN, "conversation:c")
+        for channel in ("conversation:d", "conversation:C", "conversation:", "conversation:c:d", "conversation:*", "c"):
+            assert not await access.may_read(ANN, channel), channel
+        assert not await access.may_read(attrs.evolve(ANN, user="Ann"), "conversation:c")
+
+
+@pytest.mark.parametrize("write", [False, True])
+async def test_a_member_writes_if_it_may_post(write: bool) -> None:
+    async with access_with(Member("ann", write, 0)) as access:
+        assert await access.may_write(ANN, "conversation:c", "typing", None) == write
+        assert not await access.may_write(ANN, "conversation:d", "typing", None)
+        assert not await access.may_write(ANN, "conversation:*", "typing", None)
+
+
+@pytest.mark.parametrize("data", [{"sender_id": "bob"}, {"sender_id": None}, {"sender_id": ["ann"]}, {}, "ann", None])
+async def test_a_member_cannot_speak_for_another(data: object) -> None:
+    async with access_with(Member("ann", True, 0)) as access:
+        assert not await access.may_write(ANN, "conversation:c", "chat_message", data)
+        assert await access.may_write(ANN, "conversation:c", "chat_message", {"sender_id": "ann"})
+
+
+@pytest.mark.parametrize("kind", [kind for kind in Kind if kind not in {Kind.JWT, Kind.ADMIN}])
+async def test_a_key_whose_user_has_a_members_name_is_no_member(kind: Kind) -> None:
+    async with access_with(Member("ann", True, 0)) as access:
+        key = attrs.evolve(ANN, kind=kind)
+        assert not await access.may_read(key, "conversation:c")
+        assert not await access.may_write(key, "conversation:c", "typing", None)
+
+
+async def test_a_narrowed_ticket_reaches_only_the_conversations_it_names() -> None:
+    async with access_with(Member("ann", True, 0)) as access:
+        for only, allowed in (((), False), (("conversation:d",), False), (("conversation:c",), True)):
+            ticket = attrs.evolve(ANN, only=only)
+            assert await access.may_read(ticket, "conversation:c") == allowed
+            assert await access.may_write(ticket, "conversation:c", "typing", None) == allowed
+
+
+async def test_a_role_is_no_membership() -> None:
+    async with access_with() as access:
+        for role in Role:
+            assert not await access.may_read(attrs.evolve(ANN, role=role), "conversation:c")
+
+
+async def test_what_the_table_decides_reads_nothing() -> None:
+    access = Access(Unread(), Settings())  # type: ignore[arg-type]
+    named = attrs.evolve(ANN, subscribe=("conversation:c",), publish=("conversation:c",))
+    assert await access.may_read(named, "conversation:c")
+    assert await access.may_write(named, "conversation:c", "typing", None)
+    assert await access.may_read(ANN, "article:a")
+    assert not await access.may_read(ANN, "jobs:1")
+    assert not await access.may_write(ANN, "article:a", "e", None)
+    assert not await access.may_read(ANN, "conversation:*")
