@@ -22,8 +22,10 @@ from hypothesis import strategies as st
 from rtlite.auth.tickets import Tickets
 from rtlite.errors import InvalidRequest, StartError
 from rtlite.model import Identity, Kind, check_channel
-from rtlite.protocols import jsonframes
+from rtlite.protocols import commands, eventchannels, jsonframes
+from rtlite.protocols.verbs import Publish
 from rtlite.settings import Settings, declared, load
+from tests.endpoints.sockets import scene as command_scene
 from tests.security.scene import Scene, staged
 from tests.transports.doors import BINARY, CLOSE, PING, PONG, TEXT, frame, handshake, head, open_door
 
@@ -205,6 +207,75 @@ def test_any_path_segment_is_answered(scene: Scene, raw: bytes) -> None:
         with scene.door.connect() as line:
             assert scene.request("GET", path, line=line).status in {200, 400, 404}
     assert scene.faults() == 0
+
+
+# --- commands over /ws and /_events
+
+verbs = st.sampled_from(["subscribe", "unsubscribe", "publish", "presence", "auth", "ping"]) | st.text(max_size=5)
+fields = st.fixed_dictionaries(
+    {},
+    optional={
+        "channel": st.sampled_from(["live:a", "live:*", "other:a"]) | values,
+        "since": st.sampled_from(["1h", "00000000-1"]) | values,
+        "presence": st.sampled_from([True, "watch", {"a": 1}]) | values,
+        "event": st.just("tick") | values,
+        "data": values,
+        "id": st.just("mine") | values,
+        "eventId": st.just("mine") | values,
+        "echo": st.booleans() | values,
+        "action": st.sampled_from(["list", "join", "update", "leave"]) | values,
+        "after": st.text(max_size=5) | values,
+        "token": st.text(max_size=20) | values,
+    },
+)
+nested = st.fixed_dictionaries({"type": verbs}, optional={"data": fields | values, "id": values})
+flat = st.builds(lambda verb, given: given | {"type": verb}, verbs, fields)
+commands_sent = (nested | flat | values).map(orjson.dumps) | st.binary(max_size=60)
+
+
+@given(commands_sent | st.text(max_size=60))
+@settings(max_examples=300)
+def test_any_message_is_a_command_or_refused_in_a_few_words(message: bytes | str) -> None:
+    text = message if isinstance(message, str) else message.decode("utf-8", "surrogateescape")
+    for wording in (commands, eventchannels):
+        try:
+            request = wording.decode(text)
+        except InvalidRequest as error:
+            assert len(error.detail) < 200
+            continue
+        try:
+            command = request.command()
+        except InvalidRequest as error:
+            assert len(error.detail) < 200
+        else:
+            assert orjson.loads(wording.reply("x", {}, request.id)).get("id") == request.id
+            if isinstance(command, Publish):
+                event = command.as_event()
+                assert orjson.loads(event.data) == command.data and check_channel(event.channel)
+
+
+@given(st.lists(commands_sent, min_size=1, max_size=10), st.sampled_from(["/ws", "/_events"]))
+@settings(deadline=None, max_examples=60)
+def test_any_messages_are_answered_one_by_one_and_the_connection_goes_on(sent: list[bytes], path: str) -> None:
+    async def attack() -> None:
+        async with command_scene(login_rate=0) as here:
+            client = await here.client(path)
+            for message in sent:
+                await client.raw(message if is_text(message) else b"{")
+            await client.say("ping", id="the last")
+            with trio.fail_after(5):
+                while (await client.hear()).get("id") != "the last":
+                    pass
+            assert here.door.faults() == here.metrics.faults._value.get() == 0
+
+    trio.run(attack, clock=trio.testing.MockClock(autojump_threshold=0))
+
+
+def is_text(message: bytes) -> bool:
+    try:
+        return bool(message.decode())
+    except UnicodeDecodeError:  # of a text frame, that is an end with 1007, and another test's
+        return False
 
 
 # --- credentials, settings, names
