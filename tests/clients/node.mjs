@@ -2,7 +2,8 @@
 // With the argument "ws", WebSocket is the one of npm; else it is Node's own.
 import { createInterface } from "node:readline"
 
-const shown = value => (value && value.message !== undefined ? String(value.message) : value)
+// An error, or an event about one, is shown as its message; plain data as it is.
+const shown = value => (value?.message !== undefined && value.constructor !== Object ? String(value.message) : value)
 console.log = (...values) => process.stdout.write(JSON.stringify(values.map(shown)) + "\n")
 console.error = console.log
 

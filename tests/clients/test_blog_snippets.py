@@ -13,43 +13,11 @@ import pytest
 import trio
 import trio_websocket
 
-from tests.clients.runtimes import (
-    TALKING,
-    Chromium,
-    Client,
-    Node,
-    Runtime,
-    own_websocket,
-    snippet,
-    why_no_node,
-    why_no_npm_ws,
-)
+from tests.clients.runtimes import TALKING, Client, Runtime, snippet
 from tests.servers import Doors, ServerProcess, running_server
 
 SLUG = "my-first-post"
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
-
-
-@pytest.fixture
-def npm_ws(tmp_path: Path) -> Runtime:
-    if why := why_no_npm_ws():
-        pytest.skip(why)
-    return Node(tmp_path, library="ws")
-
-
-@pytest.fixture(params=["npm ws", "Node", "Chromium"])
-def runtime(request: pytest.FixtureRequest, tmp_path: Path) -> Runtime:
-    if request.param == "npm ws":
-        found: Runtime = request.getfixturevalue("npm_ws")
-        return found
-    if request.param == "Chromium":
-        return Chromium(request.getfixturevalue("chromium"))
-    if why := why_no_node():
-        pytest.skip(why)
-    arguments = own_websocket()
-    if arguments is None:
-        pytest.skip("this Node.js has no WebSocket of its own (22 has; 20.10 and later behind a flag)")
-    return Node(tmp_path, arguments)
 
 
 async def call(server: Doors, key: str | None, path: str, **body: Any) -> Any:
