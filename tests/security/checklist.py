@@ -94,10 +94,17 @@ CHECKLIST: Final[dict[int, list[str]]] = {
         "security/test_requests.py::test_a_flood_of_publishes_is_429_and_the_rest_goes_on_later",
         "security/test_requests.py::test_who_connects_and_leaves_over_and_over_leaves_nothing_behind",
         "endpoints/test_sessions.py::test_messages_faster_than_the_command_rate_are_closed_with_1008",
+        "endpoints/test_dialogue.py::test_one_command_too_many_is_refused_and_the_next_is_run_in_time",
+        "endpoints/test_dialogue.py::test_who_goes_on_and_on_above_the_rate_is_closed_with_1008",
+        "endpoints/test_subscriptions.py::test_ten_thousand_subscribes_and_unsubscribes_leave_nothing_behind",
+        "endpoints/test_subscriptions.py::test_ten_thousand_subscribes_without_unsubscribing_hold_128_channels",
     ],
     23: [
         "security/test_requests.py::test_a_wrong_type_in_any_field_is_400_in_a_few_words_and_repeats_nothing",
         "security/test_requests.py::test_a_megabyte_of_nonsense_is_not_sent_back",
+        "endpoints/test_dialogue.py::test_what_is_no_command_is_an_error_that_repeats_nothing_of_it",
+        "endpoints/test_dialogue.py::test_an_unknown_command_is_told_which_there_are",
+        "security/test_fuzz.py::test_any_message_is_a_command_or_refused_in_a_few_words",
     ],
     24: ["transports/test_firewall.py::test_one_connection_ends_and_no_other_notices"],
     25: [
@@ -112,10 +119,14 @@ CHECKLIST: Final[dict[int, list[str]]] = {
     27: [
         "security/test_secrets.py::test_a_revoked_key_ends_its_live_connections_and_new_ones_within_2_seconds",
         "endpoints/test_sessions.py::test_a_token_ends_its_connection_with_1008_at_its_expiry_and_the_leeway",
+        "endpoints/test_dialogue.py::test_a_token_that_expires_is_told_before_and_its_connection_ends_with_4401",
+        "endpoints/test_dialogue.py::test_a_revoked_key_is_told_and_closed_with_4401",
+        "endpoints/test_dialogue.py::test_what_a_fresh_token_does_not_cover_ends_with_a_notice",
     ],
     28: [
         "endpoints/test_sessions.py::test_a_missing_or_wrong_credential_is_closed_with_4401",
         "security/test_secrets.py::test_a_credential_in_a_frame_is_no_credential",
+        "endpoints/test_dialogue.py::test_without_a_valid_credential_it_is_closed_with_4401_and_nothing_is_held",
     ],
     29: ["security/test_requests.py::test_who_shows_no_credential_gets_no_subscription_and_no_place_in_a_queue"],
     30: [
@@ -172,10 +183,8 @@ CHECKLIST: Final[dict[int, list[str]]] = {
 LATER: Final[dict[int, str]] = {
     5: "the same table over SSE, Socket.IO polling and GraphQL, with those",
     8: "4406 on the GraphQL route, with GraphQL",
-    22: "subscribe and unsubscribe churn, and 10,000 subscribes, with /ws and /_events",
-    23: "unknown message types, with /ws and /_events",
     27: "on SSE, Socket.IO and GraphQL, with those",
-    28: "the time and size of what comes before `auth`, and a second connection_init, with /ws and GraphQL",
+    28: "what comes before connection_init, and a second one, with GraphQL",
     29: "binary reassembly and Y.Doc after the credential, with Socket.IO and Yjs",
     37: "the matrix over every transport, with each transport",
     38: "with Yjs",
