@@ -85,6 +85,12 @@ class Rtlite(Server):
         headers = self.headers(self.admin, NDJSON)
         return {**self.http, "headers": headers, "path": BATCH_PATH, "body": "\n".join([one] * size)}
 
+    def publish_over_websocket(self) -> dict[str, Any]:
+        """The same request on an event channel, as ``hammer_sockets`` wants it."""
+        body = '{"type":"publish",' + event(self.channel, FIRST).removeprefix("{")
+        headers = {"Authorization": f"Bearer {self.admin}"}
+        return {"url": f"ws://127.0.0.1:{self.port}/_events", "headers": headers, "body": body}
+
     @property
     def publisher(self) -> dict[str, Any]:
         batch = {"path": BATCH_PATH, "headers": self.headers(self.admin, NDJSON)}

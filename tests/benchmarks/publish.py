@@ -1,8 +1,9 @@
 """Durable publishes a second: committed with fsync before the answer.
 
-Over HTTP with keep-alive connections, one request at a time on each; in process, by a Trio
-program that calls the hub. The yardstick for HTTP is a bare Node server that reads the body
-and answers 201: the ratio says what routing, authentication, JSON, SQLite and fsync cost.
+Over HTTP with keep-alive connections, and over WebSockets (``/_events``), one request at a time
+on each; in process, by a Trio program that calls the hub. The yardstick for HTTP is a bare Node
+server that reads the body and answers 201: the ratio says what routing, authentication, JSON,
+SQLite and fsync cost.
 """
 
 from __future__ import annotations
@@ -40,18 +41,25 @@ def measure(plan: Plan, peers: list[type[Server]]) -> Iterator[Row]:
     for publishers in (1, 64):
         for size in (1, 1000):
             yield _in_process(plan, publishers, size)
-    yield Row("publish over WebSocket", "rtlite", remark="later: its protocol is of a later issue")
+    for publishers in (1, 64):
+        # By default a connection has 50 commands a second.
+        with Rtlite("--command-rate", "0") as server, loads() as (load,):
+            answer = _hammer_sockets(plan, server, load, publishers)
+            yield _row(f"publish over WebSocket, {publishers} × 1", server, answer)
 
 
 def _hammer(plan: Plan, server: Any, load: Load, connections: int, size: int = 1) -> dict[str, Any]:
+    return _timed(plan, server, load, "hammer", connections=connections, **server.publish(size))
+
+
+def _hammer_sockets(plan: Plan, server: Rtlite, load: Load, connections: int) -> dict[str, Any]:
+    return _timed(plan, server, load, "hammer_sockets", connections=connections, **server.publish_over_websocket())
+
+
+def _timed(plan: Plan, server: Server, load: Load, op: str, **arguments: Any) -> dict[str, Any]:
+    """One command of the load generator, and how busy the server was meanwhile."""
     before = server.cpu()
-    answer = load(
-        "hammer",
-        **server.publish(size),
-        connections=connections,
-        seconds=plan.publish_seconds,
-        warm=_WARM_SECONDS,
-    )
+    answer = load(op, seconds=plan.publish_seconds, warm=_WARM_SECONDS, **arguments)
     cores = (server.cpu() - before) / (plan.publish_seconds + _WARM_SECONDS)
     return {**answer, "cores": cores}
 

@@ -11,7 +11,7 @@ from typing import Any
 import picows
 import uvloop
 
-from tests.benchmarks.load import http
+from tests.benchmarks.load import http, sockets
 from tests.benchmarks.load.fleet import Fleet, connect
 from tests.benchmarks.load.message import FIRST
 from tests.benchmarks.load.publishers import open_publisher
@@ -132,6 +132,11 @@ class Load:
     async def hammer(self, **arguments: Any) -> dict[str, Any]:
         """Requests over keep-alive connections, one at a time on each, for so many seconds."""
         answer = await http.hammer(**arguments)
+        return {**answer, "latency": spread(answer.pop("times"))}
+
+    async def hammer_sockets(self, **arguments: Any) -> dict[str, Any]:
+        """The same over WebSockets."""
+        answer = await sockets.hammer(**arguments)
         return {**answer, "latency": spread(answer.pop("times"))}
 
     async def ping(self, url: str, headers: dict[str, str] | None, seconds: float, interval: float) -> dict[str, Any]:
