@@ -188,6 +188,28 @@ def websocket(*sent: bytes, code: int = 1000) -> Input:
     return send
 
 
+def command(message: bytes) -> Input:
+    """One message over ``/_events``, which has an answer, whatever it is."""
+
+    async def send(ground: Ground) -> None:
+        peer = await tcp(ground.server)
+        await peer.upgrade("/_events", X_Api_Key=ground.key)
+        await peer.send(frame(message))
+        assert b'"type":' in await peer.text()
+        await trio.aclose_forcefully(peer.stream)
+
+    return send
+
+
+async def ninety_commands_in_one_write(ground: Ground) -> None:
+    peer = await tcp(ground.server)
+    await peer.upgrade("/_events", X_Api_Key=ground.key)
+    await peer.send(frame(b'{"type":"subscribe","channel":"article:x","since":"2h"}') * 90)
+    for _ in range(90):
+        assert b'"type":"subscribed"' in await peer.text()
+    await trio.aclose_forcefully(peer.stream)
+
+
 async def history(ground: Ground) -> None:
     if not ground.number:
         await ground.fill("article:x", 10_000, b'{"text":"%b"}' % (b"x" * 100))
@@ -256,6 +278,12 @@ INPUTS: dict[str, Input] = {
     "1 MiB in 1,024 fragments": websocket(
         frame(b"x" * 1024, fin=False), *[frame(b"x" * 1024, 0, fin=False)] * 1022, frame(b"x" * 1024, 0)
     ),
+    **{
+        f"1 MiB of JSON over a WebSocket, {name}": command(b'{"type":"publish",' + body(data)[1:])
+        for name, data in BODIES.items()
+    },
+    "1 MiB of JSON that is no command": command(b'{"type":"x","data":' + WIDE + b"}"),
+    "90 commands in one write": ninety_commands_in_one_write,
     "5,000 pings": websocket(frame(b"", PING) * 5_000),
     "a history page of 10,000 events": history,
     "a history page of large events": history_of_large_events,
