@@ -172,7 +172,7 @@ async def serve(settings: Settings, *, task_status: trio.TaskStatus[Running] = t
 async def _serve(settings: Settings, task_status: trio.TaskStatus[Running]) -> None:
     if settings.dev and not settings.loopback and not settings.dev_anywhere:
         raise StartError("--dev listens on loopback only: its credentials are public (--dev-anywhere overrides this)")
-    async with open_database(settings.data, settings.durability) as database:
+    async with open_database(settings.data, settings.durability, settings.disk_reserve) as database:
         server = Server(settings, database, await _jwt_secret(settings, database))
         admin_key = await _first_keys(server)
         async with trio.open_nursery() as services:

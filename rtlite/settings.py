@@ -148,6 +148,9 @@ class Settings:
     dev: bool = _setting(False, boolean, "offline stand-in: fixed credentials, open origins, data in memory")
     dev_anywhere: bool = _setting(False, boolean, "let --dev listen on more than loopback")
     durability: str = _setting("full", choice("full", "normal"), "full survives a power cut, normal a killed process")
+    disk_reserve: int = _setting(
+        4 * MIB, size, "bytes kept beside the file so that a full disk lets retention delete; 0 is none"
+    )
 
     jwt_secret: str = _setting("", text, "HS256 secret, 32 characters or more; made at the first start", secret=True)
     jwt_algorithm: str = _setting(

@@ -125,7 +125,7 @@ class Keyring:
             return key
         at = self._now_ms()
         if key_id not in self._unstored:
-            await self._database.write(lambda connection: keys.revoke(connection, key_id, at))
+            await self._database.write(lambda connection: keys.revoke(connection, key_id, at), vital=True)
         # From here to the callbacks nothing waits, so no login slips in between.
         revoked = self._keys[key_id] = attrs.evolve(self._keys[key_id], revoked=at)
         for listener in tuple(self.on_revoked):

@@ -46,7 +46,7 @@ class Sweeper:
             await trio.sleep(self._settings.sweep_interval)
             try:
                 await self.sweep()
-                await self._database.bound_wal()
+                await self._database.keep_house()
             except Refused as error:  # the disk may be full or failing; the next pass tries again
                 log.warning("retention could not delete", code=error.code)
             except Exception:
@@ -82,7 +82,8 @@ class Sweeper:
         while True:
             needed = retention.Needed(self._next(candidate.name), self._next(kind_of(candidate.name) + ":*"))
             deleted = await self._database.write(
-                lambda connection, needed=needed: retention.trim(connection, self._settings, candidate, now, needed)  # type: ignore[misc]
+                lambda connection, needed=needed: retention.trim(connection, self._settings, candidate, now, needed),  # type: ignore[misc]
+                vital=True,
             )
             total += deleted
             if deleted < retention.STEP:

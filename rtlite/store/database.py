@@ -31,6 +31,7 @@ import trio_asyncio
 from rtlite.errors import Refused, StartError, StorageFailed, StorageFull
 from rtlite.log import get_logger
 from rtlite.store import schema
+from rtlite.store.reserve import Reserve
 
 log = get_logger(__name__)
 
@@ -76,8 +77,9 @@ class _Connection(aiosqlite.Connection):
 class Database:
     """One open file. Made by :func:`open_database`, which also closes it."""
 
-    def __init__(self, path: str, loop: Any, durability: str) -> None:
+    def __init__(self, path: str, loop: Any, durability: str, reserve: int = 0) -> None:
         self.path = path
+        self._reserve = Reserve(path, reserve)
         self._loop = loop
         self._durability = durability
         self._writer: _Connection
@@ -88,9 +90,11 @@ class Database:
         self._free = trio.Semaphore(READERS)
         self._open: list[_Connection] = []
 
-    async def write(self, work: Callable[[sqlite3.Connection], T]) -> T:
+    async def write(self, work: Callable[[sqlite3.Connection], T], *, vital: bool = False) -> T:
         """Run ``work`` in one transaction; returns when it is committed.
 
+        :param vital: it makes room, or takes a right away: on a full disk it is tried once more,
+            from the start, with the reserve that is held for that.
         :raises StorageFull: the disk is full. :raises StorageFailed: any other failure of the
             database. Either way nothing of it was stored. What ``work`` itself raises rolls back too.
         """
@@ -114,7 +118,7 @@ class Database:
             if not self._trusted:
                 await self._reopen()
             try:
-                return await self._run(self._writer, transaction)
+                return await self._transact(transaction, vital)
             except StorageFailed as error:
                 if _code(error.__cause__) in _UNTRUSTED_AFTER:
                     self._trusted = False
@@ -122,6 +126,19 @@ class Database:
                     with suppress(Refused):
                         await self._reopen()
                 raise
+
+    async def _transact(self, transaction: Callable[[sqlite3.Connection], T], vital: bool) -> T:
+        try:
+            return await self._run(self._writer, transaction)
+        except StorageFull:
+            if vital:
+                self._reserve.release()
+            if not self._reserve.used:
+                raise
+            await self._run(self._writer, _stop_growing)
+            if not vital:
+                raise  # the next one may succeed
+            return await self._run(self._writer, transaction)
 
     async def _reopen(self) -> None:
         """A writing connection that can be trusted again: a new one, on a file found whole, with its WAL emptied.
@@ -134,6 +151,8 @@ class Database:
 
         def prove(connection: sqlite3.Connection) -> None:
             _configure(connection, self.path, self._durability)
+            if self._reserve.used:
+                _stop_growing(connection)
             if (found := _damage(connection)) is not None:
                 raise sqlite3.DatabaseError(f"the file is damaged: {found}")
 
@@ -185,10 +204,17 @@ class Database:
             if self._trusted:
                 await self._run(self._writer, _truncate_wal)
 
-    async def bound_wal(self) -> None:
-        """Cut the WAL if a long read let it grow past its limit; called now and then."""
+    async def keep_house(self) -> None:
+        """Cut the WAL if a long read let it grow past its limit, and hold the reserve again; called now and then."""
+        if not self._reserve.held:
+            async with self._writing:
+                await self._run(self._writer, self._hold_reserve)
         if self.path != ":memory:" and _size(f"{self.path}-wal") > WAL_LIMIT:
             await self.checkpoint()
+
+    def _hold_reserve(self, connection: sqlite3.Connection) -> None:
+        if self._reserve.hold():
+            connection.execute("PRAGMA max_page_count = 1073741822")  # SQLite's own limit
 
     async def backup(self, target: str | os.PathLike[str]) -> None:
         """Write a consistent copy to ``target`` (mode 0600) while the server goes on.
@@ -249,6 +275,7 @@ class Database:
             self._writer = await self._connect()
             await self._run(self._writer, lambda connection: _prepare(connection, self.path, self._durability))
             self._prepared = True
+            await self._run(self._writer, self._hold_reserve)
             if self.path != ":memory:":
                 for _ in range(READERS):
                     self._readers.append(await self._connect(reading=True))
@@ -304,18 +331,19 @@ def _disk_is_full(path: str) -> bool:
 
 
 @asynccontextmanager
-async def open_database(path: str, durability: str = "full") -> AsyncIterator[Database]:
+async def open_database(path: str, durability: str = "full", reserve: int = 0) -> AsyncIterator[Database]:
     """Open (or create, mode 0600) the file, migrate it, and close it at the end.
 
     :param path: a file, or ``:memory:``.
     :param durability: ``full`` syncs the WAL at every commit, ``normal`` at checkpoints.
+    :param reserve: bytes of the disk to hold for vital writes when it is full.
     :raises StartError: no database, a newer version's, locked by another server, damaged,
         or on a full disk; the text says which.
     """
     failure: Exception | None = None
     with lock_file(path):
         async with trio_asyncio.open_loop() as loop:
-            database = Database(path, loop, durability)
+            database = Database(path, loop, durability, reserve)
             try:
                 await database._start()
                 yield database
@@ -411,6 +439,16 @@ def _truncate_wal(connection: sqlite3.Connection) -> None:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
     finally:
         connection.execute(f"PRAGMA busy_timeout = {_BUSY_MS}")
+
+
+def _stop_growing(connection: sqlite3.Connection) -> None:
+    """Once the reserve is given up, let the file have no page more than it has.
+
+    Then what the WAL holds can always be moved into it, the WAL has the reserve's room, and deleting
+    always goes; new events take the place of those that were deleted.
+    """
+    _truncate_wal(connection)
+    connection.execute("PRAGMA max_page_count = 1")  # as far as that is possible: the present size
 
 
 def _start_error(path: str, error: BaseException | None) -> StartError:

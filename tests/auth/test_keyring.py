@@ -172,7 +172,7 @@ async def test_a_key_whose_storing_failed_does_not_hold(monkeypatch):
     async with opened() as keyring:
         old, secret = await keyring.create(Kind.BLOG, "ann")
 
-        async def fails(work):
+        async def fails(work, **_):
             raise StorageFailed("no")
 
         monkeypatch.setattr(keyring._database, "write", fails)
@@ -219,7 +219,7 @@ async def test_last_uses_that_could_not_be_stored_are_kept_for_the_next_flush(mo
         keyring.find(secret)
         write = keyring._database.write
 
-        async def fails(work):
+        async def fails(work, **_):
             raise StorageFailed("no")
 
         monkeypatch.setattr(keyring._database, "write", fails)

@@ -167,9 +167,9 @@ async def test_sweep_bounds_the_write_ahead_log(tmp_path, monkeypatch):
         for _ in range(20):
             await hub.publish_all([new(data=b"x" * 10_000) for _ in range(10)])
         wal = tmp_path / "r.db-wal"
-        await hub.database.bound_wal()
+        await hub.database.keep_house()
         assert wal.stat().st_size > 0
         monkeypatch.setattr(database_module, "WAL_LIMIT", 1_000_000)
-        await hub.database.bound_wal()
+        await hub.database.keep_house()
 
         assert wal.stat().st_size == 0

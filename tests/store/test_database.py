@@ -547,9 +547,9 @@ class TestLog:
                     await put(database, f"a{number}", "x" * 100_000)
                 grown = size_of(wal)
                 with trio.fail_after(2):  # must not wait for the reader, as it would hold up every write
-                    await database.bound_wal()
+                    await database.keep_house()
                 assert size_of(wal) == grown > 5_000_000
-            await database.bound_wal()
+            await database.keep_house()
 
             assert size_of(wal) == 0
 
