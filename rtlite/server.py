@@ -35,6 +35,7 @@ from rtlite.endpoints.history import History
 from rtlite.endpoints.management import Management
 from rtlite.endpoints.presence import PresenceEndpoint
 from rtlite.endpoints.sessions import Sessions
+from rtlite.endpoints.sse import ServerSentEvents
 from rtlite.errors import Reason, Refused, StartError
 from rtlite.hub.hub import Hub
 from rtlite.log import get_logger
@@ -44,6 +45,8 @@ from rtlite.settings import DEV_JWT_SECRET, Settings, control_path
 from rtlite.store import schema
 from rtlite.store.database import Database, open_database
 from rtlite.transports.connections import Connections
+from rtlite.transports.eventstream import EventStreams
+from rtlite.transports.hotlane import HotLane
 from rtlite.transports.http import HttpServer, make_app
 from rtlite.transports.lean import LeanLane
 from rtlite.transports.listener import Listener
@@ -108,11 +111,17 @@ class Server:
         ]
         if settings.conformance_echo:
             self.websocket_routes += conformance.websockets()
+        sse = ServerSentEvents(sessions, self.hub.presence, settings)
+        self.routes += sse.routes()
         router = Router(self.routes, self.gate, settings, self.metrics)
         self.http = HttpServer(make_app(router), settings)
         websockets = WebSockets(settings, self.connections, self.metrics)
-        self.lean = LeanLane(router, settings)
-        self.listener = Listener(settings, self.metrics, self.http, self.lean, websockets, self.websocket_routes)
+        lean = LeanLane(router, settings)
+        self.hot = HotLane(router, lean, settings)
+        event_streams = EventStreams(sse.event_streams(), lean, settings, self.connections, self.metrics)
+        self.listener = Listener(
+            settings, self.metrics, self.http, lean, self.hot, websockets, self.websocket_routes, event_streams
+        )
 
     def _end_connections(self, key: str) -> None:
         self.connections.end_credential(key, Reason.REVOKED)
@@ -178,7 +187,7 @@ async def _serve(settings: Settings, task_status: trio.TaskStatus[Running]) -> N
         async with trio.open_nursery() as services:
             await services.start(server.hub.run)
             services.start_soon(server.keep_books)
-            services.start_soon(server.lean.volley.run)
+            services.start_soon(server.hot.run)
             async with trio.open_nursery() as connections:
                 async with trio.open_nursery() as listeners:
                     with _sockets(settings) as (public, control):

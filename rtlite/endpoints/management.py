@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from typing import Any, Final
 
 import attrs
@@ -100,7 +101,16 @@ class Management:
         key = Access.CREDENTIAL
         batch = self._settings.max_batch
         return [
-            Route("POST", "/api/publish", self.publish, "Publish an event", key, lean=True, publishing=True),
+            Route(
+                "POST",
+                "/api/publish",
+                self.publish,
+                "Publish an event",
+                key,
+                lean=True,
+                publishing=True,
+                soon=self.publish_soon,
+            ),
             Route(
                 "POST",
                 "/api/publish/batch",
@@ -136,8 +146,14 @@ class Management:
         event = wanted.as_event()
         if not may_publish(call.identity, event.channel, self._settings):
             await self._check_right(call, wanted)
-        published = await self._hub.publish(event)
-        return json_reply(_receipt(published), 200 if published.duplicate else 201)
+        return _answer(await self._hub.publish(event))
+
+    def publish_soon(self, call: Call, done: Callable[[Callable[[], Reply]], None]) -> None:
+        """As :meth:`publish`, where the table of grants alone decides."""
+        event = jsonframes.decode(call.body, Publish).as_event()
+        if not may_publish(call.identity, event.channel, self._settings):
+            raise Forbidden("channel: this credential may not publish to it")
+        self._hub.publish_soon(event, lambda outcome: done(lambda: _answer(outcome())))
 
     async def _check_right(self, call: Call, wanted: Publish) -> None:
         """Where the table of grants, which is asked first and without waiting, says no, what is stored may say yes."""
@@ -252,6 +268,10 @@ def _listed(body: bytes) -> list[Any]:
     if not isinstance(values, list):
         raise InvalidRequest('events: a list is wanted, as {"events": […]} or as NDJSON')
     return values
+
+
+def _answer(published: Published) -> Reply:
+    return json_reply(_receipt(published), 200 if published.duplicate else 201)
 
 
 def _receipt(published: Published) -> dict[str, Any]:

@@ -71,7 +71,13 @@ class _Job:
     """Whether anything of it goes to the disk."""
     count: int = 1
     size: int = 0
-    done: trio.Event = attrs.field(factory=trio.Event)
+    on_done: Callable[[], None] = lambda: None
+
+    def outcome(self) -> list[Published]:
+        """What became of the events. :raises Refused: why they are not stored."""
+        if self.error is not None:
+            raise self.error
+        return self.published
 
 
 class _Queue(deque[_Job]):
@@ -113,14 +119,27 @@ class Committer:
         :param origin: the connection that these events are not delivered to.
         :raises Overloaded: the queue is full. :raises StorageFull, StorageFailed: nothing was stored.
         """
+        job = self._job(events, origin)
+        await self._wait(job)
+        return job.published
+
+    def publish_soon(self, events: list[NewEvent], done: Callable[[Callable[[], list[Published]]], None]) -> None:
+        """As :meth:`publish`, without a task that waits.
+
+        :param done: called with what gives the result, or raises the refusal. It does not wait, nor raise.
+        :raises Overloaded: the queue is full.
+        """
+        job = self._job(events)
+        job.on_done = lambda: done(job.outcome)
+        self._submit(job)
+
+    def _job(self, events: list[NewEvent], origin: Outbox | None = None) -> _Job:
         size = 0
         durable = False
         for event in events:
             size += len(event.data)
             durable = durable or self._kept(event)
-        job = _Job(events, origin=origin, durable=durable, count=len(events), size=size)
-        await self._submit(job)
-        return job.published
+        return _Job(events, origin=origin, durable=durable, count=len(events), size=size)
 
     async def transact(self, work: Callable[[Transaction], Any]) -> Any:
         """Run ``work`` in a transaction of its own outcome: what it refuses is raised here and rolls only it back.
@@ -129,13 +148,23 @@ class Committer:
 
         :raises StorageFull, StorageFailed: nothing was stored.
         """
-        return (await self._submit(_Job(work=work))).result
+        job = _Job(work=work)
+        await self._wait(job)
+        return job.result
 
     async def attach(self, topic: Topic) -> None:
         """Set the topic's cursor to what has been fanned out, in order with everything else."""
-        await self._submit(_Job(topic=topic, durable=topic.history, count=0))
+        await self._wait(_Job(topic=topic, durable=topic.history, count=0))
 
-    async def _submit(self, job: _Job) -> _Job:
+    async def _wait(self, job: _Job) -> None:
+        done = trio.Event()
+        job.on_done = done.set
+        self._submit(job)
+        await done.wait()
+        if job.error is not None:
+            raise job.error
+
+    def _submit(self, job: _Job) -> None:
         if (
             self._queued_events + job.count > self._settings.queue_events
             or self._queued_bytes + job.size > self._settings.queue_bytes
@@ -144,10 +173,6 @@ class Committer:
         self._queued_events += job.count
         self._queued_bytes += job.size
         (self._queue if job.durable else self._passing_queue).put(job)
-        await job.done.wait()
-        if job.error is not None:
-            raise job.error
-        return job
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Commit and fan out until cancelled."""
@@ -176,7 +201,7 @@ class Committer:
             finally:
                 self._fanning_out.release()
             for job in batch:
-                job.done.set()
+                job.on_done()
             if not queue:
                 queue.wake = trio.Event()
 
@@ -349,10 +374,11 @@ class Committer:
     async def _attach(self, batch: list[_Job]) -> None:
         """Nothing else commits meanwhile, so what the table holds is what was fanned out."""
         topics = [job.topic for job in batch if job.topic is not None and job.topic.cursor is None]
-        stored = [topic.name for topic in topics if topic.history]
+        stored = [topic for topic in topics if topic.history]
+        channels = [topic.channel for topic in stored if topic.selection is None]
 
         def look_up(connection: sqlite3.Connection) -> tuple[str, dict[str, ChannelInfo | None]]:
-            return store_epoch(connection), {name: channel_info(connection, name) for name in stored}
+            return store_epoch(connection), {name: channel_info(connection, name) for name in channels}
 
         try:
             epoch, found = await self._database.read(look_up) if stored else ("", {})
@@ -360,13 +386,13 @@ class Committer:
             self._fail([job for job in batch if job.topic in topics], error, error)
             return
         for topic in topics:
-            if topic.pattern:
+            if topic.selection is not None:
                 topic.epoch, topic.cursor = epoch if topic.history else "", self._appender.sequence
             elif topic.history:
-                info = found[topic.name]
+                info = found[topic.channel]
                 topic.epoch, topic.cursor = (info.epoch, info.top) if info else (epoch, 0)
             else:
-                topic.epoch, topic.cursor = self._passing_top(topic.name)
+                topic.epoch, topic.cursor = self._passing_top(topic.channel)
 
 
 def _muted(batch: list[_Job]) -> dict[Outbox, set[tuple[str, int]]]:

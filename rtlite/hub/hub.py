@@ -10,7 +10,7 @@ import trio
 
 from rtlite.errors import Reason
 from rtlite.hub.committer import Committer, Transaction
-from rtlite.hub.fanout import Encoder, Fanout, Outbox, Subscription
+from rtlite.hub.fanout import Encoder, Fanout, Name, Outbox, Subscription
 from rtlite.hub.presence import Presence
 from rtlite.hub.replay import Replay
 from rtlite.hub.since import Since
@@ -26,12 +26,20 @@ T = TypeVar("T")
 @attrs.frozen
 class Subscribed:
     """The answer to a subscribe. ``position`` is where the replay began, or the newest event if none
-    was asked for. On a pattern it counts sequences, so that ``Position(event.epoch, event.sequence)``
-    resumes there, and it is ``None`` if the kind keeps no history."""
+    was asked for. Of several channels, as of a pattern, it counts sequences, so that
+    ``Position(event.epoch, event.sequence)`` resumes there, and it is ``None`` if they keep no history.
+
+    ``beside`` are subscriptions to those of several channels that keep none, while others do."""
 
     subscription: Subscription
     position: Position | None
     recovered: bool
+    beside: tuple[Subscription, ...] = ()
+
+    def close(self) -> None:
+        """Stop listening. Idempotent."""
+        for subscription in (self.subscription, *self.beside):
+            subscription.close()
 
 
 class Hub:
@@ -58,6 +66,10 @@ class Hub:
         """
         return (await self.committer.publish([event], origin))[0]
 
+    def publish_soon(self, event: NewEvent, done: Callable[[Callable[[], Published]], None]) -> None:
+        """As :meth:`publish`, without a task that waits; see :meth:`Committer.publish_soon`."""
+        self.committer.publish_soon([event], lambda outcome: done(lambda: outcome()[0]))
+
     async def publish_all(self, events: list[NewEvent]) -> list[Published]:
         """Commit several events, all or none."""
         return await self.committer.publish(events) if events else []
@@ -68,7 +80,7 @@ class Hub:
 
     async def subscribe(
         self,
-        name: str,
+        name: Name,
         outbox: Outbox,
         encode: Encoder,
         *,
@@ -77,7 +89,10 @@ class Hub:
         since: Since | None = None,
         greet: Callable[[Position | None, bool], bytes] | None = None,
     ) -> Subscribed:
-        """Listen to a channel or pattern (already checked and allowed).
+        """Listen to a channel or pattern, or to several as one (already checked and allowed).
+
+        Several come in the order of their commits. What ``since`` names is of those that keep
+        history; those that do not are heard from the greeting on.
 
         It returns once the greeting is on its way. What is missed follows in a task of the
         connection, so that a long replay holds up neither its commands nor its pongs.
@@ -91,41 +106,68 @@ class Hub:
         :raises Overloaded, StorageFailed: there is no subscription.
         :raises trio.BrokenResourceError, trio.ClosedResourceError: the connection is gone.
         """
-        topic = self.fanout.topic(name, self._settings.for_kind(kind_of(name)).history)
-        subscription = Subscription(topic, outbox, encode, spawn, on_lost, self.replay.catch_up)
-        topic.add(subscription)
+        subscriptions: list[Subscription] = []
         try:
-            if topic.cursor is None:
-                await self.committer.attach(topic)
-            if since is None or not topic.history:
-                return await self._go_live(subscription, greet, since)
-            return await self._resume(subscription, since, greet)
+            for part in self._parts(name):
+                topic = self.fanout.topic(part, self._keeps(part))
+                subscriptions.append(Subscription(topic, outbox, encode, spawn, on_lost, self.replay.catch_up))
+                topic.add(subscriptions[-1])
+            for subscription in subscriptions:
+                if subscription.topic.cursor is None:
+                    await self.committer.attach(subscription.topic)
+            first, *beside = subscriptions
+            if since is None or not first.topic.history:
+                return await self._go_live(first, beside, greet, since, placed=first.topic.name == name)
+            return await self._resume(first, beside, since, greet)
         except BaseException:
-            subscription.close()
+            for subscription in subscriptions:
+                subscription.close()
             raise
+
+    def _keeps(self, name: Name) -> bool:
+        """Whether what one listens to is kept."""
+        return not isinstance(name, str) or self._settings.for_kind(kind_of(name)).history
+
+    def _parts(self, name: Name) -> list[Name]:
+        """The topics to listen to: those of several names that keep history are one, the others each their own."""
+        if isinstance(name, str):
+            return [name]
+        kept = tuple(sorted(part for part in name if self._keeps(part)))
+        return [*([kept] if kept else []), *(part for part in name if not self._keeps(part))]
 
     async def _go_live(
         self,
         subscription: Subscription,
+        beside: list[Subscription],
         greet: Callable[[Position | None, bool], bytes] | None,
-        since: Since | None = None,
+        since: Since | None,
+        *,
+        placed: bool,
     ) -> Subscribed:
-        """From now on; where nothing is kept, ``since`` holds only if nothing came after it."""
+        """From now on; where nothing is kept, ``since`` holds only if nothing came after it.
+
+        :param placed: whether there is a place to speak of: there is none in several channels that keep nothing.
+        """
         topic = subscription.topic
-        here = topic.position(topic.cursor or 0)
+        here = topic.position(topic.cursor or 0) if placed or topic.history else None
         recovered = since is None or since == here
         if greet is None or subscription.outbox.offer(greet(here, recovered)):
-            subscription.live = True
+            _hear(subscription, *beside)
         elif topic.history:  # no room yet: the greeting waits, and what is published meanwhile comes from history
             subscription.cursor = topic.cursor or 0
             await subscription.outbox.send(greet(here, recovered))
+            _hear(*beside)
             subscription.spawn(subscription.resume, subscription)
         else:
             subscription.lose(Reason.TOO_SLOW)
-        return Subscribed(subscription, here, recovered)
+        return Subscribed(subscription, here, recovered, tuple(beside))
 
     async def _resume(
-        self, subscription: Subscription, since: Since, greet: Callable[[Position | None, bool], bytes] | None
+        self,
+        subscription: Subscription,
+        beside: list[Subscription],
+        since: Since,
+        greet: Callable[[Position | None, bool], bytes] | None,
     ) -> Subscribed:
         topic = subscription.topic
         start = await self.replay.locate(topic.name, since)
@@ -133,5 +175,11 @@ class Hub:
         position = topic.position(start.after)
         if greet is not None:
             await subscription.outbox.send(greet(position, start.recovered))
+        _hear(*beside)
         subscription.spawn(subscription.resume, subscription)
-        return Subscribed(subscription, position, start.recovered)
+        return Subscribed(subscription, position, start.recovered, tuple(beside))
+
+
+def _hear(*subscriptions: Subscription) -> None:
+    for subscription in subscriptions:
+        subscription.live = True

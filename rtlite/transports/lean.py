@@ -16,7 +16,6 @@ import trio
 from rtlite.errors import Refused, RequestTimeout, TooLarge
 from rtlite.settings import Settings
 from rtlite.transports.head import Head
-from rtlite.transports.outbox import Volley
 from rtlite.transports.routes import Call, Reply, Route, Router
 from rtlite.transports.stream import ServerStream
 
@@ -28,7 +27,6 @@ class LeanLane:
         self._router = router
         self._settings = settings
         self._date = (0, "")
-        self.volley = Volley()
 
     def takes(self, head: Head) -> tuple[Route, dict[str, str]] | None:
         """The route and its parameters, if this lane answers the request. Anything unusual is for the other one."""
@@ -69,6 +67,12 @@ class LeanLane:
 
     async def write(self, stream: ServerStream, reply: Reply, *, keep_alive: bool) -> None:
         """Send a whole answer. :raises trio.BrokenResourceError: the peer is gone."""
+        answer = self.whole(reply, keep_alive=keep_alive)
+        if not stream.outbox.offer(answer):
+            await stream.send_all(answer)
+
+    def whole(self, reply: Reply, *, keep_alive: bool) -> bytes:
+        """An answer as it is sent: head and body."""
         head = (
             f"HTTP/1.1 {reply.status} {_REASONS.get(reply.status, '')}\r\ncontent-type: {reply.content_type}\r\n"
             f"content-length: {len(reply.body)}\r\ndate: {self._now()}\r\n"
@@ -76,9 +80,7 @@ class LeanLane:
         for name, value in reply.headers.items():
             head += f"{name}: {value}\r\n"
         head += "\r\n" if keep_alive else "connection: close\r\n\r\n"
-        answer = head.encode("latin-1") + reply.body
-        if not stream.outbox.post(answer, self.volley):
-            await stream.send_all(answer)
+        return head.encode("latin-1") + reply.body
 
     def _now(self) -> str:
         second = int(time.time())

@@ -19,7 +19,9 @@ from rtlite.errors import Forbidden, NotFound, Refused, RequestTimeout
 from rtlite.log import get_logger
 from rtlite.metrics import Metrics
 from rtlite.settings import Settings
+from rtlite.transports.eventstream import EventStreams
 from rtlite.transports.head import Head, HeadTooLarge, check_websocket, parse_head
+from rtlite.transports.hotlane import HotLane
 from rtlite.transports.http import HttpServer
 from rtlite.transports.lean import LeanLane
 from rtlite.transports.proxies import TrustedProxies
@@ -40,16 +42,20 @@ class Listener:
         metrics: Metrics,
         http: HttpServer,
         lean: LeanLane,
+        hot: HotLane,
         websockets: WebSockets,
         websocket_routes: Sequence[WebSocketRoute],
+        event_streams: EventStreams,
     ) -> None:
         self._settings = settings
         self._metrics = metrics
         self._http = http
         self._lean = lean
+        self._hot = hot
         self._websockets = websockets
         self._websocket_paths = PathTable([(route.pattern, route) for route in websocket_routes])
         self._hosts = Hosts(settings)
+        self._event_streams = event_streams
         self._proxies = TrustedProxies(settings.trusted_proxy)
         self._tls = tls_context(settings)
         self._idle: set[trio.CancelScope] = set()
@@ -127,18 +133,15 @@ class Listener:
     async def _serve_request(self, stream: ServerStream, head: Head, patience: trio.CancelScope) -> bool:
         """Serve one request; returns whether another may follow."""
         address, scheme = self._proxies.resolve(stream.peer, head.headers, "https" if stream.secure else "http")
-        lean = self._lean.takes(head)
-        left = patience.deadline - trio.current_time()
-        if lean is None or stream.buffered < (head.content_length or 0) or left < self._settings.keep_alive_timeout / 2:
-            # From here on others hold the deadlines. (A whole lean request takes milliseconds: what is
-            # left of an idle connection's time will do, and each move costs a tenth of such a request.)
-            patience.deadline = math.inf
-        if lean is not None:
+        patience.deadline = math.inf  # from here on others hold the deadlines
+        if (lean := self._lean.takes(head)) is not None:
             return await self._lean.answer(stream, head, lean, address, scheme)
         if head.wants_websocket:
             route, params = self._websocket_route(head, scheme)
             await self._websockets.serve(stream, head, route, params, address)
             return False
+        if (found := self._event_streams.find(head)) is not None:
+            return await self._event_streams.serve(stream, head, found, address)
         return await self._http.answer(stream, head, address, scheme)
 
     async def _read_head(self, stream: ServerStream, last: Head | None, patience: trio.CancelScope) -> Head | None:
@@ -151,14 +154,16 @@ class Listener:
         raw = self._take_head(stream)
         if raw is None:
             idle = last is not None and not stream.buffered
-            _allow(patience, self._settings.keep_alive_timeout if idle else self._settings.handshake_timeout)
+            patience.deadline = trio.current_time() + (
+                self._settings.keep_alive_timeout if idle else self._settings.handshake_timeout
+            )
             while raw is None:
                 if not stream.buffered:
                     self._idle.add(patience)
                 elif idle:  # the first bytes came: the rest has the time of a handshake
                     idle, patience.deadline = False, trio.current_time() + self._settings.handshake_timeout
                 try:
-                    if not await stream.read_ahead():
+                    if not await self._read_ahead(stream, last if idle else None, patience):
                         return None
                 finally:
                     self._idle.discard(patience)
@@ -170,6 +175,13 @@ class Listener:
         head = parse_head(raw.lstrip(b"\r\n"), self._settings.max_headers)
         self._hosts.check(head.headers.get("host", ""), stream.peer)
         return head
+
+    async def _read_ahead(self, stream: ServerStream, last: Head | None, patience: trio.CancelScope) -> bool:
+        """Wait for more bytes; ``False`` at the end. Repeats of some requests are answered meanwhile."""
+        if last is None or (route := self._hot.takes(stream, last)) is None:
+            return await stream.read_ahead()
+        address, scheme = self._proxies.resolve(stream.peer, last.headers, "https" if stream.secure else "http")
+        return await self._hot.read_ahead(stream, last, route, address, scheme, patience)
 
     def _take_head(self, stream: ServerStream) -> bytes | None:
         try:
@@ -195,13 +207,6 @@ class Listener:
         self._metrics.requests.labels("listener", str(reply.status)).inc()
         await self._lean.write(stream, reply, keep_alive=False)
         await stream.linger()
-
-
-def _allow(scope: trio.CancelScope, seconds: float) -> None:
-    """Move the deadline, but not for less than a second."""
-    deadline = trio.current_time() + seconds
-    if not deadline - 1 < scope.deadline <= deadline:
-        scope.deadline = deadline
 
 
 def _started(task_status: trio.TaskStatus[None]) -> Any:

@@ -15,7 +15,7 @@ import os
 from collections import deque
 from collections.abc import Awaitable, Callable
 from itertools import islice
-from typing import Any, Final
+from typing import Any
 
 import trio
 
@@ -26,43 +26,6 @@ _PIECE = 16 * 1024  # bytes per send_all; a TLS record holds as many
 _NOTHING: deque[bytes | memoryview] = (
     deque()
 )  # shared by every outbox that holds nothing: 15,000 idle ones cost 11 MB else
-_NO_BYTES: Final = b""
-
-
-class Volley:
-    """Answers that became ready in one turn of the loop, and go out together at its end.
-
-    A write that wakes a sleeping peer costs 24 µs here, one to a peer that is awake 5: of
-    answers that are written one right after the other, only the first wakes. A commit makes
-    many ready at once.
-    """
-
-    def __init__(self) -> None:
-        self.running = False
-        self._outboxes: list[Outbox] = []
-        self._wake = trio.Event()
-
-    async def run(self) -> None:
-        """Write what is posted, until cancelled; then outboxes write at once."""
-        self.running = True
-        try:
-            while True:
-                await self._wake.wait()
-                self._wake = trio.Event()
-                self._flush()
-        finally:
-            self.running = False
-            self._flush()
-
-    def _flush(self) -> None:
-        outboxes, self._outboxes = self._outboxes, []
-        for outbox in outboxes:
-            outbox.flush()
-
-    def add(self, outbox: Outbox) -> None:
-        """Have ``outbox`` flushed once every task that can run now has run."""
-        self._outboxes.append(outbox)
-        self._wake.set()
 
 
 class Outbox:
@@ -83,7 +46,6 @@ class Outbox:
         "_in_flight",
         "_limit",
         "_on_broken",
-        "_posted",
         "_queue",
         "_queued",
         "_spawn",
@@ -110,7 +72,6 @@ class Outbox:
         self._on_broken = on_broken
         self._queue: deque[bytes | memoryview] = _NOTHING
         self._queued = 0
-        self._posted = _NO_BYTES
         self._in_flight = 0
         self._writing = False
         self._closed = False
@@ -134,8 +95,6 @@ class Outbox:
         """
         if self._closed or not data:  # Hypercorn ends an answer with empty bytes
             return True
-        if self._posted:
-            self.flush()
         if self._queued:
             if self._queued + len(data) > self._limit:
                 return False
@@ -156,26 +115,12 @@ class Outbox:
             self._start(memoryview(data)[written:])
         return True
 
-    def post(self, data: bytes, volley: Volley) -> bool:
-        """As :meth:`offer`, but written at the end of this turn of the loop, together with other connections'."""
-        if self._closed or self._queued or self._posted or not volley.running:
-            return self.offer(data)
-        self._posted = data
-        volley.add(self)
-        return True
-
-    def flush(self) -> None:
-        """Write what was posted. Nothing waits before it, so there is room."""
-        data, self._posted = self._posted, _NO_BYTES
-        self.offer(data)
-
     async def send(self, data: bytes) -> None:
         """Take ``data`` once there is room, at most half of the limit waiting.
 
         :raises trio.BrokenResourceError: the connection is gone.
         """
         await trio.lowlevel.checkpoint()
-        self.flush()
         while self._queued and self._queued + len(data) > self._limit // 2 and not self._closed:
             await self._step()
         if self._closed:
@@ -190,7 +135,6 @@ class Outbox:
 
     async def drained(self) -> None:
         """Wait until nothing waits (or the connection is gone)."""
-        self.flush()
         while self._queued and not self._closed:
             await self._step()
 
@@ -207,7 +151,6 @@ class Outbox:
         self._closed = True
         self._queue = _NOTHING
         self._queued = 0
-        self._posted = _NO_BYTES
         self._wake()
 
     def _start(self, data: bytes | memoryview) -> None:

@@ -81,6 +81,8 @@ class Route:
     :param limit: the largest body, in bytes; ``None`` is the setting ``max_body``.
     :param lean: a hot write, answered without Quart.
     :param publishing: counts towards the publish rate of the key.
+    :param soon: for the hottest: as ``handler``, but it returns at once, and calls back with what gives
+        the answer or raises why there is none. It is not asked for tokens, whose rights may have to be read.
     :param open_to_pages: readable by pages of any origin (CORS), because it holds nothing private.
     """
 
@@ -93,6 +95,7 @@ class Route:
     lean: bool = False
     publishing: bool = False
     open_to_pages: bool = False
+    soon: Callable[[Call, Callable[[Callable[[], Reply]], None]], None] | None = None
 
 
 class PathTable(Generic[R]):
@@ -181,33 +184,68 @@ class Router:
                 if refusal is not None:
                     raise refusal
                 reply = await self._answer(route, call)
-        except Refused as error:
-            reply = problem(error)
-        except Exception:
-            # Our own mistake in this one request: a traceback for us, a clean refusal for the client.
-            log.exception("a request failed", path=path)
-            self._metrics.faults.inc()
-            reply = problem(InternalError("the server made a mistake"))
-        counter = self._counters.get((lane, reply.status))
-        if counter is None:
-            counter = self._counters[lane, reply.status] = self._metrics.requests.labels(lane, str(reply.status))
-        counter.inc()
+        except Exception as error:  # noqa: BLE001  # logged where it is our own
+            reply = self._failed(error, path)
+        self._count(lane, reply.status)
         if origin is not None:
             cors = origins.cors_headers(origin, self._settings, public=public)
             reply = attrs.evolve(reply, headers={**reply.headers, **cors})
         return reply
 
+    def answer_soon(self, call: Call, route: Route, done: Callable[[Reply], None]) -> bool:
+        """As :meth:`answer`, for a request to a route with ``soon``, without a task that waits.
+
+        :param done: gets the answer, later or before this returns.
+        :returns: whether there will be one; else the request is to be answered the other way.
+        """
+        extra: dict[str, str] = {}
+
+        def finish(make: Callable[[], Reply]) -> None:
+            try:
+                reply = make()
+                if extra:
+                    reply = attrs.evolve(reply, headers={**reply.headers, **extra})
+            except Exception as error:  # noqa: BLE001  # logged where it is our own
+                reply = self._failed(error, route.pattern)
+            self._count("hot", reply.status)
+            done(reply)
+
+        try:
+            self._identify(route, call)
+            if call.identity.kind is Kind.JWT or route.soon is None:
+                return False
+            extra = self._limit(route, call)
+            route.soon(call, finish)
+        except Exception as error:  # noqa: BLE001  # finish() sorts them
+            finish(_raising(error))
+        return True
+
+    def _failed(self, error: Exception, path: str) -> Reply:
+        """What the client is told: a refusal, or that we made a mistake in this one request (its traceback is ours)."""
+        if isinstance(error, Refused):
+            return problem(error)
+        log.error("a request failed", path=path, exc_info=error)
+        self._metrics.faults.inc()
+        return problem(InternalError("the server made a mistake"))
+
+    def _count(self, lane: str, status: int) -> None:
+        counter = self._counters.get((lane, status))
+        if counter is None:
+            counter = self._counters[lane, status] = self._metrics.requests.labels(lane, str(status))
+        counter.inc()
+
     async def _answer(self, route: Route, call: Call) -> Reply:
         if len(call.body) > self.body_limit(route):
             raise TooLarge(f"the body may have {self.body_limit(route)} bytes")
-        extra = self._admit(route, call)
+        self._identify(route, call)
+        extra = self._limit(route, call)
         reply = await route.handler(call)
         return attrs.evolve(reply, headers={**reply.headers, **extra}) if extra else reply
 
-    def _admit(self, route: Route, call: Call) -> dict[str, str]:
-        """Who asks, and whether they may; returns headers that the answer carries."""
+    def _identify(self, route: Route, call: Call) -> None:
+        """Who asks, and whether they may."""
         if route.access is Access.PUBLIC:  # a stale key in a monitor's settings must not fail its health checks
-            return {}
+            return
         secret = presented(call.headers, call.query)
         if call.trusted and secret is None:  # our own control socket, mode 0600
             call.identity = Identity(Kind.ADMIN, "operator", "control")
@@ -223,6 +261,9 @@ class Router:
             raise Forbidden("an admin key is needed")
         if route.access is Access.OPERATOR_OR_DEV and not self._settings.dev and not is_operator(call.identity):
             raise Forbidden("an admin key is needed")
+
+    def _limit(self, route: Route, call: Call) -> dict[str, str]:
+        """Hold the publish rate; returns headers that the answer carries."""
         if route.publishing and self._settings.publish_rate and not call.trusted:
             return self._take(self._publishing, call.identity.credential, self._settings.publish_rate)
         return {}
@@ -257,3 +298,10 @@ class Router:
             "Access-Control-Max-Age": "600",
         }
         return Reply(204, headers=headers), public
+
+
+def _raising(error: Exception) -> Callable[[], Reply]:
+    def make() -> Reply:
+        raise error
+
+    return make

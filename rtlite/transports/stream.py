@@ -63,6 +63,15 @@ class ServerStream(trio.abc.HalfCloseableStream):
         """Put bytes back in front of what comes next."""
         self._unread[:0] = data
 
+    @property
+    def descriptor(self) -> int | None:
+        """The socket's, where bytes can be read from it as they are (no TLS, no memory stream)."""
+        return None if self._socket is None or self._broken else self._descriptor
+
+    def keep(self, data: bytes) -> None:
+        """Add bytes that someone else read ahead."""
+        self._unread += data
+
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
         if self._unread:
             await trio.lowlevel.checkpoint()

@@ -26,6 +26,8 @@ from rtlite.metrics import Metrics
 from rtlite.model import Kind
 from rtlite.settings import Settings
 from rtlite.transports.connections import Connections
+from rtlite.transports.eventstream import EventStreams
+from rtlite.transports.hotlane import HotLane
 from rtlite.transports.http import HttpServer, make_app
 from rtlite.transports.lean import LeanLane
 from rtlite.transports.listener import Listener
@@ -256,11 +258,28 @@ class Door:
         self.gate = gate
         self.metrics = metrics
         self.nursery = nursery
+        self.sockets: list[trio.socket.SocketType] = []
 
     def connect(self) -> Peer:
         ours, theirs = trio.testing.memory_stream_pair()
         self.nursery.start_soon(self.listener.serve_stream, theirs)
         return Peer(ours)
+
+    def connect_socket(self) -> Peer:
+        """Through a pair of sockets: with descriptors, as the hot lane wants them."""
+        ours, theirs = (trio.SocketStream(trio.socket.from_stdlib_socket(end)) for end in socket.socketpair())
+        self.sockets.append(ours.socket)
+        self.nursery.start_soon(self.listener.serve_stream, theirs)
+        return Peer(ours)
+
+    def answered(self, lane: str) -> float:
+        """Answers that a lane gave."""
+        return sum(
+            sample.value
+            for metric in self.metrics.requests.collect()
+            for sample in metric.samples
+            if sample.name.endswith("_total") and sample.labels["lane"] == lane
+        )
 
     def faults(self) -> float:
         return self.metrics.faults._value.get()
@@ -278,14 +297,24 @@ async def open_door(
     gate = Gate(settings, keyring, Tokens(settings, SECRET), Tickets(settings.ticket_lifetime), metrics)
     router = Router(routes, gate, settings, metrics)
     connections = Connections(settings.max_connections, metrics)
+    lean = LeanLane(router, settings)
+    hot = HotLane(router, lean, settings)
     listener = Listener(
         settings,
         metrics,
         HttpServer(make_app(router), settings),
-        LeanLane(router, settings),
+        lean,
+        hot,
         WebSockets(settings, connections, metrics),
         [*websockets, websocket_route("/ws")],
+        EventStreams([], lean, settings, connections, metrics),
     )
-    async with trio.open_nursery() as nursery:
-        yield Door(listener, connections, gate, metrics, nursery)
-        nursery.cancel_scope.cancel()
+    async with trio.open_nursery() as outer:
+        outer.start_soon(hot.run)
+        async with trio.open_nursery() as nursery:
+            door = Door(listener, connections, gate, metrics, nursery)
+            yield door
+            nursery.cancel_scope.cancel()
+        for end in door.sockets:
+            end.close()
+        outer.cancel_scope.cancel()

@@ -11,7 +11,7 @@ import pytest
 import trio
 import trio.testing
 
-from rtlite.transports.outbox import Outbox, Volley
+from rtlite.transports.outbox import Outbox
 
 LIMIT = 64 * 1024
 
@@ -271,59 +271,3 @@ async def test_over_a_stream_a_slow_peer_that_still_takes_bytes_is_not_given_up(
             await trio.sleep(5)
             left -= len(await theirs.receive_some(16 * 1024))
             assert not outbox.closed
-
-
-@asynccontextmanager
-async def volley() -> AsyncIterator[Volley]:
-    made = Volley()
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(made.run)
-        await trio.testing.wait_all_tasks_blocked()
-        yield made
-        nursery.cancel_scope.cancel()
-
-
-async def test_what_is_posted_goes_out_at_the_end_of_the_turn_together_with_other_connections() -> None:
-    async with volley() as turn, pair() as one, pair() as two:
-        assert one.outbox.post(b"answer", turn)
-        assert two.outbox.post(b"reply", turn)
-        assert (one.outbox.sent, two.outbox.sent) == (0, 0)
-        assert await one.read(6) == b"answer"
-        assert await two.read(5) == b"reply"
-
-
-async def test_nothing_overtakes_what_is_posted() -> None:
-    async with volley() as turn, pair() as peer:
-        peer.outbox.post(b"1", turn)
-        peer.outbox.post(b"2", turn)
-        peer.outbox.offer(b"3")
-        peer.outbox.post(b"4", turn)
-        await peer.outbox.send(b"5")
-        peer.outbox.post(b"6", turn)
-        await peer.outbox.drained()
-        assert await peer.read(6) == b"123456"
-
-
-async def test_what_is_posted_behind_what_waits_keeps_its_place_and_the_limit() -> None:
-    async with volley() as turn, pair(limit=LIMIT) as peer:
-        size = peer.fill()
-        assert peer.outbox.post(b"last", turn)
-        assert not peer.outbox.post(b"x" * LIMIT, turn)
-        assert (await peer.read(size + 4))[-5:] == b"flast"
-
-
-async def test_where_no_turn_is_ended_by_anyone_what_is_posted_goes_out_at_once() -> None:
-    async with volley() as turn:
-        pass
-    async with pair() as peer:
-        assert peer.outbox.post(b"answer", turn)
-        assert peer.outbox.sent == 6
-
-
-async def test_what_is_posted_to_a_connection_that_is_closed_meanwhile_is_dropped() -> None:
-    async with volley() as turn, pair() as one, pair() as two:
-        one.outbox.post(b"answer", turn)
-        two.outbox.post(b"reply", turn)
-        one.outbox.close()
-        assert await two.read(5) == b"reply"
-        assert one.outbox.sent == 0
