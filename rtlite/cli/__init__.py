@@ -6,7 +6,10 @@ In the order in which a command meets them:
     options.py     options that several commands take, and flags made of the settings
     output.py      readable on a terminal, JSON lines into a pipe
     client.py      the HTTP API as a client sees it: calls, retries, publishing
-    follower.py    one channel, each event once, over reconnections
+    websocket.py   WebSockets as a client opens them
+    follower.py    channels, each event once, over reconnections; by polling, by
+    eventsource.py   server-sent events,
+    eventsocket.py   or a WebSocket
     desk.py        keys, tokens and backups: through a server, or on the file
     welcome.py     what a server says when it is ready
     allocator.py   what serve asks of the C library

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import random
 import socket
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Any, Final
@@ -65,6 +65,7 @@ class Client:
     def __init__(self, url: str, key: str | None = None) -> None:
         self.url = url
         self.key = key
+        self.socket: str | None = None  # the unix socket, if it is one
         self._folder: int | None = None
         if key is not None and not (key.isascii() and key.isprintable() and key.strip()):
             raise CallFailed("the key holds characters that no key has", 400, "invalid_request")
@@ -73,8 +74,10 @@ class Client:
         transport = None
         if url.startswith("http+unix:"):
             # Loading the system's certificates takes longer than the call, so only TLS does it (verify).
-            transport = httpx.AsyncHTTPTransport(uds=self._socket(url.removeprefix("http+unix:")), verify=False)
+            self.socket = self._short(url.removeprefix("http+unix:"))
+            transport = httpx.AsyncHTTPTransport(uds=self.socket, verify=False)
             url = "http://localhost"
+        self.base_url = url
         parts = _parts(url)
         # A proxy that the environment names is for other hosts than this one.
         direct = {"all://": None} if parts.hostname in _LOCAL else None
@@ -89,7 +92,7 @@ class Client:
             limits=httpx.Limits(),
         )
 
-    def _socket(self, path: str) -> str:
+    def _short(self, path: str) -> str:
         """The path, or a short way to it through its open folder."""
         folder, name = os.path.split(os.path.abspath(path))
         if len(os.fsencode(path)) <= _LONGEST_SOCKET_PATH:
@@ -134,13 +137,32 @@ class Client:
                 timeout=httpx.Timeout(_TIMEOUT, connect=10.0, read=_TIMEOUT + wait),
             )
         except httpx.TransportError as error:
-            raise CallFailed(f"no server answers at {self.url}: {_reason(error)}") from error
+            raise no_answer(self.url, error) from error
         value = _json(answer.content)
         if not answer.is_success:
             raise _refusal(answer, value)
         if answer.content and value is None:
-            raise CallFailed(f"{self.url} answers, but not as rtlite does", answer.status_code, "not_rtlite")
+            raise not_rtlite(self.url)
         return value
+
+    @asynccontextmanager
+    async def stream(
+        self, path: str, query: Mapping[str, Sequence[str]], headers: dict[str, str], *, silence: float
+    ) -> AsyncIterator[AsyncIterator[bytes]]:
+        """An answer that goes on and on, in pieces; ``silence`` is the longest wait for the next, in seconds.
+
+        :raises CallFailed: it was refused, nobody answered, or the link broke.
+        """
+        timeout = httpx.Timeout(_TIMEOUT, connect=10.0, read=silence)
+        try:
+            async with self._http.stream("GET", path, params=query, headers=headers, timeout=timeout) as answer:
+                if answer.status_code != 200:
+                    raise _refusal(answer, _json(await answer.aread()))
+                if not answer.headers.get("Content-Type", "").startswith(headers["Accept"]):
+                    raise not_rtlite(self.url)
+                yield answer.aiter_bytes()
+        except httpx.TransportError as error:
+            raise no_answer(self.url, error) from error
 
     async def answers(self) -> bool:
         """Whether a server of ours is there at all."""
@@ -218,6 +240,14 @@ def _position(item: Mapping[str, Any]) -> Position:
     return Position(item["epoch"], item["offset"])
 
 
+def no_answer(url: str, error: BaseException) -> CallFailed:
+    return CallFailed(f"no server answers at {url}: {_reason(error)}")
+
+
+def not_rtlite(url: str) -> CallFailed:
+    return CallFailed(f"{url} answers, but not as rtlite does", 200, "not_rtlite")
+
+
 def _parts(url: str) -> Any:
     try:
         parts = urlsplit(url)
@@ -229,7 +259,7 @@ def _parts(url: str) -> Any:
     raise CallFailed("the URL of a server is http://HOST:PORT, https://… or http+unix:PATH", 400, "invalid_request")
 
 
-def _reason(error: httpx.TransportError) -> str:
+def _reason(error: BaseException) -> str:
     """What the operating system said, where httpx and Trio pass it on; else what httpx says."""
     cause: BaseException | None = error
     while cause is not None:

@@ -3,25 +3,53 @@
 from __future__ import annotations
 
 import contextlib
-from datetime import datetime
-from typing import Any
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any, Final
 
 import click
 import orjson
 import trio
 
 from rtlite.cli import options, output
-from rtlite.cli.client import CallFailed, connected
-from rtlite.cli.follower import Follower, Page
+from rtlite.cli.client import CallFailed, Client, connected
+from rtlite.cli.eventsocket import EventSocket
+from rtlite.cli.eventsource import EventSource
+from rtlite.cli.follower import Follower, Page, Poller
 from rtlite.cli.options import Server
 from rtlite.cli.program import run
+from rtlite.errors import InvalidRequest
+from rtlite.hub.since import parse_since
 from rtlite.log import escape
+from rtlite.model import is_pattern, now_ms
+
+# What is printed of an event, in this order, as far as the way it came tells it.
+_FIELDS: Final = ("id", "channel", "event", "data", "timestamp", "offset", "epoch", "position")
+
+
+def _place(_: click.Context, __: click.Parameter, text: str | None) -> str | None:
+    try:
+        if text is not None:
+            parse_since(text, now_ms())
+    except InvalidRequest as error:
+        raise click.BadParameter(error.detail) from error
+    return text
 
 
 @click.command()
 @click.argument("channels", metavar="CHANNEL…", nargs=-1, required=True)
 @click.option(
-    "--since", metavar="PLACE", help="An age (2h), a time (ISO 8601), an event's id or a position.  [default: now]"
+    "--since",
+    metavar="PLACE",
+    callback=_place,
+    help="An age (2h), a time (ISO 8601), an event's id or a position.  [default: now]",
+)
+@click.option(
+    "--via",
+    type=click.Choice(["sse", "ws", "poll"]),
+    default="sse",
+    show_default=True,
+    help="Server-sent events, a WebSocket to /_events, or long polling of history.",
 )
 @click.option("--count", metavar="NUMBER", type=click.IntRange(min=1), help="Stop after this many events.")
 @options.json_option
@@ -29,6 +57,7 @@ from rtlite.log import escape
 def tail(
     channels: tuple[str, ...],
     since: str | None,
+    via: str,
     count: int | None,
     as_json: bool,
     url: str | None,
@@ -37,26 +66,29 @@ def tail(
 ) -> None:
     """Print the events of each CHANNEL as they come.
 
-    When the server goes away, it waits for it to come back and goes on where it was: each event
-    is printed once. Ctrl-C ends it.
+    A CHANNEL is a channel's name, or a whole kind such as changes:*. When the server goes away, it
+    waits for it to come back and goes on where it was: each event is printed once. Where no history
+    is kept, what came meanwhile is lost, and it says so. Ctrl-C ends it.
     """
     server = options.server_or_dev(url, key, dev)
     with contextlib.suppress(KeyboardInterrupt):
-        run(_tail, server, tuple(dict.fromkeys(channels)), since, count, output.wants_json(as_json))
+        run(_tail, server, tuple(dict.fromkeys(channels)), since, via, count, output.wants_json(as_json))
 
 
-async def _tail(server: Server, channels: tuple[str, ...], since: str | None, count: int | None, as_json: bool) -> None:
+async def _tail(
+    server: Server, channels: tuple[str, ...], since: str | None, via: str, count: int | None, as_json: bool
+) -> None:
     trouble = _Trouble(server.url)
-    send, receive = trio.open_memory_channel[tuple[Follower, Page]](0)
+    send, receive = trio.open_memory_channel[Page](0)
     async with connected(server) as client, trio.open_nursery() as nursery:
-        for channel in channels:
-            nursery.start_soon(_follow, Follower(client, channel, since, trouble), send)
+        for follower in _followers(via, client, channels, since, trouble):
+            nursery.start_soon(follower.follow, send.send)
         left = count
-        async for follower, page in receive:
+        async for page in receive:
             if not page.recovered:
-                output.note(f"{follower.channel}: events before this place are gone; going on with what is left")
+                output.note(f"{page.of}: events before this place are gone; going on with what is left")
             for item in page.items[:left]:
-                _show(item, as_json, len(channels) > 1)
+                _show(item, as_json, len(channels) > 1 or is_pattern(channels[0]))
             if left is not None:
                 left = max(0, left - len(page.items))
                 if left == 0:
@@ -64,9 +96,16 @@ async def _tail(server: Server, channels: tuple[str, ...], since: str | None, co
         nursery.cancel_scope.cancel()
 
 
-async def _follow(follower: Follower, send: trio.MemorySendChannel[tuple[Follower, Page]]) -> None:
-    while True:
-        await send.send((follower, await follower.page()))
+def _followers(
+    via: str, client: Client, channels: Sequence[str], since: str | None, trouble: _Trouble
+) -> list[Follower]:
+    match via:
+        case "poll":
+            return [Poller(client, [channel], since, trouble) for channel in channels]
+        case "ws":
+            return [EventSocket(client, channels, since, trouble)]
+        case _:
+            return [EventSource(client, channels, since, trouble)]
 
 
 class _Trouble:
@@ -86,9 +125,10 @@ class _Trouble:
 
 def _show(item: dict[str, Any], as_json: bool, several: bool) -> None:
     if as_json:
-        output.json_line(item)
+        output.json_line({name: item[name] for name in _FIELDS if item.get(name) is not None or name == "data"})
         return
-    at = datetime.fromisoformat(item["timestamp"]).astimezone()
+    stamp = item.get("timestamp")
+    at = (datetime.fromisoformat(stamp) if stamp else datetime.now(UTC)).astimezone()
     parts = [click.style(f"{at:%H:%M:%S}.{at.microsecond // 1000:03}", dim=True)]
     if several:
         parts.append(click.style(item["channel"], fg="cyan"))

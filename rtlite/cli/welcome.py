@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
+from rtlite.model import Role
 from rtlite.settings import DEV_JWT_SECRET
 
 if TYPE_CHECKING:
     from rtlite.server import Running
 
-# One line to paste per protocol; {ws} is ws://HOST:PORT. For servers started with --dev.
+# One line to paste per protocol; HTTP is http://HOST:PORT and WS is ws://HOST:PORT. For servers started with --dev.
 LINES: Final = (
-    ("blog notifications", "{ws}/blog/ws/notifications?token=mbk_dev"),
-    ("blog article", "{ws}/blog/ws/articles/hello?token=mbk_dev"),
+    ("blog notifications", "WS/blog/ws/notifications?token=mbk_dev"),
+    ("blog article", "WS/blog/ws/articles/hello?token=mbk_dev"),
     (
         "in JavaScript",
-        'new WebSocket("{ws}/blog/ws/articles/hello?token=mbk_dev").onmessage = (event) => console.log(event.data)',
+        'new WebSocket("WS/blog/ws/articles/hello?token=mbk_dev").onmessage = (event) => console.log(event.data)',
     ),
+    ("commands", "WS/ws?token=JWT"),
+    (
+        "event channels",
+        'ws = new WebSocket("WS/_events?apiKey=pk_live_dev");'
+        """ ws.onopen = () => ws.send('{"type":"subscribe","channel":"changes:product"}');"""
+        " ws.onmessage = (event) => console.log(event.data)",
+    ),
+    ("server-sent events", "curl -N 'HTTP/sse/changes:product?apiKey=pk_live_dev'"),
+    ("sample events", "rtlite trigger updated --url HTTP"),
 )
 _EVENT: Final = '{"channel": "article:hello", "event": "view_update", "data": {"slug": "hello", "viewCount": 1}}'
 
@@ -29,21 +40,24 @@ def lines(running: Running) -> Iterator[str]:
         yield f"admin key, shown this once: {running.admin_key}"
     yield f"rtlite ready on {running.url}"
     if running.server.settings.dev:
-        yield from dev_lines(running.url)
+        yield from dev_lines(running)
 
 
-def dev_lines(url: str) -> Iterator[str]:
+def dev_lines(running: Running) -> Iterator[str]:
     """The fixed credentials of ``--dev``, and a line to paste for each protocol."""
     from rtlite.server import DEV_KEYS
 
+    url, server = running.url, running.server
     yield "development only: everyone knows these credentials"
     for secret, (kind, user) in DEV_KEYS.items():
         yield _row(f"{kind.value} key", f"{secret}  (user {user})")
     yield _row("JWT secret", DEV_JWT_SECRET)
     yield _row("publish", curl(url))
     if not url.startswith("http+unix:"):
+        token = server.tokens.sign("dev", Role.USER, server.settings.jwt_max_lifetime)
+        words = {"HTTP": url, "WS": url.replace("http", "ws", 1), "JWT": token}
         for label, text in LINES:
-            yield _row(label, text.format(ws=url.replace("http", "ws", 1)))
+            yield _row(label, re.sub(r"\b(HTTP|WS|JWT)\b", lambda word: words[word[1]], text))
 
 
 def curl(url: str) -> str:

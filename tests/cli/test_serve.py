@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import base64
 import os
+import shlex
 import signal
 import socket
+import subprocess
+from functools import partial
 
 import trio
+from trio_websocket import open_websocket_url
 
 from rtlite.settings import DEV_JWT_SECRET
-from tests.cli.conftest import rtlite_process, start
+from tests.cli.conftest import rtlite, rtlite_process, start
 from tests.servers import ServerProcess
 
 
@@ -26,18 +30,42 @@ async def test_the_first_start_makes_an_admin_key_and_a_second_server_on_the_fil
 
 async def test_dev_prints_its_credentials_and_a_line_to_paste_per_protocol(nursery, tmp_path):
     server = await start(nursery, "serve", "--dev", "--port", "0")
-    lines = await server.printed(10)
+    lines = await server.printed(14)
     url = lines[0].removeprefix("rtlite ready on ")
     text = "\n".join(lines)
     assert url.startswith("http://127.0.0.1:")
     for secret in ("mbk_dev", "pk_live_dev", "rts_dev", "rtk_dev", DEV_JWT_SECRET):
         assert secret in text
-    pasted = next(line for line in lines if "curl " in line).split(maxsplit=1)[1]
-    answer = await trio.run_process(["sh", "-c", pasted], capture_stdout=True, capture_stderr=True)
+    pasted = {line[2:22].strip(): line[22:] for line in lines}
+    answer = await trio.run_process(["sh", "-c", pasted["publish"]], capture_stdout=True, capture_stderr=True)
     assert b'"offset":1' in answer.stdout
     ws = url.replace("http", "ws")
     assert f"{ws}/blog/ws/notifications?token=mbk_dev" in text
     assert f"{ws}/blog/ws/articles/hello?token=mbk_dev" in text
+    assert f'new WebSocket("{ws}/_events?apiKey=pk_live_dev")' in text
+
+    # As they stand: a socket, a stream, and the sample event that reaches it.
+    async with open_websocket_url(pasted["commands"]) as commands:
+        assert '"type":"connected"' in await commands.get_message()
+    stream = await nursery.start(
+        partial(
+            trio.run_process,
+            pasted["server-sent events"],
+            shell=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            check=False,
+        )
+    )
+    seen = b""
+    with trio.fail_after(20):
+        while b"event: connected" not in seen:
+            seen += await stream.stdout.receive_some()
+        event = shlex.split(pasted["sample events"])
+        assert (await rtlite(*event[1:])).code == 0
+        while b'"event":"UPDATED"' not in seen:
+            seen += await stream.stdout.receive_some()
+    stream.kill()
     assert not any(tmp_path.iterdir())  # data is in memory
     server.process.send_signal(signal.SIGTERM)
     assert await server.process.wait() == 0
