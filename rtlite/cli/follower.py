@@ -96,7 +96,8 @@ class Poller(Follower):
             self.is_up()
             self.since = page["next"]
             if page["items"] or not page["recovered"]:
-                await deliver(Page(page["items"], page["recovered"], channel))
+                items = [item | {"position": f"{item['epoch']}-{item['offset']}"} for item in page["items"]]
+                await deliver(Page(items, page["recovered"], channel))
             else:
                 # A server that does not wait (poll_timeout = 0) is asked once a second.
                 await trio.sleep_until(asked + 1)
