@@ -84,11 +84,14 @@ class Line:
         del self._read[:count]
         return taken
 
+    def until(self, separator: bytes) -> bytes:
+        while (end := self._read.find(separator)) < 0:
+            self._more()
+        return self.exactly(end + len(separator))
+
     def answer(self) -> Answer:
         """The next HTTP answer."""
-        while (end := self._read.find(b"\r\n\r\n")) < 0:
-            self._more()
-        first, *fields = self.exactly(end + 4).decode("latin-1").split("\r\n")[:-2]
+        first, *fields = self.until(b"\r\n\r\n").decode("latin-1").split("\r\n")[:-2]
         headers = {name.lower(): value.strip() for name, _, value in (field.partition(":") for field in fields)}
         status = int(first.split(" ")[1])
         body = b"" if status in {100, 101, 204} else self.exactly(int(headers["content-length"]))
