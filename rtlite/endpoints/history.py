@@ -145,6 +145,7 @@ class History:
                 "bytes": info.bytes,
                 "lastEvent": rfc3339(info.newest_timestamp) if info.top else None,
                 "subscribers": topics[info.name].subscribers if info.name in topics else 0,
+                "members": self._hub.presence.count(info.name),
             }
             for info in found
         ]

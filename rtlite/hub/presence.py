@@ -56,6 +56,7 @@ class Presence:
         self._watchers = Watchers(self.page, metrics)
         self._unsaved: dict[tuple[str, str], int | None] = {}
         self._left = trio.Event()
+        self._settled = False
 
     def join(self, channel: str, user: str, data: Any, connection: Hashable) -> None:
         """A connection of ``user`` is on ``channel`` from now on. To join again is no error.
@@ -173,7 +174,7 @@ class Presence:
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Tell changes, let members go whose grace is over, save last-seen times; until cancelled."""
-        await self._database.write(seen.settle)  # the last run may have been killed
+        await self._try_to_save()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._watchers.run)
             nursery.start_soon(self._expire)
@@ -206,13 +207,21 @@ class Presence:
     async def _keep_saving(self) -> None:
         while True:
             await trio.sleep(self._settings.presence_save)
-            try:
-                await self._save()
-            except Refused as error:  # a full disk: tried again next time
-                log.warning("last-seen times could not be saved", code=error.code)
+            await self._try_to_save()
+
+    async def _try_to_save(self) -> None:
+        try:
+            await self._save()
+        except Refused as error:  # a full disk: tried again next time
+            log.warning("last-seen times could not be saved", code=error.code)
+        except Exception:
+            log.exception("saving last-seen times failed")
 
     async def _save(self) -> None:
         """Store what changed, a bit at a time, and that the server is alive."""
+        if not self._settled:  # the last run may have been killed: first of all, when it was last alive
+            await self._database.write(seen.settle)
+            self._settled = True
         saved = False
         waiting = iter(list(self._unsaved.items()))
         while rows := [(*key, at) for key, at in islice(waiting, _SAVE_STEP)]:

@@ -144,25 +144,32 @@ class Audience:
         before = self.changes - len(notices)
         pace = Pace()
         for encode, group in list(self.groups.items()):
+            parts = await self._encoded(notices, encode, pace)
+            blobs = _joined(parts or [])
+            for watch in list(group):
+                known = watch.since - before
+                if parts is None or (missed and known < 0):
+                    self._step(watch, watch.refresh)
+                elif known < len(parts):
+                    self._step(watch, watch.tell, blobs if known <= 0 else _joined(parts[known:]))
+                await pace.pause()
+        return len(notices)
+
+    async def _encoded(self, notices: list[PresenceNotice], encode: PresenceEncoder, pace: Pace) -> list[bytes] | None:
+        try:
             parts = []
             for notice in notices:
                 parts.append(encode(notice))
                 await pace.pause()
-            blobs = _joined(parts)
-            for watch in list(group):
-                known = watch.since - before
-                if known < 0 and missed:
-                    self._guarded(watch, watch.refresh)
-                elif known < len(parts):
-                    share = blobs if known <= 0 else _joined(parts[known:])
-                    self._guarded(watch, lambda watch=watch, share=share: watch.tell(share))  # type: ignore[misc]
-                await pace.pause()
-        return len(notices)
+        except Exception:
+            log.exception("a change could not be encoded", channel=self.channel)
+            return None
+        return parts
 
-    def _guarded(self, watch: Watch, step: Callable[[], None]) -> None:
+    def _step(self, watch: Watch, step: Callable[..., None], *args: object) -> None:
         """What a connection's own code raises costs it its watch, and nobody else anything."""
         try:
-            step()
+            step(*args)
         except Exception:
             log.exception("a watcher could not be told", channel=self.channel)
             watch.close()
