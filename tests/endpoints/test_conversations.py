@@ -10,7 +10,7 @@ import trio.testing
 
 from tests.endpoints.sockets import Client, connected
 from tests.servers import InProcess
-from tests.transports.doors import serving, tcp
+from tests.transports.doors import head, serving, tcp
 
 MESSAGES = "/conversations/c/messages"
 
@@ -203,6 +203,38 @@ async def test_who_is_removed_hears_nothing_that_is_said_afterwards(path: str) -
         assert (await bob.ask("ping"))["type"] == "pong"  # the connection lasts, and nothing came before
         assert (await bob.ask("subscribe", channel="conversation:c"))["code"] == "unauthorized"
         assert (await cy.hear())["data"]["content"] == "he is gone"
+
+
+@pytest.mark.parametrize("path", ["/sse/conversation:c?", "/sse?channel=article:a&channel=conversation:c&"])
+async def test_a_stream_of_who_is_removed_ends_and_says_why(path: str) -> None:
+    async with conversing("bob") as server:
+        peer = await tcp(server)
+        await peer.send(head(f"GET {path}token={server.token('bob')}"))
+        await peer.until(b"event: connected\n")
+        await remove(server, "bob")
+        await (await server.operator()).post(MESSAGES, json={"content": "he is gone", "sender_id": "cy"})
+        rest = await peer.ended()
+        assert b"event: closed\n" in rest and b'"code":"forbidden"' in rest and b"gone" not in rest
+        again = await tcp(server)
+        await again.send(head(f"GET {path}token={server.token('bob')}"))
+        assert (await again.answer()).status == 403  # at which an EventSource gives up
+
+
+async def test_who_is_removed_is_not_there_any_more_and_does_not_see_who_is() -> None:
+    async with conversing("bob", "cy") as server:
+        bob, cy = [await connected(server, "/_events", server.token(user)) for user in ("bob", "cy")]
+        await cy.ask("subscribe", channel="conversation:c", presence="watch")
+        await bob.ask("subscribe", channel="conversation:c", presence=True)
+        await remove(server, "bob")
+        while (left := await cy.hear()).get("action") != "leave":
+            pass
+        assert left["member"]["user"] == "bob"
+        await cy.ask("presence", channel="conversation:c", action="join")
+        while (message := await bob.hear())["type"] != "unsubscribed":
+            assert message.get("member", {}).get("user") != "cy"
+        assert (await bob.ask("ping"))["type"] == "pong"
+        assert (await bob.ask("presence", channel="conversation:c", action="list"))["code"] == "unauthorized"
+        assert (await bob.ask("presence", channel="conversation:c", action="join"))["type"] == "error"
 
 
 async def test_who_is_removed_reads_no_history_and_posts_no_more() -> None:
