@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import random
 import socket
+import ssl
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from types import TracebackType
@@ -265,7 +266,9 @@ def _reason(error: BaseException) -> str:
     while cause is not None:
         if isinstance(cause, socket.gaierror):
             return str(cause.strerror)
-        if isinstance(cause, OSError) and cause.errno:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return f"its certificate is not trusted: {cause.verify_message}"
+        if isinstance(cause, OSError) and cause.errno and not isinstance(cause, ssl.SSLError):
             return os.strerror(cause.errno)
         # Trio tries every address of a host: the first one's failure tells enough.
         cause = cause.exceptions[0] if isinstance(cause, BaseExceptionGroup) else cause.__cause__ or cause.__context__

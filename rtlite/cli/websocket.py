@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+import httpx
 import trio
 from trio_websocket import ConnectionRejected, HandshakeError, WebSocketConnection, wrap_client_stream
 
@@ -61,7 +61,14 @@ async def _stream(client: Client) -> trio.abc.Stream:
     stream = await trio.open_tcp_stream(host, parts.port or (443 if parts.scheme == "https" else 80))
     if parts.scheme != "https":
         return stream
-    return trio.SSLStream(stream, ssl.create_default_context(), server_hostname=host, https_compatible=True)
+    # The same authorities as the HTTP client trusts.
+    secure = trio.SSLStream(stream, httpx.create_ssl_context(), server_hostname=host, https_compatible=True)
+    try:
+        await secure.do_handshake()
+    except BaseException:
+        await trio.aclose_forcefully(secure)
+        raise
+    return secure
 
 
 def _told(client: Client, error: BaseException) -> BaseException:
