@@ -11,6 +11,8 @@ from typing import Final
 _CORPUS = "security/test_corpus.py::test_a_hostile_client_is_answered_as_documented_and_nobody_else_notices"
 _HEAD = "transports/test_head.py::test_a_head_that_two_parsers_could_read_differently_is_refused"
 
+_MATRIX = "security/test_matrix.py::test_each_door_lets_in_whom_the_contract_names_and_nobody_else"
+
 CHECKLIST: Final[dict[int, list[str]]] = {
     1: [_CORPUS, "security/test_corpus.py::test_the_corpus_is_large_enough_and_each_case_is_one_of_its_own"],
     2: [_CORPUS, "transports/test_websocket.py::test_a_frame_in_the_handshakes_own_segment_works"],
@@ -158,6 +160,20 @@ CHECKLIST: Final[dict[int, list[str]]] = {
         "security/test_process.py::test_each_dependency_is_new_enough_to_be_safe",
         "security/test_process.py::test_only_the_token_module_uses_the_token_library",
     ],
+    37: [
+        _MATRIX,
+        "security/test_matrix.py::test_development_opens_more_to_tokens_and_to_nobody_else",
+        "security/test_matrix.py::test_the_matrix_has_thousands_of_cases",
+        "auth/test_grants.py::test_no_pattern_however_wide_opens_the_notifications_of_others",
+    ],
+    40: [
+        _MATRIX,
+        "endpoints/test_conversations.py::test_who_is_removed_reads_no_history_and_posts_no_more",
+        "endpoints/test_conversations.py::test_a_poll_that_waits_while_its_user_is_removed_gets_nothing",
+        "endpoints/test_conversations.py::test_a_right_that_is_taken_away_while_a_subscription_begins_ends_it",
+        "endpoints/test_conversations.py::test_who_is_removed_hears_nothing_that_is_said_afterwards",
+        "endpoints/test_conversations.py::test_a_stream_of_who_is_removed_ends_and_says_why",
+    ],
     51: [
         "security/test_process.py::test_every_file_that_is_made_is_for_its_owner_only_whatever_the_umask",
         "security/test_process.py::test_a_file_that_the_world_can_read_is_closed_to_it_at_the_start",
@@ -186,10 +202,10 @@ LATER: Final[dict[int, str]] = {
     27: "on SSE, Socket.IO and GraphQL, with those",
     28: "what comes before connection_init, and a second one, with GraphQL",
     29: "binary reassembly and Y.Doc after the credential, with Socket.IO and Yjs",
-    37: "the matrix over every transport, with each transport",
+    37: "Socket.IO, GraphQL and Yjs in the matrix, with those; own jobs and private models, with the records",
     38: "with Yjs",
     39: "with GraphQL",
-    40: "with SSE, /ws, /_events and Socket.IO",
+    40: "with Socket.IO and GraphQL",
     41: "with Redis",
     42: "with the console",
     43: "with GraphQL",
