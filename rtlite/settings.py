@@ -185,9 +185,13 @@ class Settings:
     keep_alive_timeout: float = _setting(75 * SECOND, duration, "how long an idle HTTP connection stays open")
     write_timeout: float = _setting(60 * SECOND, duration, "how long a peer may accept no byte that waits for it")
     close_timeout: float = _setting(5 * SECOND, duration, "for a WebSocket closing handshake")
-    ping_interval: float = _setting(30 * SECOND, duration, "between WebSocket pings")
+    ping_interval: float = _setting(30 * SECOND, duration, "between WebSocket pings, and between heartbeats of SSE")
     pong_timeout: float = _setting(30 * SECOND, duration, "for the pong to a ping")
     expiry_warning: float = _setting(30 * SECOND, duration, "how long before a token expires its connection is told")
+    sse_retry: float = _setting(3 * SECOND, duration, "how long EventSource waits before it reconnects")
+    sse_retry_busy: float = _setting(
+        15 * SECOND, duration, "the same after overload or too many failed logins; up to twice as long, at random"
+    )
     poll_timeout: float = _setting(25 * SECOND, duration, "longest wait of a history poll")
     shutdown_timeout: float = _setting(10 * SECOND, duration, "for an orderly stop")
     shutdown_spread: float = _setting(1 * SECOND, duration, "closing connections is spread over this time")

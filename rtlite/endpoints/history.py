@@ -136,7 +136,7 @@ class History:
         """A page of channels by name, with what each holds and who listens."""
         page = 200
         found = await self._database.read(lambda connection: events.list_channels(connection, after, page, prefix))
-        topics = self._hub.fanout.topics
+        fanout = self._hub.fanout
         items = [
             {
                 "channel": info.name,
@@ -144,7 +144,7 @@ class History:
                 "events": info.top - info.oldest + 1,
                 "bytes": info.bytes,
                 "lastEvent": rfc3339(info.newest_timestamp) if info.top else None,
-                "subscribers": topics[info.name].subscribers if info.name in topics else 0,
+                "subscribers": sum(topic.subscribers for topic in fanout.listening(info.name)),
                 "members": self._hub.presence.count(info.name),
             }
             for info in found

@@ -1,9 +1,9 @@
-"""What every WebSocket endpoint does alike: admit, subscribe, hold the limits."""
+"""What the endpoints of long-lived connections do alike: admit, subscribe, hold the limits."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import trio
 
@@ -16,6 +16,7 @@ from rtlite.hub.hub import Hub, Subscribed
 from rtlite.hub.since import Since, parse_since
 from rtlite.model import Identity, Kind, Position, check_pattern, now_ms
 from rtlite.settings import Settings
+from rtlite.transports.link import Link
 from rtlite.transports.websocket import WebSocket
 
 
@@ -42,16 +43,16 @@ class Sessions:
         self.take_on(websocket, identity)
         return identity
 
-    def identify(self, websocket: WebSocket, secret: str | None) -> Identity:
+    def identify(self, link: Link, secret: str | None) -> Identity:
         """Whom a credential that came over this connection stands for.
 
         :raises Unauthorized: it does not hold. :raises TooMany: too many did not, from this address.
         """
-        return self._gate.identify(secret, websocket.listed.address if websocket.listed is not None else "")
+        return self._gate.identify(secret, link.listed.address if link.listed is not None else "")
 
-    def take_on(self, websocket: WebSocket, identity: Identity) -> None:
+    def take_on(self, link: Link, identity: Identity) -> None:
         """The connection is this identity's from now on, until that expires."""
-        websocket.admit(identity, self._remaining(identity))
+        link.admit(identity, self._remaining(identity))
 
     def _remaining(self, identity: Identity) -> float | None:
         """Seconds until the gate would not let this identity in any more."""
@@ -59,7 +60,7 @@ class Sessions:
             return None
         # A token comes from another machine, whose clock may differ; a key's expiry is our own word.
         leeway = self._settings.jwt_leeway if identity.kind is Kind.JWT else 0.0
-        # The token's clock is the wall's; the connection's deadline is not (see WebSocket.admit).
+        # The token's clock is the wall's; the connection's deadline is not (see Link.admit).
         return identity.expires + leeway - time.time()
 
     def since(self, websocket: WebSocket) -> Since | None:
@@ -85,28 +86,50 @@ class Sessions:
     ) -> Subscribed | None:
         """Subscribe to what ``identity`` may read; the subscription ends with the connection."""
         try:
-            check_pattern(channel)
-            if not await self._access.may_read(identity, channel):
-                raise Forbidden("not your channel")
+            await self.check(identity, (channel,))
+            return await self.listen(websocket, identity, (channel,), encode, since=since, greet=greet)
         except (InvalidRequest, Forbidden):
-            await self._forbid(websocket)
-            return None
-        subscribed = await self._hub.subscribe(
-            channel, websocket.outbox, encode, spawn=websocket.spawn, on_lost=websocket.end, since=since, greet=greet
-        )
-        websocket.on_end(subscribed.subscription.close)
-        if websocket.listed is not None:
-            websocket.listed.channels.append(channel)
-        # Listed, it is found when the right is taken away; that may have happened just before.
-        if not await self._access.may_read(identity, channel):
-            await self._forbid(websocket)
-            return None
-        return subscribed
+            websocket.end(Reason.FORBIDDEN)
+            await trio.lowlevel.checkpoint()  # the scope is cancelled: the endpoint ends here
+        return None
 
-    @staticmethod
-    async def _forbid(websocket: WebSocket) -> None:
-        websocket.end(Reason.FORBIDDEN)
-        await trio.lowlevel.checkpoint()  # the scope is cancelled: the endpoint ends here
+    async def check(self, identity: Identity, names: Sequence[str]) -> None:
+        """:raises InvalidRequest: one of ``names`` is no channel or pattern. :raises Forbidden: one may not be read."""
+        for number, name in enumerate(names, 1):
+            check_pattern(name)
+            if not await self._access.may_read(identity, name):
+                which = f" {number} of {len(names)}" if len(names) > 1 else ""
+                raise Forbidden(f"channel{which}: this credential may not read it")
+
+    async def listen(
+        self,
+        link: Link,
+        identity: Identity,
+        names: tuple[str, ...],
+        encode: Encoder,
+        *,
+        since: Since | None = None,
+        greet: Callable[[Position | None, bool], bytes] | None = None,
+    ) -> Subscribed:
+        """Subscribe to channels that :meth:`check` passed, several as one; it ends with the connection.
+
+        :raises Forbidden: the right to one of them was taken away meanwhile.
+        """
+        subscribed = await self._hub.subscribe(
+            names if len(names) > 1 else names[0],
+            link.outbox,
+            encode,
+            spawn=link.spawn,
+            on_lost=link.end,
+            since=since,
+            greet=greet,
+        )
+        link.on_end(subscribed.close)
+        if link.listed is not None:
+            link.listed.channels += names
+        # Listed, it is found when the right is taken away; that may have happened just before.
+        await self.check(identity, names)
+        return subscribed
 
     async def ignore_messages(self, websocket: WebSocket) -> None:
         """Read and drop what the client sends, at the rate of commands; more than that is abuse."""

@@ -20,6 +20,7 @@ from rtlite.hub.slices import SLICE_SECONDS, Pace, slices
 from rtlite.log import get_logger
 from rtlite.metrics import Metrics
 from rtlite.model import Event, Position, is_pattern, kind_of
+from rtlite.store.selections import Selection
 
 log = get_logger(__name__)
 
@@ -108,11 +109,16 @@ class Subscription:
         self.on_lost(reason)
 
 
-class Topic:
-    """What one name (a channel, or ``kind:*``) is listened to by.
+Name = str | tuple[str, ...]
+"""What one listens to: a channel, ``kind:*``, or several of both as one."""
 
-    ``cursor`` is the last place fanned out: an offset, or for a pattern a sequence. It is
-    ``None`` until the committer has set it, in order with its commits.
+
+class Topic:
+    """What one name is listened to by.
+
+    ``cursor`` is the last place fanned out: an offset, or where the name stands for several
+    channels, a sequence. It is ``None`` until the committer has set it, in order with its commits.
+    ``selection`` reads the history of several channels; it is ``None`` for a single one.
     """
 
     __slots__ = (
@@ -124,16 +130,17 @@ class Topic:
         "history",
         "metrics",
         "name",
-        "pattern",
         "recent",
         "recent_bytes",
         "recent_floor",
+        "selection",
     )
 
-    def __init__(self, fanout: Fanout, name: str, history: bool, metrics: Metrics) -> None:
+    def __init__(self, fanout: Fanout, name: Name, history: bool, metrics: Metrics) -> None:
         self.fanout = fanout
         self.name = name
-        self.pattern = is_pattern(name)
+        names = (name,) if isinstance(name, str) else name
+        self.selection = None if isinstance(name, str) and not is_pattern(name) else Selection(names)
         self.history = history
         self.metrics = metrics
         self.epoch = ""
@@ -145,8 +152,10 @@ class Topic:
         self.recent_floor = 0
 
     @property
-    def kind(self) -> str:
-        return kind_of(self.name)
+    def channel(self) -> str:
+        """The channel, where it is a single one."""
+        assert isinstance(self.name, str)  # noqa: S101  # where it is not, ``selection`` was looked at first
+        return self.name
 
     @property
     def subscribers(self) -> int:
@@ -163,7 +172,7 @@ class Topic:
 
     def key(self, event: Event) -> int:
         """The event's place in this topic's order."""
-        return event.sequence if self.pattern else event.offset
+        return event.offset if self.selection is None else event.sequence
 
     def add(self, subscription: Subscription) -> None:
         self.groups.setdefault(subscription.encode, {})[subscription] = None
@@ -174,8 +183,8 @@ class Topic:
             group.pop(subscription, None)
             if not group:
                 del self.groups[subscription.encode]
-        if not self.groups and self.fanout.topics.get(self.name) is self:
-            del self.fanout.topics[self.name]
+        if not self.groups:
+            self.fanout.forget(self)
 
     def start_recording(self, subscription: Subscription) -> None:
         """While someone reads history, the newest events are kept here, so that the last step needs no read."""
@@ -220,16 +229,36 @@ class Fanout:
     """Delivers committed events, in order, to every live subscription."""
 
     def __init__(self, metrics: Metrics) -> None:
-        self.topics: dict[str, Topic] = {}
+        self.topics: dict[Name, Topic] = {}
+        self._selected: dict[str, dict[Topic, None]] = {}
+        """The topics of several names, by each of them."""
         self.unsettled: dict[Topic, int] = {}
         """The topics of the batch that is being fanned out, and where each stood before."""
         self._metrics = metrics
 
-    def topic(self, name: str, history: bool) -> Topic:
+    def topic(self, name: Name, history: bool) -> Topic:
         """The topic of this name; it exists as long as it has subscriptions."""
-        if name not in self.topics:
-            self.topics[name] = Topic(self, name, history, self._metrics)
-        return self.topics[name]
+        topic = self.topics.get(name)
+        if topic is None:
+            topic = self.topics[name] = Topic(self, name, history, self._metrics)
+            for part in () if isinstance(name, str) else name:
+                self._selected.setdefault(part, {})[topic] = None
+        return topic
+
+    def forget(self, topic: Topic) -> None:
+        """Nobody listens to it any more."""
+        name = topic.name
+        if self.topics.get(name) is topic:
+            del self.topics[name]
+            for part in () if isinstance(name, str) else name:
+                del self._selected[part][topic]
+                if not self._selected[part]:
+                    del self._selected[part]
+
+    def listening(self, name: str) -> list[Topic]:
+        """The topics of a channel or pattern: its own, and those of several names of which it is one."""
+        own = self.topics.get(name)
+        return [*([] if own is None else [own]), *self._selected.get(name, ())]
 
     async def deliver(self, events: list[Event], muted: Muted | None = None) -> None:
         """Fan a batch out. Other tasks run every few milliseconds meanwhile; the order stays.
@@ -242,7 +271,7 @@ class Fanout:
         for topic, share in self._share(events).items():
             after = self.unsettled[topic] = topic.cursor or 0
             topic.cursor = topic.key(share[-1])
-            if topic.history or not topic.pattern:  # the channels of a kind without history have an epoch each
+            if topic.history or topic.selection is None:  # the channels of a kind without history have an epoch each
                 topic.epoch = share[-1].epoch
             if topic.behind:
                 topic.record(share)
@@ -260,8 +289,14 @@ class Fanout:
                     work.append((topic, live, encode, share, after))
         plan: list[tuple[Topic, list[Subscription], list[tuple[int, bytes]], int]] = []
         pace = Pace()
+        made: dict[tuple[Encoder, int], list[tuple[int, bytes]]] = {}
         for topic, live, encode, share, after in work:
-            chunks: list[tuple[int, bytes]] = []
+            same = (encode, id(share))  # topics of several names have a share in common, and the order
+            if (chunks := made.get(same, [])) and topic.selection is not None:
+                plan.append((topic, live, chunks, len(share)))
+                continue
+            if topic.selection is not None:
+                after = share[0].sequence - 1
             try:
                 for part in slices(share):
                     chunks += topic.chunks(part, encode, after)
@@ -272,6 +307,7 @@ class Fanout:
                 for subscription in live:
                     self._fail(subscription)
             else:
+                made[same] = chunks
                 plan.append((topic, live, chunks, len(share)))
         if len(plan) > 1:
             await self._deliver_joined(plan)
@@ -290,7 +326,29 @@ class Fanout:
                 topic = topics.get(name)
                 if topic is not None and topic.cursor is not None:
                     shares.setdefault(topic, []).append(event)
+        if self._selected:
+            self._share_selections(events, shares)
         return shares
+
+    def _share_selections(self, events: list[Event], shares: dict[Topic, list[Event]]) -> None:
+        """The topics of several names. Those to whom the same of this batch matters get the same list of it."""
+        by_name: dict[str, list[Event]] = {}
+        for event in events:
+            if event.sequence:
+                for name in (event.channel, kind_of(event.channel) + ":*"):
+                    by_name.setdefault(name, []).append(event)
+        touched: dict[Topic, list[str]] = {}
+        for name in by_name:
+            for topic in self._selected.get(name, ()):
+                if topic.cursor is not None:
+                    touched.setdefault(topic, []).append(name)
+        lists: dict[tuple[str, ...], list[Event]] = {(name,): share for name, share in by_name.items()}
+        for topic, names in touched.items():
+            key = tuple(names)
+            if key not in lists:  # in the order of commits, and none twice that a pattern covers as well
+                found = {event.sequence: event for name in names for event in by_name[name]}
+                lists[key] = [found[sequence] for sequence in sorted(found)]
+            shares[topic] = lists[key]
 
     async def _deliver_one(
         self, topic: Topic, live: list[Subscription], chunks: list[tuple[int, bytes]], count: int

@@ -20,15 +20,16 @@ import attrs
 import trio
 
 from rtlite.errors import Reason, Refused
-from rtlite.hub.fanout import Subscription, Topic
+from rtlite.hub.fanout import Name, Subscription, Topic
 from rtlite.hub.since import EventId, Since
 from rtlite.log import get_logger
 from rtlite.metrics import Metrics
-from rtlite.model import Event, Position, is_pattern, kind_of
+from rtlite.model import Event, Position, is_pattern
 from rtlite.settings import Settings
 from rtlite.store import events as history
 from rtlite.store.database import Database
 from rtlite.store.schema import store_epoch
+from rtlite.store.selections import Selection
 
 log = get_logger(__name__)
 
@@ -44,15 +45,17 @@ class Start:
     recovered: bool
 
 
-def locate(connection: sqlite3.Connection, name: str, since: Since, limit: int) -> Start:
-    """The place in a channel's history that ``since`` names; at most ``limit`` events before its top.
+def locate(connection: sqlite3.Connection, name: Name, since: Since, limit: int) -> Start:
+    """The place in the history of a channel, or of several, that ``since`` names.
 
     What is gone is said, never skipped in silence: a position of another epoch, one that
     retention passed, an unknown id, or more events than ``limit`` give ``recovered = False``
     and begin with the oldest event that may be sent.
+
+    :param limit: events before the newest.
     """
-    if is_pattern(name):
-        return _locate_kind(connection, kind_of(name), since, limit)
+    if not isinstance(name, str) or is_pattern(name):
+        return _locate_sequence(connection, Selection((name,) if isinstance(name, str) else name), since, limit)
     info = history.channel_info(connection, name)
     if info is None:  # nothing was ever published here
         return Start(0, isinstance(since, int) or since == Position(store_epoch(connection), 0))
@@ -75,26 +78,26 @@ def locate(connection: sqlite3.Connection, name: str, since: Since, limit: int) 
     return Start(after, recovered)
 
 
-def _locate_kind(connection: sqlite3.Connection, kind: str, since: Since, limit: int) -> Start:
-    """The same for all channels of a kind, where a place is a sequence."""
-    info = history.kind_info(connection, kind)
+def _locate_sequence(connection: sqlite3.Connection, selection: Selection, since: Since, limit: int) -> Start:
+    """The same for several channels, where a place is a sequence."""
+    info = selection.held(connection)
     last = history.last_sequence(connection)
     after, recovered = info.trimmed, False
     if isinstance(since, Position):
         if since.epoch == store_epoch(connection) and info.trimmed <= since.offset <= last:
             after, recovered = since.offset, True
     elif isinstance(since, EventId):
-        sequence = history.sequence_of(connection, kind, since.id)
+        sequence = selection.sequence_of(connection, since.id)
         if sequence is not None and sequence >= info.trimmed:
             after, recovered = sequence, True
-    elif (sequence := history.sequence_at(connection, kind, since)) is None:
+    elif (sequence := selection.sequence_at(connection, since)) is None:
         after = max(last, info.trimmed)
         recovered = info.trimmed == 0 or info.newest_timestamp < since
     else:
         after = max(sequence - 1, info.trimmed)
         # Nothing of that time was deleted, if an older event than the first one wanted is still here.
-        recovered = info.trimmed == 0 or bool(history.read_kind(connection, kind, info.trimmed, 1, 1, sequence - 1))
-    cut = history.newest_of_kind(connection, kind, after, limit)
+        recovered = info.trimmed == 0 or bool(selection.read(connection, info.trimmed, 1, 1, sequence - 1))
+    cut = selection.newest_but(connection, limit, after)
     return Start(after, recovered) if cut is None else Start(cut, False)
 
 
@@ -106,7 +109,7 @@ class Replay:
         self._settings = settings
         self._metrics = metrics
 
-    async def locate(self, name: str, since: Since, limit: int | None = None) -> Start:
+    async def locate(self, name: Name, since: Since, limit: int | None = None) -> Start:
         """See :func:`locate`; the limit is the setting ``max_replay`` unless given."""
         most = self._settings.max_replay if limit is None else limit
         return await self._database.read(lambda connection: locate(connection, name, since, most))
@@ -133,7 +136,7 @@ class Replay:
                         return
                     await subscription.outbox.send(blob)
                 self._metrics.replayed.inc(len(page))
-                # An empty page: what lies between is of other kinds.
+                # An empty page: what lies between is of other channels.
                 subscription.cursor = topic.key(page[-1]) if page else max(subscription.cursor, up_to)
                 if subscription.muted:
                     subscription.muted.difference_update(map(topic.key, page))
@@ -166,10 +169,10 @@ class Replay:
         """The next page up to what was fanned out; ``None`` if retention took part of it."""
 
         def read(connection: sqlite3.Connection) -> list[Event] | None:
-            if topic.pattern:
-                page = history.read_kind(connection, topic.kind, after, PAGE_EVENTS, PAGE_BYTES, up_to)
-                return None if history.trimmed_of_kind(connection, topic.kind) > after else page
-            page = history.read_channel(connection, topic.name, after, PAGE_EVENTS, PAGE_BYTES, up_to)
+            if (selection := topic.selection) is not None:
+                page = selection.read(connection, after, PAGE_EVENTS, PAGE_BYTES, up_to)
+                return None if selection.held(connection).trimmed > after else page
+            page = history.read_channel(connection, topic.channel, after, PAGE_EVENTS, PAGE_BYTES, up_to)
             if up_to > after and (not page or page[0].offset != after + 1):
                 return None
             return page

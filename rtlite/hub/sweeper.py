@@ -80,7 +80,7 @@ class Sweeper:
     async def _trim(self, candidate: retention.Candidate, now: int) -> int:
         total = 0
         while True:
-            needed = retention.Needed(self._next(candidate.name), self._next(kind_of(candidate.name) + ":*"))
+            needed = retention.Needed(self._next(candidate.name), self._next(candidate.name, among_others=True))
             deleted = await self._database.write(
                 lambda connection, needed=needed: retention.trim(connection, self._settings, candidate, now, needed),  # type: ignore[misc]
                 vital=True,
@@ -90,10 +90,11 @@ class Sweeper:
                 return total
             await trio.lowlevel.checkpoint()
 
-    def _next(self, name: str) -> int | None:
-        """What the slowest reader of this topic reads next."""
-        topic = self._fanout.topics.get(name)
-        return min((item.cursor + 1 for item in topic.behind), default=None) if topic else None
+    def _next(self, channel: str, *, among_others: bool = False) -> int | None:
+        """What the slowest reader of a channel reads next: an offset; or of the channel among others, a sequence."""
+        topics = (*self._fanout.listening(channel), *self._fanout.listening(kind_of(channel) + ":*"))
+        readers = (item for topic in topics if (topic.selection is not None) is among_others for item in topic.behind)
+        return min((reader.cursor + 1 for reader in readers), default=None)
 
     def _trusted_now(self) -> int:
         """The wall clock, unless it leapt ahead: a wrong clock must not delete a week of history at once.

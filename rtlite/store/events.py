@@ -18,7 +18,7 @@ from rtlite.model import Event, NewEvent, Position, Published, kind_of, new_even
 from rtlite.store.schema import store_epoch
 
 _END: Final = 2**62  # past every offset; a position that a client makes up may be past what SQLite can hold
-_COLUMNS: Final = "e.id, c.name, e.name, e.data, e.timestamp, e.offset, c.epoch, e.sequence"
+COLUMNS: Final = "e.id, c.name, e.name, e.data, e.timestamp, e.offset, c.epoch, e.sequence"
 _ROWS: Final = 64
 _MOST_CHANNELS: Final = 10_000
 INSERTS: Final = tuple(
@@ -119,7 +119,7 @@ class Appender:
         if (pending := self._pending.get((channel.id, id))) is not None:
             return pending
         row = connection.execute(
-            f"SELECT {_COLUMNS} FROM events e JOIN channels c ON c.id = e.channel WHERE e.channel = ? AND e.id = ?",  # noqa: S608  # a constant
+            f"SELECT {COLUMNS} FROM events e JOIN channels c ON c.id = e.channel WHERE e.channel = ? AND e.id = ?",  # noqa: S608  # a constant
             (channel.id, id),
         ).fetchone()
         return Event(*row) if row else None
@@ -189,7 +189,7 @@ def read_channel(
     At most ``limit`` of them, and no more once their data exceed ``max_bytes``.
     """
     cursor = connection.execute(
-        f"SELECT {_COLUMNS} FROM channels c JOIN events e ON e.channel = c.id"  # noqa: S608  # a constant
+        f"SELECT {COLUMNS} FROM channels c JOIN events e ON e.channel = c.id"  # noqa: S608  # a constant
         " WHERE c.name = ? AND e.offset > ? AND e.offset <= ? ORDER BY e.offset LIMIT ?",
         (name, min(after, _END), _END if up_to is None else up_to, limit),
     )
@@ -201,43 +201,11 @@ def read_channel_backwards(
 ) -> list[Event]:
     """Events of one channel with offsets below ``before``, newest first."""
     cursor = connection.execute(
-        f"SELECT {_COLUMNS} FROM channels c JOIN events e ON e.channel = c.id"  # noqa: S608  # a constant
+        f"SELECT {COLUMNS} FROM channels c JOIN events e ON e.channel = c.id"  # noqa: S608  # a constant
         " WHERE c.name = ? AND e.offset < ? ORDER BY e.offset DESC LIMIT ?",
         (name, min(before, _END), limit),
     )
     return list(_until(cursor, max_bytes))
-
-
-def read_kind(
-    connection: sqlite3.Connection, kind: str, after: int, limit: int, max_bytes: int, up_to: int
-) -> list[Event]:
-    """Events of all channels of one kind with sequences in (``after``, ``up_to``], in commit order."""
-    cursor = connection.execute(
-        f"SELECT {_COLUMNS} FROM events e JOIN channels c ON c.id = e.channel"  # noqa: S608  # a constant
-        " WHERE e.sequence > ? AND e.sequence <= ? AND c.kind = ? ORDER BY e.sequence LIMIT ?",
-        (after, up_to, kind, limit),
-    )
-    return list(_until(cursor, max_bytes))
-
-
-def trimmed_of_kind(connection: sqlite3.Connection, kind: str) -> int:
-    """The highest sequence that retention deleted from any channel of this kind."""
-    return kind_info(connection, kind).trimmed
-
-
-@attrs.frozen
-class KindInfo:
-    """What the store knows of all channels of one kind; zeros if there are none."""
-
-    trimmed: int
-    newest_timestamp: int
-
-
-def kind_info(connection: sqlite3.Connection, kind: str) -> KindInfo:
-    row = connection.execute(
-        "SELECT coalesce(max(trimmed), 0), coalesce(max(newest_timestamp), 0) FROM channels WHERE kind = ?", (kind,)
-    ).fetchone()
-    return KindInfo(*row)
 
 
 def _until(cursor: sqlite3.Cursor, max_bytes: int) -> Iterator[Event]:
@@ -270,34 +238,5 @@ def offset_of(connection: sqlite3.Connection, name: str, event_id: str) -> int |
     row = connection.execute(
         "SELECT e.offset FROM channels c JOIN events e ON e.channel = c.id WHERE c.name = ? AND e.id = ?",
         (name, event_id),
-    ).fetchone()
-    return int(row[0]) if row else None
-
-
-def sequence_at(connection: sqlite3.Connection, kind: str, timestamp: int) -> int | None:
-    """The sequence of the first event of any channel of a kind at or after ``timestamp`` (ms)."""
-    row = connection.execute(
-        "SELECT min(e.sequence) FROM channels c JOIN events e ON e.channel = c.id"
-        " WHERE c.kind = ? AND e.timestamp >= ?",
-        (kind, timestamp),
-    ).fetchone()
-    return None if row[0] is None else int(row[0])
-
-
-def sequence_of(connection: sqlite3.Connection, kind: str, event_id: str) -> int | None:
-    """The sequence of the newest event with this id in any channel of a kind."""
-    row = connection.execute(
-        "SELECT max(e.sequence) FROM channels c JOIN events e ON e.channel = c.id WHERE c.kind = ? AND e.id = ?",
-        (kind, event_id),
-    ).fetchone()
-    return None if row[0] is None else int(row[0])
-
-
-def newest_of_kind(connection: sqlite3.Connection, kind: str, after: int, skip: int) -> int | None:
-    """The sequence of a kind's newest event but ``skip``, if it is past ``after``."""
-    row = connection.execute(
-        "SELECT e.sequence FROM events e JOIN channels c ON c.id = e.channel"
-        " WHERE e.sequence > ? AND c.kind = ? ORDER BY e.sequence DESC LIMIT 1 OFFSET ?",
-        (after, kind, skip),
     ).fetchone()
     return int(row[0]) if row else None

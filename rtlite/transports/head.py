@@ -31,6 +31,8 @@ _ONCE: Final = frozenset(
     {"host", "content-length", "transfer-encoding", "authorization", "origin", "upgrade", "sec-websocket-key"}
 )
 
+_MAX_PARAMETERS: Final = 500  # a stream of many channels names each; more is refused before it costs a millisecond
+
 
 class BadHead(Refused):
     """The head breaks RFC 9112, or a rule of ours that closes a door it leaves open."""
@@ -73,6 +75,12 @@ class Head:
             and "websocket" in _tokens(self.headers["upgrade"])
             and "upgrade" in _tokens(self.headers.get("connection", ""))
         )
+
+
+    def values(self, name: str) -> list[str]:
+        """Every value of a query parameter, in order; ``query`` has only the last."""
+        _, _, query = self.raw.split(b" ", 2)[1].partition(b"?")
+        return [value for key, value in _pairs(query.decode()) if key == name]
 
 
 def _tokens(value: str) -> set[str]:
@@ -176,9 +184,13 @@ def _query(query: str) -> dict[str, str]:
     if not query:
         return {}
     try:
-        return dict(parse_qsl(query, keep_blank_values=True, errors="strict", max_num_fields=100))
+        return dict(_pairs(query))
     except ValueError as error:
         raise BadHead("the query is malformed") from error
+
+
+def _pairs(query: str) -> list[tuple[str, str]]:
+    return parse_qsl(query, keep_blank_values=True, errors="strict", max_num_fields=_MAX_PARAMETERS)
 
 
 def decode_segment(segment: str) -> str:

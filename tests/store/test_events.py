@@ -55,13 +55,6 @@ def test_position_larger_than_sqlite_can_hold_reads_nothing(connection):
     assert len(store.read_channel_backwards(connection, "n:a", 10**19 - 1, 10, 10**6)) == 1
 
 
-def test_kind_is_read_in_commit_order_without_its_neighbours(connection):
-    append(connection, "n:a", "m:a", "n:b", "n:a", "nn:a")
-
-    assert [event.sequence for event in store.read_kind(connection, "n", 0, 10, 10**6, 10)] == [1, 3, 4]
-    assert [event.sequence for event in store.read_kind(connection, "n", 1, 10, 10**6, 3)] == [3]
-
-
 def test_id_again_gives_the_first_event_before_and_after_the_flush(connection):
     first, again = append(connection, "n:a", "n:a", ids=["x", "x"])
     (later,) = append(connection, "n:a", ids=["x"])

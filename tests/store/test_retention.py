@@ -10,7 +10,8 @@ import pytest
 from rtlite.model import NewEvent
 from rtlite.settings import KindSettings, Settings
 from rtlite.store import retention, schema
-from rtlite.store.events import Appender, channel_info, kind_info, last_sequence, read_channel
+from rtlite.store.events import Appender, channel_info, last_sequence, read_channel
+from rtlite.store.selections import Selection
 from rtlite.store.retention import Needed, candidates, trim
 
 NOW = 1_000_000
@@ -40,7 +41,7 @@ def sweep(connection, *, now=NOW, needed=None, spill_limit=10**9, **keep):
     offsets = [event.offset for event in events]
     assert info.bytes == sum(len(event.data) for event in events)
     assert info.oldest == (offsets[0] if offsets else info.top + 1)
-    assert kind_info(connection, "n").trimmed == 10 - len(events)
+    assert Selection(("n:*",)).held(connection).trimmed == 10 - len(events)
     if events:
         oldest = connection.execute("SELECT oldest_timestamp FROM channels").fetchone()[0]
         assert oldest == events[0].timestamp

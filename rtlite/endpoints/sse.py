@@ -1,0 +1,141 @@
+"""Server-Sent Events: ``GET /sse/{channel}``, and ``GET /sse?channel=a&channel=b`` for several as one stream.
+
+Source: the event channels' reference (``connected`` first, then ``{channel, event, data}``,
+heartbeats as comments). Each event's ``id:`` is where to resume, and so is the id of
+``connected``: a client that was cut off before its first event misses none either. What no
+retry mends is a status; whatever may pass is a 200 that says why it ends and when to come
+back, since an EventSource gives up for good at any other status.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from rtlite.auth.gate import presented
+from rtlite.endpoints.sessions import Sessions
+from rtlite.errors import InvalidRequest
+from rtlite.hub.fanout import Encoder
+from rtlite.hub.presence import Presence
+from rtlite.hub.since import Since, parse_since
+from rtlite.model import Identity, Position, is_pattern, now_ms
+from rtlite.protocols import jsonframes, sse
+from rtlite.settings import Settings
+from rtlite.transports.eventstream import STREAM_HEADERS, EventStream, EventStreamRoute
+from rtlite.transports.routes import Access, Call, Reply, Route
+
+_ENCODERS: Final[Mapping[tuple[bool, bool], Encoder]] = {  # by: of many channels, chunked
+    (False, True): sse.of_channel,
+    (False, False): sse.of_channel_plain,
+    (True, True): sse.of_many,
+    (True, False): sse.of_many_plain,
+}
+
+
+class ServerSentEvents:
+    def __init__(self, sessions: Sessions, presence: Presence, settings: Settings) -> None:
+        self._sessions = sessions
+        self._presence = presence
+        self._settings = settings
+
+    def event_streams(self) -> list[EventStreamRoute]:
+        return [
+            EventStreamRoute("/sse", self.stream, sse),
+            EventStreamRoute("/sse/{channel}", self.stream, sse),
+        ]
+
+    def routes(self) -> list[Route]:
+        """The same paths for the router, which answers HEAD and OPTIONS, and refuses other methods."""
+        access = Access.CREDENTIAL
+        return [
+            Route("GET", "/sse", self.head, "Events of several channels, as they come (Server-Sent Events)", access),
+            Route("GET", "/sse/{channel}", self.head, "Events of a channel, as they come (Server-Sent Events)", access),
+        ]
+
+    async def stream(self, stream: EventStream) -> None:
+        """One stream, from the credential to the end of the connection."""
+        head = stream.head
+        identity = self._sessions.identify(stream, presented(head.headers, head.query))
+        self._sessions.take_on(stream, identity)
+        names = self._names(stream.params, head.values("channel"))
+        await self._sessions.check(identity, names)
+        joining, said = self._presence_wanted(names, head.query.get("presence"))
+        given = sse.last_event_id(head.headers, head.query)
+        if given == sse.STOP_ID:
+            stream.turn_away()
+            return
+        since = _parsed(given)
+        stream.open()
+
+        def greet(position: Position | None, recovered: bool) -> bytes:
+            lost = given is not None and since is None
+            return stream.frame(self._connected(names, identity, position, recovered=recovered and not lost))
+
+        encode = _ENCODERS[len(names) > 1 or is_pattern(names[0]), stream.chunked]
+        await self._sessions.listen(stream, identity, names, encode, since=since, greet=greet)
+        if joining:
+            self._join(stream, identity.user, names, said)
+        await stream.watch()
+
+    def _connected(
+        self, names: Sequence[str], identity: Identity, position: Position | None, *, recovered: bool
+    ) -> bytes:
+        """The first message: who listens to what, from where, and whether all that was asked for is there."""
+        shown = None if position is None else str(position)
+        channels: dict[str, Any] = {"channel": names[0]} if len(names) == 1 else {"channels": names}
+        return sse.json_message(
+            channels | {"userId": identity.user, "position": shown, "recovered": recovered},
+            event="connected",
+            id=shown or "",
+            retry=round(self._settings.sse_retry * 1000),
+        )
+
+    def _names(self, params: Mapping[str, str], given: list[str]) -> tuple[str, ...]:
+        """What is listened to, each once. :raises InvalidRequest: nothing, or more than a connection may."""
+        names = tuple(dict.fromkeys([*params.values(), *given]))
+        if not names:
+            raise InvalidRequest("channel: name one in the path, or several as ?channel=…&channel=…")
+        if len(names) > self._settings.max_channels:
+            raise InvalidRequest(f"channel: a stream has {self._settings.max_channels} at most")
+        return names
+
+    def _presence_wanted(self, names: Sequence[str], text: str | None) -> tuple[bool, Any]:
+        """Whether the user is to be seen on the channels, and what it says of itself.
+
+        :raises InvalidRequest: not so. :raises NotFound: a channel's kind has no presence.
+        """
+        if text in {None, "", "0", "false"}:
+            return False, None
+        said = None if text in {"1", "true"} else jsonframes.parse(str(text))
+        if said is not None and not isinstance(said, dict):
+            raise InvalidRequest("presence: 1, or a JSON object that says something of the user")
+        for name in names:
+            self._presence.check(name)
+        return True, said
+
+    def _join(self, stream: EventStream, user: str, names: Sequence[str], said: Any) -> None:
+        """The user is on the channels as long as this stream lasts, and for a moment after: it may come back."""
+        for name in names:
+            self._presence.join(name, user, said, id(stream))
+
+        def leave() -> None:
+            for name in names:
+                self._presence.leave(name, user, id(stream), clean=False)
+
+        stream.on_end(leave)
+
+    async def head(self, call: Call) -> Reply:
+        """HEAD: what a GET would be answered with, as far as that can be told (of several channels: the last)."""
+        names = self._names(call.params, [name] if (name := call.query.get("channel")) else [])
+        await self._sessions.check(call.identity, names)
+        return Reply(200, content_type=sse.CONTENT_TYPE, headers=STREAM_HEADERS)
+
+
+def _parsed(given: str | None) -> Since | None:
+    """Where to resume; ``None`` also if that cannot be read. ``connected`` says so, and the client is not lost."""
+    if not given:
+        return None
+    try:
+        return parse_since(given, now_ms())
+    except InvalidRequest:
+        return None
