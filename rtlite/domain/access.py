@@ -39,18 +39,30 @@ class Access:
             return True
         return await self._membership(identity, channel) is not None
 
-    async def may_write(self, identity: Identity, channel: str, name: str, data: object) -> bool:
+    async def may_write(
+        self,
+        identity: Identity,
+        channel: str,
+        name: str,
+        data: object,
+        *,
+        read: dict[str, Member | None] | None = None,
+    ) -> bool:
         """Whether ``identity`` may publish this event to ``channel``.
 
         A member of a conversation speaks for itself only: a ``chat_message`` that does not name it
         as its ``sender_id`` is denied.
 
         :param name: the event's; :param data: its data, decoded.
+        :param read: what the database said by channel, kept by who asks for many events of one batch.
         :raises StorageFailed: the database could not be read.
         """
         if may_publish(identity, channel, self._settings):
             return True
-        member = await self._membership(identity, channel)
+        read = {} if read is None else read
+        if channel not in read:
+            read[channel] = await self._membership(identity, channel)
+        member = read[channel]
         if member is None or not member.write:
             return False
         return name != CHAT_MESSAGE or (isinstance(data, dict) and data.get("sender_id") == identity.user)

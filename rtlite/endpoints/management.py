@@ -155,9 +155,9 @@ class Management:
             raise Forbidden("channel: this credential may not publish to it")
         self._hub.publish_soon(event, lambda outcome: done(lambda: _answer(outcome())))
 
-    async def _check_right(self, call: Call, wanted: Publish) -> None:
+    async def _check_right(self, call: Call, wanted: Publish, read: dict[str, Any] | None = None) -> None:
         """Where the table of grants, which is asked first and without waiting, says no, what is stored may say yes."""
-        if not await self._access.may_write(call.identity, wanted.channel, wanted.event, wanted.data):
+        if not await self._access.may_write(call.identity, wanted.channel, wanted.event, wanted.data, read=read):
             raise Forbidden("channel: this credential may not publish to it")
 
     async def publish_batch(self, call: Call) -> Reply:
@@ -168,6 +168,7 @@ class Management:
         if len(values) > self._settings.max_batch_events:
             raise InvalidRequest(f"events: {self._settings.max_batch_events} at most")
         events, pace = [], Pace()
+        read: dict[str, Any] = {}
         await trio.lowlevel.checkpoint()
         for number, value in enumerate(values):
             await pace.pause()
@@ -175,7 +176,7 @@ class Management:
                 wanted = jsonframes.structure(jsonframes.parse(value) if lined else value, Publish)
                 events.append(wanted.as_event())
                 if not may_publish(call.identity, wanted.channel, self._settings):
-                    await self._check_right(call, wanted)
+                    await self._check_right(call, wanted, read)
             except InvalidRequest as error:
                 raise InvalidRequest(f"events[{number}]: {error.detail}", code=error.code) from error
         receipts = []

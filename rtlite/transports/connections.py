@@ -96,7 +96,7 @@ class Connections:
 
         A connection that cannot do without the channel ends, as one that may not read it.
         """
-        found = [item for item in self if item.identity is not None and channel in item.channels and who(item.identity)]
+        found = [item for item in self if item.identity is not None and who(item.identity) and channel in item.channels]
         for connection in found:
             if connection.drop is not None:
                 connection.drop(channel)

@@ -73,6 +73,17 @@ async def test_a_narrowed_ticket_reaches_only_the_conversations_it_names() -> No
             assert await access.may_write(ticket, "conversation:c", "typing", None) == allowed
 
 
+async def test_for_a_batch_each_membership_is_read_once() -> None:
+    async with access_with(Member("ann", True, 0)) as access:
+        read: dict[str, Member | None] = {}
+        assert await access.may_write(ANN, "conversation:c", "typing", None, read=read)
+        assert not await access.may_write(ANN, "conversation:d", "typing", None, read=read)
+        access._database = Unread()  # type: ignore[assignment]
+        assert await access.may_write(ANN, "conversation:c", "typing", None, read=read)
+        assert not await access.may_write(ANN, "conversation:c", "chat_message", {"sender_id": "bob"}, read=read)
+        assert not await access.may_write(ANN, "conversation:d", "typing", None, read=read)
+
+
 async def test_a_role_is_no_membership() -> None:
     async with access_with() as access:
         for role in Role:
