@@ -12,7 +12,7 @@ import random
 import socket
 import ssl
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from types import TracebackType
 from typing import Any, Final
 from urllib.parse import quote, urlsplit
@@ -161,7 +161,8 @@ class Client:
                     raise _refusal(answer, _json(await answer.aread()))
                 if not answer.headers.get("Content-Type", "").startswith(headers["Accept"]):
                     raise not_rtlite(self.url)
-                yield answer.aiter_bytes()
+                async with aclosing(answer.aiter_bytes()) as pieces:  # type: ignore[type-var]  # it is a generator
+                    yield pieces
         except httpx.TransportError as error:
             raise no_answer(self.url, error) from error
 

@@ -64,12 +64,12 @@ class EventSource(Follower):
                 if not (value["recovered"] and kept):
                     await deliver(Page([], False, ", ".join(self.channels)))
             case "message":
-                await deliver(Page([value | {"position": event.id}], True, value["channel"]))
+                await deliver(Page([value | {"position": event.id or None}], True, value["channel"]))
             case "closed":
                 code = str(value["code"])
                 text = f"the server closed the stream: {value['message']} ({code})"
                 raise CallFailed(text, _FOR_GOOD.get(code, 503), code)
-        self._place = event.id
+        self._place = event.id or None
 
     def _value(self, event: Incoming) -> dict[str, Any]:
         """The event's data, with the fields that this kind of event has. Unknown kinds are let be."""
