@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from rtlite.auth.gate import presented
 from rtlite.endpoints.sessions import Sessions
-from rtlite.errors import InvalidRequest
+from rtlite.errors import InvalidRequest, Reason
 from rtlite.hub.fanout import Encoder
 from rtlite.hub.presence import Presence
 from rtlite.hub.since import Since, parse_since
@@ -119,8 +119,9 @@ class ServerSentEvents:
             self._presence.join(name, user, said, id(stream))
 
         def leave() -> None:
+            clean = stream.reason is Reason.FORBIDDEN  # who is removed from a conversation does not come back
             for name in names:
-                self._presence.leave(name, user, id(stream), clean=False)
+                self._presence.leave(name, user, id(stream), clean=clean)
 
         stream.on_end(leave)
 

@@ -209,11 +209,13 @@ async def test_who_is_removed_hears_nothing_that_is_said_afterwards(path: str) -
 async def test_a_stream_of_who_is_removed_ends_and_says_why(path: str) -> None:
     async with conversing("bob") as server:
         peer = await tcp(server)
-        await peer.send(head(f"GET {path}token={server.token('bob')}"))
+        await peer.send(head(f"GET {path}presence=1&token={server.token('bob')}"))
         await peer.until(b"event: connected\n")
         await remove(server, "bob")
         await (await server.operator()).post(MESSAGES, json={"content": "he is gone", "sender_id": "cy"})
         rest = await peer.ended()
+        present = await (await server.operator()).get("/api/channels/conversation:c/presence")
+        assert present.json()["items"] == []
         assert b"event: closed\n" in rest and b'"code":"forbidden"' in rest and b"gone" not in rest
         again = await tcp(server)
         await again.send(head(f"GET {path}token={server.token('bob')}"))

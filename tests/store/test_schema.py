@@ -46,6 +46,18 @@ def test_migration_that_fails_leaves_the_file_at_its_version(connection, monkeyp
     schema.check_ours(connection, "r.db")
 
 
+def test_file_of_the_first_version_keeps_what_it_has_and_gets_the_rest(connection, monkeypatch):
+    with monkeypatch.context() as patched:
+        patched.setattr(schema, "MIGRATIONS", schema.MIGRATIONS[:1])
+        schema.migrate(connection)
+    epoch = schema.store_epoch(connection)
+    schema.migrate(connection)
+
+    assert schema.store_epoch(connection) == epoch
+    assert connection.execute("SELECT count(*) FROM members").fetchone()[0] == 0
+    schema.check_ours(connection, "r.db")
+
+
 def test_newer_file_is_not_ours_to_touch(connection):
     schema.migrate(connection)
     connection.execute("PRAGMA user_version = 7")
