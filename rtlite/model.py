@@ -117,12 +117,14 @@ class PresenceNotice:
     """What a watcher of a channel is told.
 
     ``action`` is ``join``, ``update`` or ``leave`` of one member, or ``list``: a page of all of
-    them, in the order of their users. ``next`` is the last user of a page that others follow.
+    them, in the order of their users, those past the user ``after``. ``next`` is the last user of a
+    page that others follow.
     """
 
     channel: str
     action: str
     members: tuple[Member, ...]
+    after: str | None = None
     next: str | None = None
 
 

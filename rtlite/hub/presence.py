@@ -112,7 +112,9 @@ class Presence:
                 break
             end += 1
         page = found[:end]
-        return PresenceNotice(channel, "list", tuple(page), page[-1].user if end < len(found) else None)
+        return PresenceNotice(
+            channel, "list", tuple(page), after or None, next=page[-1].user if end < len(found) else None
+        )
 
     def members(self, channel: str) -> list[Member]:
         """Every member of a channel, in the order of the users."""

@@ -220,7 +220,6 @@ class Watchers:
     def forget(self, audience: Audience) -> None:
         if self._audiences.get(audience.channel) is audience:
             del self._audiences[audience.channel]
-        self._changed.pop(audience, None)
 
     async def run(self) -> None:
         """Tell changes until cancelled.

@@ -157,10 +157,13 @@ def receipt(event: Event) -> dict[str, Any]:
 
 
 def presence(notice: PresenceNotice) -> dict[str, Any]:
-    """``{"action", "member"}``, or of a list ``{"action", "members", "next"}``."""
+    """``{"action", "member"}``, or of a list ``{"action", "members", "after", "next"}``.
+
+    The first page of a list has no ``after``, and takes the place of all that a client knew.
+    """
     members = [member(item) for item in notice.members]
     if notice.action == "list":
-        return {"action": notice.action, "members": members, "next": notice.next}
+        return {"action": notice.action, "members": members, "after": notice.after, "next": notice.next}
     return {"action": notice.action, "member": members[0]}
 
 

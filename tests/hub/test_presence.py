@@ -292,6 +292,24 @@ async def test_what_waits_to_be_saved_has_an_end(database: Instant, autojump_clo
         assert min(database.rows) == (ROOM, "user 900")
 
 
+async def test_who_leaves_while_its_arrival_is_written_has_left(database: Instant, autojump_clock: Clock) -> None:
+    async with running_presence(database) as presence:
+        presence.join(ROOM, "alice", None, 1)
+        database.meanwhile = lambda: presence.leave(ROOM, "alice", 1, clean=True)
+        await trio.sleep(6)
+        assert database.rows == {(ROOM, "alice"): None}
+        await trio.sleep(5)
+        assert database.rows == {(ROOM, "alice"): WALL + 5000}
+
+
+async def test_who_leaves_while_the_table_is_read_has_left(database: Instant, autojump_clock: Clock) -> None:
+    async with running_presence(database) as presence:
+        presence.join(ROOM, "alice", None, 1)
+        await trio.sleep(6)
+        database.meanwhile = lambda: presence.leave(ROOM, "alice", 1, clean=True)
+        assert (await presence.everyone(ROOM, "", 9))[0] == [Absent("alice", WALL + 6000)]
+
+
 async def test_thousands_are_saved_in_short_writes(database: Instant, autojump_clock: Clock) -> None:
     async with running_presence(database) as presence:
         before = database.writes

@@ -9,6 +9,7 @@ import orjson
 import pytest
 import trio
 
+from rtlite.hub import presence as module
 from rtlite.hub import watchers
 from rtlite.hub.presence import Presence
 from rtlite.model import PresenceNotice
@@ -188,6 +189,22 @@ async def test_more_changes_than_are_kept_become_a_list(
         assert len(known(told)) == 35
 
 
+async def test_who_has_the_list_already_does_not_get_it_again(
+    autojump_clock: trio.abc.Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watchers, "MOST_QUEUED", 10)
+    async with running_presence() as presence:
+        watch(presence, Watcher())
+        await trio.sleep(1)
+        for number in range(35):
+            presence.join(ROOM, f"user {number:02}", None, 1)
+        newcomers = [Watcher() for _ in range(20)]
+        for watcher in newcomers:
+            watch(presence, watcher)
+        await trio.sleep(1)
+        assert {watcher.writes for watcher in newcomers} == {1}
+
+
 async def test_what_one_connection_raises_costs_the_others_nothing(autojump_clock: trio.abc.Clock) -> None:
     class Broken(Watcher):
         def offer(self, data: bytes) -> bool:
@@ -225,11 +242,34 @@ async def test_a_change_that_cannot_be_encoded_is_no_silent_gap(autojump_clock: 
         assert other.said() == ["list", "join alice"]
 
 
+async def test_a_watch_that_is_closed_while_changes_are_told_is_told_none(autojump_clock: trio.abc.Clock) -> None:
+    handles: list[watchers.Watch] = []
+
+    class Closing(Watcher):
+        def offer(self, data: bytes) -> bool:
+            if self.writes:
+                for handle in handles:
+                    handle.close()
+            return super().offer(data)
+
+    async with running_presence() as presence:
+        first, second = Closing(), Watcher()
+        handles += [watch(presence, first), watch(presence, second)]
+        await trio.sleep(1)
+        presence.join(ROOM, "alice", None, 1)
+        await trio.sleep(1)
+        assert first.said() == ["list", "join alice"]
+        assert second.said() == ["list"]
+
+
+@pytest.mark.parametrize("pages", ["whole", "paged"])
 @pytest.mark.parametrize("seed", range(30))
 async def test_whatever_happens_each_watcher_knows_the_members_in_the_end(
-    seed: int, autojump_clock: trio.abc.Clock
+    seed: int, pages: str, autojump_clock: trio.abc.Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rng = random.Random(seed)
+    if pages == "paged":
+        monkeypatch.setattr(module, "_PAGE_BYTES", 30)  # two or three members
     async with running_presence(presence_grace=3) as presence:
         crowd: list[tuple[Watcher, watchers.Watch]] = []
         for _ in range(300):
@@ -249,14 +289,16 @@ async def test_whatever_happens_each_watcher_knows_the_members_in_the_end(
                     await trio.lowlevel.checkpoint()
                 case 7:
                     await trio.sleep(rng.choice([0, 0, 0.001, 1]))
-        for _ in range(8):
+        for _ in range(20):
             await trio.sleep(1)
             for watcher, _ in crowd:
                 watcher.read()
+        monkeypatch.undo()
         truth = known([page(presence)])
         for watcher, _ in crowd:
             assert known(watcher.told) == truth
-            assert_sensible(watcher.told)
+            if pages == "whole":  # else what a page is to say may have been told before it
+                assert_sensible(watcher.told)
 
 
 def page(presence: Presence) -> dict[str, Any]:

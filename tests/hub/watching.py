@@ -29,6 +29,8 @@ class Instant:
         self.connection = connection
         self.refusal: Refused | None = None
         self.writes = 0
+        self.meanwhile: Callable[[], None] = lambda: None
+        """Called once, while something is written or read."""
 
     async def write(self, work: Callable[[sqlite3.Connection], T]) -> T:
         await trio.lowlevel.checkpoint()
@@ -36,11 +38,19 @@ class Instant:
             raise self.refusal
         self.writes += 1
         with self.connection:
-            return work(self.connection)
+            result = work(self.connection)
+        self._meet()
+        return result
 
     async def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
         await trio.lowlevel.checkpoint()
-        return work(self.connection)
+        result = work(self.connection)
+        self._meet()
+        return result
+
+    def _meet(self) -> None:
+        meanwhile, self.meanwhile = self.meanwhile, lambda: None
+        meanwhile()
 
     @property
     def rows(self) -> dict[tuple[str, str], int | None]:
@@ -123,13 +133,11 @@ def in_short(notice: dict[str, Any]) -> str:
 def known(told: list[dict[str, Any]]) -> dict[str, Any]:
     """The members, as a client knows them that does as the README says."""
     members: dict[str, Any] = {}
-    continues = False
     for notice in told:
         if notice["action"] == "list":
-            if not continues:
+            if notice["after"] is None:
                 members.clear()
             members |= {member["user"]: member["data"] for member in notice["members"]}
-            continues = notice["next"] is not None
         elif notice["action"] == "leave":
             members.pop(notice["member"]["user"], None)
         else:
