@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 import orjson
@@ -30,7 +31,7 @@ class EventSource(Follower):
     _has_listened = False
 
     async def connection(self, deliver: Deliver) -> None:
-        query = {"channel": self.channels}
+        query: dict[str, Sequence[str]] = {"channel": self.channels, "includeMetadata": ("true",)}
         headers = {"Accept": "text/event-stream"}
         if self._place is not None:
             headers["Last-Event-ID"] = self._place

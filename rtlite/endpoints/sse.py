@@ -24,12 +24,17 @@ from rtlite.settings import Settings
 from rtlite.transports.eventstream import STREAM_HEADERS, EventStream, EventStreamRoute
 from rtlite.transports.routes import Access, Call, Reply, Route
 
-_ENCODERS: Final[Mapping[tuple[bool, bool], Encoder]] = {  # by: of many channels, chunked
-    (False, True): sse.of_channel,
-    (False, False): sse.of_channel_plain,
-    (True, True): sse.of_many,
-    (True, False): sse.of_many_plain,
+_ENCODERS: Final[Mapping[tuple[bool, bool, bool], Encoder]] = {  # by: of many channels, chunked, with metadata
+    (False, True, False): sse.of_channel,
+    (False, False, False): sse.of_channel_plain,
+    (True, True, False): sse.of_many,
+    (True, False, False): sse.of_many_plain,
+    (False, True, True): sse.of_channel_whole,
+    (False, False, True): sse.of_channel_whole_plain,
+    (True, True, True): sse.of_many_whole,
+    (True, False, True): sse.of_many_whole_plain,
 }
+_NO: Final = frozenset({None, "", "0", "false"})  # in a query
 
 
 class ServerSentEvents:
@@ -71,7 +76,8 @@ class ServerSentEvents:
             lost = given is not None and since is None
             return stream.frame(self._connected(names, identity, position, recovered=recovered and not lost))
 
-        encode = _ENCODERS[len(names) > 1 or is_pattern(names[0]), stream.chunked]
+        whole = head.query.get("includeMetadata") not in _NO
+        encode = _ENCODERS[len(names) > 1 or is_pattern(names[0]), stream.chunked, whole]
         await self._sessions.listen(stream, identity, names, encode, since=since, greet=greet)
         if joining:
             self._join(stream, identity.user, names, said)
@@ -104,7 +110,7 @@ class ServerSentEvents:
 
         :raises InvalidRequest: not so. :raises NotFound: a channel's kind has no presence.
         """
-        if text in {None, "", "0", "false"}:
+        if text in _NO:
             return False, None
         said = None if text in {"1", "true"} else jsonframes.parse(str(text))
         if said is not None and not isinstance(said, dict):

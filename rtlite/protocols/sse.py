@@ -18,7 +18,7 @@ from typing import Any, Final
 
 import orjson
 
-from rtlite.model import Event, Position
+from rtlite.model import Event, Position, rfc3339
 
 CONTENT_TYPE: Final = "text/event-stream; charset=utf-8"
 MAX_LAST_EVENT_ID: Final = 128
@@ -86,8 +86,9 @@ def closed(code: str, text: str, retry: float | None, *, stop: bool) -> bytes:
     )
 
 
-def _event(event: Event, place: int | None) -> bytes:
-    data = b'{"channel":%b,"event":%b,"data":%b}' % (orjson.dumps(event.channel), orjson.dumps(event.name), event.data)
+def _event(event: Event, place: int | None, more: bytes = b"") -> bytes:
+    names = orjson.dumps(event.channel), orjson.dumps(event.name)
+    data = b'{"channel":%b,"event":%b,"data":%b%b}' % (*names, event.data, more)
     return message(data, id="" if place is None else str(Position(event.epoch, place)))
 
 
@@ -109,6 +110,31 @@ def of_channel_plain(event: Event) -> bytes:
 def of_many_plain(event: Event) -> bytes:
     """As :func:`of_many`, for HTTP/1.0."""
     return _event(event, event.sequence or None)
+
+
+def _metadata(event: Event) -> bytes:
+    fields = orjson.dumps(event.id), event.offset, rfc3339(event.timestamp).encode()
+    return b',"id":%b,"offset":%d,"timestamp":"%b"' % fields
+
+
+def of_channel_whole(event: Event) -> bytes:
+    """As :func:`of_channel`, with the event's id, offset and time in its data, as ``/_events`` has them."""
+    return chunked(_event(event, event.offset, _metadata(event)))
+
+
+def of_many_whole(event: Event) -> bytes:
+    """As :func:`of_many`, with the event's id, offset and time in its data."""
+    return chunked(_event(event, event.sequence or None, _metadata(event)))
+
+
+def of_channel_whole_plain(event: Event) -> bytes:
+    """As :func:`of_channel_whole`, for HTTP/1.0."""
+    return _event(event, event.offset, _metadata(event))
+
+
+def of_many_whole_plain(event: Event) -> bytes:
+    """As :func:`of_many_whole`, for HTTP/1.0."""
+    return _event(event, event.sequence or None, _metadata(event))
 
 
 def last_event_id(headers: Mapping[str, str], query: Mapping[str, str]) -> str | None:

@@ -38,7 +38,7 @@ async def test_what_is_published_is_printed_by_tail_from_now_on(server, nursery)
     before = await rtlite_process("publish", "article:a", "view_update", '{"viewCount": 1}', *to(server))
     assert before.code == 0
     assert before.json[0]["offset"] == 1
-    tail = await start(nursery, "tail", "article:a", "--count", "2", "--via", "ws", *to(server))
+    tail = await start(nursery, "tail", "article:a", "--count", "2", *to(server))
     await subscribed(server, "article:a")
     again = await rtlite("publish", "article:a", "view_update", "2", "--id", "mine", *to(server))
     same = await rtlite("publish", "article:a", "view_update", "2", "--id", "mine", *to(server))

@@ -79,6 +79,7 @@ async def test_a_whole_kind_and_channels_come_together(dev_server, nursery, via)
     events = [json.loads(line) for line in await tail.printed(3)]
     assert [event["channel"] for event in events] == ["changes:product", "article:a", "changes:order"]
     assert all(event["data"] == event["channel"] and event["event"] == "e" for event in events)
+    assert all({"id", "timestamp", "offset", "position"} <= event.keys() for event in events)
 
 
 @LIVE
@@ -174,3 +175,21 @@ def test_a_place_that_can_be_none_is_wrong_usage(invoke):
     result = invoke("tail", "article:a", "--since", "x" * 99, "--dev")
     assert result.exit_code == 2
     assert "Invalid value for '--since'" in result.stderr
+
+
+@EVERY_WAY
+async def test_a_line_tells_the_same_of_an_event_whichever_way_it_came(dev_server, via):
+    dev = ["--dev", "--url", dev_server.url]
+    (receipt,) = (await rtlite("publish", "article:a", "e", '{"a":1}', *dev)).json
+    (line,) = (await rtlite("tail", "article:a", "--since", "1h", "--count", "1", "--via", via, *dev)).json
+    line.pop("epoch", None)
+    assert list(line) == ["id", "channel", "event", "data", "timestamp", "offset", "position"]
+    assert line == {
+        "id": receipt["id"],
+        "channel": "article:a",
+        "event": "e",
+        "data": {"a": 1},
+        "timestamp": receipt["timestamp"],
+        "offset": 1,
+        "position": f"{receipt['epoch']}-1",
+    }
