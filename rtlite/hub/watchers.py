@@ -62,7 +62,7 @@ class Watch:
     def refresh(self) -> None:
         """Changes were missed, or nothing was told yet: the list is to come."""
         self.current = False
-        if not self.listing and not self.closed:
+        if not self.listing:
             self.listing = True
             self.spawn(self._list)
 
@@ -148,7 +148,7 @@ class Audience:
             blobs = _joined(parts or [])
             for watch in list(group):
                 known = watch.since - before
-                if parts is None or (missed and known < 0):
+                if parts is None or missed:
                     self._step(watch, watch.refresh)
                 elif known < len(parts):
                     self._step(watch, watch.tell, blobs if known <= 0 else _joined(parts[known:]))

@@ -189,22 +189,6 @@ async def test_more_changes_than_are_kept_become_a_list(
         assert len(known(told)) == 35
 
 
-async def test_who_has_the_list_already_does_not_get_it_again(
-    autojump_clock: trio.abc.Clock, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(watchers, "MOST_QUEUED", 10)
-    async with running_presence() as presence:
-        watch(presence, Watcher())
-        await trio.sleep(1)
-        for number in range(35):
-            presence.join(ROOM, f"user {number:02}", None, 1)
-        newcomers = [Watcher() for _ in range(20)]
-        for watcher in newcomers:
-            watch(presence, watcher)
-        await trio.sleep(1)
-        assert {watcher.writes for watcher in newcomers} == {1}
-
-
 async def test_what_one_connection_raises_costs_the_others_nothing(autojump_clock: trio.abc.Clock) -> None:
     class Broken(Watcher):
         def offer(self, data: bytes) -> bool:
