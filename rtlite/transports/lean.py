@@ -73,10 +73,10 @@ class LeanLane:
 
     def whole(self, reply: Reply, *, keep_alive: bool) -> bytes:
         """An answer as it is sent: head and body."""
-        head = (
-            f"HTTP/1.1 {reply.status} {_REASONS.get(reply.status, '')}\r\ncontent-type: {reply.content_type}\r\n"
-            f"content-length: {len(reply.body)}\r\ndate: {self._now()}\r\n"
-        )
+        head = f"HTTP/1.1 {reply.status} {_REASONS.get(reply.status, '')}\r\n"
+        if reply.status != 204:  # which has no length either (RFC 9110, section 8.6)
+            head += f"content-type: {reply.content_type}\r\ncontent-length: {len(reply.body)}\r\n"
+        head += f"date: {self._now()}\r\n"
         for name, value in reply.headers.items():
             head += f"{name}: {value}\r\n"
         head += "\r\n" if keep_alive else "connection: close\r\n\r\n"

@@ -26,7 +26,7 @@ from rtlite.metrics import Metrics
 from rtlite.model import Kind
 from rtlite.settings import Settings
 from rtlite.transports.connections import Connections
-from rtlite.transports.eventstream import EventStreams
+from rtlite.transports.eventstream import EventStreamRoute, EventStreams
 from rtlite.transports.hotlane import HotLane
 from rtlite.transports.http import HttpServer, make_app
 from rtlite.transports.lean import LeanLane
@@ -133,15 +133,15 @@ class Peer:
                 await self._more()
         return await self.exactly(end + len(separator))
 
-    async def answer(self, *, bodiless: bool = False) -> Answer:
-        """The next HTTP answer. ``bodiless``: to a HEAD."""
+    async def answer(self, *, bodiless: bool = False, streaming: bool = False) -> Answer:
+        """The next HTTP answer. ``bodiless``: to a HEAD; ``streaming``: the body may have no stated length."""
         lines = (await self.until(b"\r\n\r\n")).decode("latin-1").split("\r\n")
         headers = {}
         for line in lines[1:-2]:
             name, _, value = line.partition(":")
             headers[name.lower()] = value.strip()
         status = int(lines[0].split(" ")[1])
-        if bodiless or status in {100, 101, 204}:
+        if bodiless or status in {100, 101, 204} or (streaming and "content-length" not in headers):
             return Answer(status, headers, b"")
         return Answer(status, headers, await self.exactly(int(headers["content-length"])))
 
@@ -287,7 +287,10 @@ class Door:
 
 @asynccontextmanager
 async def open_door(
-    routes: Sequence[Route] = ROUTES, websockets: Sequence[WebSocketRoute] = (), **options: Any
+    routes: Sequence[Route] = ROUTES,
+    websockets: Sequence[WebSocketRoute] = (),
+    streams: Sequence[EventStreamRoute] = (),
+    **options: Any,
 ) -> AsyncIterator[Door]:
     """A listener with these routes; ``/ws`` answers each message with its length. The key is ``rtk_test``."""
     settings = Settings(**options)
@@ -307,7 +310,7 @@ async def open_door(
         hot,
         WebSockets(settings, connections, metrics),
         [*websockets, websocket_route("/ws")],
-        EventStreams([], lean, settings, connections, metrics),
+        EventStreams(list(streams), lean, settings, connections, metrics),
     )
     async with trio.open_nursery() as outer:
         outer.start_soon(hot.run)

@@ -113,7 +113,7 @@ STARTS = {
     "a status line": b"HTTP/1.1 200 OK",
     "TLS": b"\x16\x03\x01\x02\x00\x01\x00\x01",
     "a query that is not UTF-8": b"GET /?a=%ff HTTP/1.1",
-    "a query of a hundred and one parameters": b"GET /?" + b"&".join([b"a=1"] * 101) + b" HTTP/1.1",
+    "a query of five hundred and one parameters": b"GET /?" + b"&".join([b"a=1"] * 501) + b" HTTP/1.1",
 }
 
 
