@@ -10,6 +10,7 @@ from typing import Any
 import trio
 
 from rtlite.errors import Reason
+from rtlite.hub.fanout import Name
 from rtlite.hub.hub import Hub, Subscribed
 from rtlite.hub.since import Since
 from rtlite.metrics import Metrics
@@ -98,7 +99,7 @@ class Reader:
         self.lost.append(reason)
         self._notify()
 
-    async def subscribe(self, hub: Hub, name: str = "news:a", since: Since | None = None, **options: Any) -> Subscribed:
+    async def subscribe(self, hub: Hub, name: Name = "news:a", since: Since | None = None, **options: Any) -> Subscribed:
         """Subscribe, and wait until the replay is over; whoever is cancelled meanwhile has unsubscribed."""
         start_soon = options.pop("spawn", hub.nursery.start_soon)  # type: ignore[attr-defined]
         replays: list[trio.Event] = []
