@@ -5,6 +5,7 @@ In the order in which a command meets them:
     program.py     the group itself, exit codes, how an error becomes one line
     options.py     options that several commands take, and flags made of the settings
     output.py      readable on a terminal, JSON lines into a pipe
+    failures.py    calls that failed, and whether trying again can help
     client.py      the HTTP API as a client sees it: calls, retries, publishing
     websocket.py   WebSockets as a client opens them
     follower.py    channels, each event once, over reconnections; by polling, by

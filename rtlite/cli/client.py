@@ -1,7 +1,7 @@
 """The HTTP API as a client sees it: calls, and publishing that never doubles.
 
 The server is reached over TCP, TLS or a unix socket (``http+unix:PATH``). Whatever goes
-wrong is a :class:`CallFailed`, which knows whether trying again can help. Waits between
+wrong is a :class:`.CallFailed`, which knows whether trying again can help. Waits between
 tries double and are drawn at random, so that many clients do not come back at once.
 """
 
@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import os
 import random
-import socket
-import ssl
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from types import TracebackType
@@ -22,29 +20,13 @@ import orjson
 import trio
 
 from rtlite.cli import options
+from rtlite.cli.failures import CallFailed, no_answer, not_rtlite, refusal
 from rtlite.cli.options import Server
-from rtlite.errors import RtliteError
 from rtlite.model import Position, new_event_id
 
 _TIMEOUT: Final = 30.0  # seconds for an answer, besides what the call itself waits
-_TEMPORARY: Final = {0, 429, 502, 503, 504}  # 0: no answer at all; 502 and 504 are a proxy's
 _LONGEST_SOCKET_PATH: Final = 100  # of the 107 bytes that a socket's address holds
 _LOCAL: Final = {"localhost", "127.0.0.1", "::1"}
-
-
-class CallFailed(RtliteError):
-    """A call that was refused, or not answered at all (then ``status`` is 0)."""
-
-    def __init__(self, text: str, status: int = 0, code: str = "no_answer", retry_after: float = 0.0) -> None:
-        super().__init__(text)
-        self.status = status
-        self.code = code
-        self.retry_after = retry_after
-
-    @property
-    def temporary(self) -> bool:
-        """Whether the same call may succeed later."""
-        return self.status in _TEMPORARY
 
 
 def delays(first: float = 0.25, longest: float = 10.0) -> Iterator[float]:
@@ -141,7 +123,7 @@ class Client:
             raise no_answer(self.url, error) from error
         value = _json(answer.content)
         if not answer.is_success:
-            raise _refusal(answer, value)
+            raise refusal(answer, value)
         if answer.content and value is None:
             raise not_rtlite(self.url)
         return value
@@ -158,7 +140,7 @@ class Client:
         try:
             async with self._http.stream("GET", path, params=query, headers=headers, timeout=timeout) as answer:
                 if answer.status_code != 200:
-                    raise _refusal(answer, _json(await answer.aread()))
+                    raise refusal(answer, _json(await answer.aread()))
                 if not answer.headers.get("Content-Type", "").startswith(headers["Accept"]):
                     raise not_rtlite(self.url)
                 async with aclosing(answer.aiter_bytes()) as pieces:  # type: ignore[type-var]  # it is a generator
@@ -242,14 +224,6 @@ def _position(item: Mapping[str, Any]) -> Position:
     return Position(item["epoch"], item["offset"])
 
 
-def no_answer(url: str, error: BaseException) -> CallFailed:
-    return CallFailed(f"no server answers at {url}: {_reason(error)}")
-
-
-def not_rtlite(url: str) -> CallFailed:
-    return CallFailed(f"{url} answers, but not as rtlite does", 200, "not_rtlite")
-
-
 def _parts(url: str) -> Any:
     try:
         parts = urlsplit(url)
@@ -261,37 +235,8 @@ def _parts(url: str) -> Any:
     raise CallFailed("the URL of a server is http://HOST:PORT, https://… or http+unix:PATH", 400, "invalid_request")
 
 
-def _reason(error: BaseException) -> str:
-    """What the operating system said, where httpx and Trio pass it on; else what httpx says."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, socket.gaierror):
-            return str(cause.strerror)
-        if isinstance(cause, ssl.SSLCertVerificationError):
-            return f"its certificate is not trusted: {cause.verify_message}"
-        if isinstance(cause, OSError) and cause.errno and not isinstance(cause, ssl.SSLError):
-            return os.strerror(cause.errno)
-        # Trio tries every address of a host: the first one's failure tells enough.
-        cause = cause.exceptions[0] if isinstance(cause, BaseExceptionGroup) else cause.__cause__ or cause.__context__
-    return str(error) or type(error).__name__
-
-
 def _json(content: bytes) -> Any:
     try:
         return orjson.loads(content) if content else None
     except ValueError:
         return None
-
-
-def _refusal(answer: httpx.Response, problem: Any) -> CallFailed:
-    """The server's own words (RFC 9457), or what the status says if there are none."""
-    detail, code = None, "refused"
-    if isinstance(problem, dict):
-        detail, code = problem.get("detail"), str(problem.get("code", code))
-    seconds = answer.headers.get("Retry-After", "")
-    return CallFailed(
-        f"{detail or answer.reason_phrase or 'refused'} ({answer.status_code} {code})",
-        answer.status_code,
-        code,
-        float(seconds) if seconds.isdecimal() else 0.0,
-    )

@@ -10,7 +10,8 @@ import orjson
 import trio
 from trio_websocket import ConnectionClosed, WebSocketConnection
 
-from rtlite.cli.client import CallFailed, Client, not_rtlite
+from rtlite.cli.client import Client
+from rtlite.cli.failures import CallFailed, not_rtlite
 from rtlite.cli.follower import Deliver, Follower, Page, without_repeats
 from rtlite.cli.websocket import open_websocket
 from rtlite.model import kind_of

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import orjson
 
-from rtlite.cli.client import CallFailed, not_rtlite
+from rtlite.cli.failures import CallFailed, not_rtlite
 from rtlite.cli.follower import Deliver, Follower, Page
 from rtlite.protocols.eventsource import BrokenStream, Decoder, Incoming
 

@@ -13,7 +13,8 @@ from typing import Any, Final, NoReturn
 import attrs
 import trio
 
-from rtlite.cli.client import CallFailed, Client, delays
+from rtlite.cli.client import Client, delays
+from rtlite.cli.failures import CallFailed
 from rtlite.model import is_pattern, kind_of
 
 POLL_SECONDS: Final = 25.0

@@ -88,7 +88,8 @@ def program(ctx: click.Context) -> None:
     \b
     See it work:    rtlite demo
     Start it:       rtlite serve --dev
-    Send an event:  rtlite publish --dev article:hello view_update '{"viewCount": 1}'
+    Listen:         rtlite tail article:hello
+    Send an event:  rtlite trigger view_update
     """
     log.configure(level=logging.WARNING)
     if ctx.invoked_subcommand is None:

@@ -9,7 +9,8 @@ import click
 import orjson
 
 from rtlite.cli import options, output
-from rtlite.cli.client import CallFailed, connected
+from rtlite.cli.client import connected
+from rtlite.cli.failures import CallFailed
 from rtlite.cli.options import Server
 from rtlite.cli.program import run
 from rtlite.model import new_event_id

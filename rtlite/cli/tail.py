@@ -12,9 +12,10 @@ import orjson
 import trio
 
 from rtlite.cli import options, output
-from rtlite.cli.client import CallFailed, Client, connected
+from rtlite.cli.client import Client, connected
 from rtlite.cli.eventsocket import EventSocket
 from rtlite.cli.eventsource import EventSource
+from rtlite.cli.failures import CallFailed
 from rtlite.cli.follower import Follower, Page, Poller
 from rtlite.cli.options import Server
 from rtlite.cli.program import run

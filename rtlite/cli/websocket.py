@@ -11,7 +11,8 @@ import httpx
 import trio
 from trio_websocket import ConnectionRejected, HandshakeError, WebSocketConnection, wrap_client_stream
 
-from rtlite.cli.client import CallFailed, Client, no_answer
+from rtlite.cli.client import Client
+from rtlite.cli.failures import CallFailed, no_answer
 
 _OPEN_SECONDS: Final = 10.0
 _CLOSE_SECONDS: Final = 2.0

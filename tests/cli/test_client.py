@@ -9,7 +9,8 @@ import socket
 import pytest
 import trio
 
-from rtlite.cli.client import CallFailed, Client, delays
+from rtlite.cli.client import Client, delays
+from rtlite.cli.failures import CallFailed
 
 
 class Scripted(Client):

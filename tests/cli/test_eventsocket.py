@@ -15,8 +15,9 @@ import trio
 from trio_websocket import CloseReason, ConnectionClosed
 
 from rtlite.cli import eventsocket
-from rtlite.cli.client import CallFailed, Client
+from rtlite.cli.client import Client
 from rtlite.cli.eventsocket import EventSocket
+from rtlite.cli.failures import CallFailed
 from rtlite.cli.follower import Page
 from tests.cli.test_client import away
 

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 import trio
 
-from rtlite.cli.client import CallFailed, Client
+from rtlite.cli.client import Client
 from rtlite.cli.eventsource import EventSource
+from rtlite.cli.failures import CallFailed
 from rtlite.cli.follower import Page
 from tests.cli.test_client import away
 

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 import trio
 
-from rtlite.cli.client import CallFailed, Client
+from rtlite.cli.client import Client
+from rtlite.cli.failures import CallFailed
 from rtlite.cli.follower import Page, Poller, without_repeats
 from tests.cli.test_client import Scripted, away
 

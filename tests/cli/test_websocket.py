@@ -5,7 +5,8 @@ import trio
 import trustme
 
 from rtlite.cli import websocket
-from rtlite.cli.client import CallFailed, Client
+from rtlite.cli.client import Client
+from rtlite.cli.failures import CallFailed
 from rtlite.cli.websocket import open_websocket
 from tests.cli.conftest import rtlite
 from tests.servers import running_server
