@@ -121,15 +121,15 @@ class ServerSentEvents:
 
     def _join(self, stream: EventStream, user: str, names: Sequence[str], said: Any) -> None:
         """The user is on the channels as long as this stream lasts, and for a moment after: it may come back."""
-        for name in names:
-            self._presence.join(name, user, said, id(stream))
 
         def leave() -> None:
             clean = stream.reason is Reason.FORBIDDEN  # who is removed from a conversation does not come back
             for name in names:
                 self._presence.leave(name, user, id(stream), clean=clean)
 
-        stream.on_end(leave)
+        stream.on_end(leave)  # first: one of the channels may be full
+        for name in names:
+            self._presence.join(name, user, said, id(stream))
 
     async def head(self, call: Call) -> Reply:
         """HEAD: what a GET would be answered with, as far as that can be told (of several channels: the last)."""

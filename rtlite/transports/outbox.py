@@ -120,9 +120,7 @@ class Outbox:
 
         :raises trio.BrokenResourceError: the connection is gone.
         """
-        await trio.lowlevel.checkpoint()
-        while self._queued and self._queued + len(data) > self._limit // 2 and not self._closed:
-            await self._step()
+        await self.room(len(data))
         if self._closed:
             raise trio.BrokenResourceError("the connection is closed")
         self.offer(data)

@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import quote
 
 import httpx
+import orjson
 import pytest
 import trio
 
@@ -170,3 +171,51 @@ async def test_a_cancelled_server_starts_again_and_knows_who_was_there(tmp_path:
     async with running_server(data=data) as server:
         (alice,) = (await answer(await server.operator(), "absent=1"))["items"]
         assert alice["connections"] == 0 and -1 < ago(alice["lastSeen"]) < 10
+
+
+async def test_a_user_in_several_tabs_and_protocols_is_one_member() -> None:
+    async with running_server(presence_grace=0.3) as server:
+        presence = server.running.server.hub.presence
+        alice, bob = (server.token(user, subscribe=["room:*"]) for user in ("alice", "bob"))
+        async with server.websocket("/_events", bob) as watcher:
+
+            async def told() -> dict[str, Any]:
+                with trio.fail_after(5):
+                    message: dict[str, Any] = orjson.loads(await watcher.get_message())
+                return message
+
+            def subscribe(presence: object) -> str:
+                return orjson.dumps({"type": "subscribe", "channel": ROOM, "presence": presence}).decode()
+
+            await watcher.send_message(subscribe("watch"))
+            assert [(await told())["type"], (await told())["members"]] == ["subscribed", []]
+            async with (
+                server.websocket("/_events", alice) as tab,
+                server.websocket("/ws", alice) as other,
+                server.http(alice).stream("GET", f"/sse/{ROOM}?presence=1"),
+            ):
+                await reached(lambda: presence.count(ROOM) == 1)
+                await tab.send_message(subscribe({"mood": 1}))
+                command = {"type": "subscribe", "data": {"channel": ROOM, "presence": True}}
+                await other.send_message(orjson.dumps(command).decode())
+                await reached(lambda: presence.members(ROOM)[0].connections == 3)
+                (shown,) = (await answer(server.http(bob)))["items"]
+                assert (shown["user"], shown["data"], shown["connections"]) == ("alice", {"mood": 1}, 3)
+            changes = [await told() for _ in range(3)]
+            assert [(change["action"], change["member"]["user"]) for change in changes] == [
+                ("join", "alice"),
+                ("update", "alice"),
+                ("leave", "alice"),
+            ]
+
+
+async def test_a_stream_that_is_refused_by_one_full_channel_is_on_none() -> None:
+    async with running_server(presence_grace=0.01, max_members=1) as server:
+        presence = server.running.server.hub.presence
+        join(server, "bob", channel="room:2")
+        client = server.http(server.token("alice", subscribe=["room:*"]))
+        async with client.stream("GET", "/sse?channel=room:1&channel=room:2&presence=1") as stream:
+            async for _ in stream.aiter_lines():
+                pass
+        await reached(lambda: presence.count("room:1") == 0)
+        assert presence.count("room:2") == 1
