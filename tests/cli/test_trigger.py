@@ -55,6 +55,8 @@ async def test_parts_are_replaced_by_path_with_json_or_text(dev_server):
         "data.author.name=Ann Lee",
         'data.tags=["a", "b"]',
         "data.tags.1=c=d",
+        'data.items=[{"price": 1}]',
+        "data.items.0.price=2",
         "data.gone=null",
     ]
     arguments = [argument for item in sets for argument in ("--set", item)]
@@ -66,6 +68,7 @@ async def test_parts_are_replaced_by_path_with_json_or_text(dev_server):
         "viewCount": 5,
         "author": {"name": "Ann Lee"},
         "tags": ["a", "c=d"],
+        "items": [{"price": 2}],
         "gone": None,
     }
     (whole,) = (await rtlite("trigger", "milestone", "--set", "data=[1]", "--dev", "--url", dev_server.url)).json
