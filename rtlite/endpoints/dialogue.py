@@ -85,6 +85,8 @@ class Dialogue:
     async def _next(self) -> str | bytes:
         """The next message. While nothing comes, this is where the time is watched."""
         while True:
+            if self._warn_at == math.inf:
+                return await self._websocket.receive()
             with trio.CancelScope(deadline=self._warn_at):
                 return await self._websocket.receive()
             self._warn()
@@ -169,10 +171,12 @@ class Dialogue:
         beyond = await self.channels.beyond(identity)
         self._shared.sessions.take_on(self._websocket, identity)
         self._take_on(identity)
+        for name in beyond:  # now, and not once there is room for the answer
+            self.channels.unsubscribe(name)
         fields = {"user": identity.user, "expiresAt": _shown(identity.expires)}
         await self._websocket.outbox.send(self._dialect.reply("authenticated", fields, id))
         for name in beyond:
-            self.channels.drop(name)
+            await self._websocket.outbox.send(self.channels.dropped(name))
 
     def _take_on(self, identity: Identity) -> None:
         self.identity = identity

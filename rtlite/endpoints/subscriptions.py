@@ -104,8 +104,8 @@ class Subscriptions:
                 await self._websocket.outbox.send(subscribed(held.position, True))
             else:
                 await self.listen(identity, name, subscribed, since)
-        except Refused:
-            if arrived:
+        except Exception as error:
+            if arrived and not isinstance(error, self._websocket.gone):
                 self._attendance.leave(name)
             raise
         if wanted.watches and name in self._held:
@@ -147,9 +147,13 @@ class Subscriptions:
         """The right to read this is gone: the subscription ends, and the client is told."""
         if name in self._held:
             self.unsubscribe(name)
-            notice = self._dialect.reply("unsubscribed", {"channel": name, "reason": "unauthorized"})
+            notice = self.dropped(name)
             if not self._websocket.outbox.offer(notice):
                 self._websocket.spawn(self._websocket.outbox.send, notice)
+
+    def dropped(self, name: str) -> bytes:
+        """What the client is told of a subscription that its rights do not cover."""
+        return self._dialect.reply("unsubscribed", {"channel": name, "reason": "unauthorized"})
 
     async def beyond(self, identity: Identity) -> list[str]:
         """The names that ``identity`` may not read."""

@@ -152,6 +152,6 @@ def test_presence_is_a_message_of_its_own() -> None:
         b'{"type":"presence","channel":"a:b","data":{"action":"join","member":'
         b'{"user":"alice","data":{"x":1},"connections":2,"joined":"1970-01-01T00:00:00.000Z"}}}'
     )
-    assert commands.presence(PresenceNotice("a:b", "list", (), None)) == (
-        b'{"type":"presence","channel":"a:b","data":{"action":"list","members":[],"next":null}}'
+    assert commands.presence(PresenceNotice("a:b", "list", ()), 3) == (
+        b'{"type":"presence","channel":"a:b","data":{"action":"list","members":[],"after":null,"next":null},"id":3}'
     )

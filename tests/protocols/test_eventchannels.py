@@ -98,4 +98,5 @@ def test_presence_is_flat_too() -> None:
         b'{"type":"presence","channel":"a:b","action":"leave","member":'
         b'{"user":"alice","data":null,"connections":0,"joined":"1970-01-01T00:00:00.000Z"}}'
     )
-    assert eventchannels.presence(PresenceNotice("a:b", "list", (member,), "alice")).endswith(b'],"next":"alice"}')
+    page = PresenceNotice("a:b", "list", (member,), None, "alice")
+    assert eventchannels.presence(page, 3).endswith(b'],"after":null,"next":"alice","id":3}')
