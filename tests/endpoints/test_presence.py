@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,12 @@ import httpx
 import orjson
 import pytest
 import trio
+import trio_websocket
 
 from rtlite.model import now_ms
 from rtlite.settings import KindSettings
 from tests.hub.readers import reached
-from tests.servers import InProcess, running_server
+from tests.servers import InProcess, ServerProcess, running_server
 
 ROOM = "room:1"
 
@@ -219,3 +221,23 @@ async def test_a_stream_that_is_refused_by_one_full_channel_is_on_none() -> None
                 pass
         await reached(lambda: presence.count("room:1") == 0)
         assert presence.count("room:2") == 1
+
+
+async def test_a_killed_process_knows_when_it_saw_a_user_last(tmp_path: Path) -> None:
+    async with ServerProcess(tmp_path / "r.db", presence_save="50ms") as server:
+        token = (
+            await (await server.operator()).post("/api/tokens", json={"user": "alice", "subscribe": ["room:*"]})
+        ).json()
+        with suppress(trio_websocket.ConnectionClosed):
+            async with server.websocket("/_events", token["token"]) as websocket:
+                await websocket.send_message('{"type":"subscribe","channel":"room:1","presence":true}')
+                await websocket.get_message()
+                await trio.sleep(1.0)
+                killed = now_ms()
+                await server.kill()
+        await trio.sleep(0.3)
+        await server.start()
+        (alice,) = (await answer(await server.operator(), "absent=1"))["items"]
+        assert (alice["user"], alice["connections"]) == ("alice", 0)
+        seen = datetime.fromisoformat(alice["lastSeen"]).timestamp() * 1000
+        assert killed - 900 < seen <= killed + 100
