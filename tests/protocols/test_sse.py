@@ -29,7 +29,21 @@ def test_of_many_channels_the_id_counts_commits_and_what_is_not_kept_has_none() 
     assert sse.of_channel_plain(passing).startswith(b"id: 00000000-3\n")
 
 
-@pytest.mark.parametrize(("framed", "plain"), [("of_channel", "of_channel_plain"), ("of_many", "of_many_plain")])
+def test_with_metadata_an_event_tells_its_id_offset_and_time_as_well() -> None:
+    whole = b',"id":"e1","offset":7,"timestamp":"2027-01-15T08:00:00.000Z"}\n\n'
+    assert sse.of_channel_whole_plain(EVENT) == sse.of_channel_plain(EVENT).replace(b"}\n\n", whole)
+    assert sse.of_many_whole_plain(EVENT) == sse.of_many_plain(EVENT).replace(b"}\n\n", whole)
+
+
+@pytest.mark.parametrize(
+    ("framed", "plain"),
+    [
+        ("of_channel", "of_channel_plain"),
+        ("of_many", "of_many_plain"),
+        ("of_channel_whole", "of_channel_whole_plain"),
+        ("of_many_whole", "of_many_whole_plain"),
+    ],
+)
 def test_over_http_1_1_an_event_is_one_chunk(framed: str, plain: str) -> None:
     body = getattr(sse, plain)(EVENT)
     assert getattr(sse, framed)(EVENT) == b"%x\r\n" % len(body) + body + b"\r\n"
