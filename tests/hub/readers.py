@@ -99,7 +99,9 @@ class Reader:
         self.lost.append(reason)
         self._notify()
 
-    async def subscribe(self, hub: Hub, name: Name = "news:a", since: Since | None = None, **options: Any) -> Subscribed:
+    async def subscribe(
+        self, hub: Hub, name: Name = "news:a", since: Since | None = None, **options: Any
+    ) -> Subscribed:
         """Subscribe, and wait until the replay is over; whoever is cancelled meanwhile has unsubscribed."""
         start_soon = options.pop("spawn", hub.nursery.start_soon)  # type: ignore[attr-defined]
         replays: list[trio.Event] = []

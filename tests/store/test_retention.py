@@ -11,8 +11,8 @@ from rtlite.model import NewEvent
 from rtlite.settings import KindSettings, Settings
 from rtlite.store import retention, schema
 from rtlite.store.events import Appender, channel_info, last_sequence, read_channel
-from rtlite.store.selections import Selection
 from rtlite.store.retention import Needed, candidates, trim
+from rtlite.store.selections import Selection
 
 NOW = 1_000_000
 

@@ -67,7 +67,7 @@ SELECTIONS = [
 
 @pytest.mark.parametrize("names", SELECTIONS)
 def test_a_selection_reads_exactly_its_channels_in_the_order_of_commits(connection, names):
-    left, events = fill(connection)
+    left, _ = fill(connection)
     selection = Selection(names)
     own = [event for event in left if any(matches(name, event.channel) for name in names)]
 
