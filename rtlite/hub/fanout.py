@@ -68,8 +68,8 @@ class Subscription:
     live: bool = False
     closed: bool = False
     cursor: int = 0
-    muted: set[int] | None = None
-    """Places past ``cursor`` whose events it does not want: its own connection published them."""
+    muted: set[tuple[str, int]] | None = None
+    """Channels and offsets past ``cursor`` that it does not want: its own connection published them."""
 
     @property
     def position(self) -> Position | None:
@@ -79,7 +79,7 @@ class Subscription:
     def wanted(self, events: list[Event]) -> list[Event]:
         """``events`` without those that are muted."""
         muted = self.muted
-        return [event for event in events if self.topic.key(event) not in muted] if muted else events
+        return [event for event in events if (event.channel, event.offset) not in muted] if muted else events
 
     def close(self) -> None:
         """Stop listening. Idempotent."""
@@ -277,7 +277,7 @@ class Fanout:
                 topic.record(share)
             for encode, group in list(topic.groups.items()):
                 live = [subscription for subscription in group if subscription.live]
-                if muted and (own := _mute(topic, group, share, muted)):
+                if muted and (own := _mute(group, share, muted)):
                     authors += own
                     live = [subscription for subscription in live if subscription not in own]
                     work += [
@@ -413,12 +413,13 @@ class Fanout:
             log.exception("a reader could not be told that it lost events", channel=subscription.topic.name)
 
 
-def _mute(topic: Topic, group: Iterable[Subscription], share: list[Event], muted: Muted) -> dict[Subscription, None]:
+def _mute(group: Iterable[Subscription], share: list[Event], muted: Muted) -> dict[Subscription, None]:
     """Note what of ``share`` a subscription's own connection published; returns those with something noted."""
     authors: dict[Subscription, None] = {}
+    places = {(event.channel, event.offset) for event in share}
     for subscription in group:
         own = muted.get(subscription.outbox)
-        if own and (places := {topic.key(event) for event in share if (event.channel, event.offset) in own}):
-            subscription.muted = places | (subscription.muted or set())
+        if own and (own := own & places):
+            subscription.muted = own | (subscription.muted or set())
             authors[subscription] = None
     return authors

@@ -139,7 +139,7 @@ class Replay:
                 # An empty page: what lies between is of other channels.
                 subscription.cursor = topic.key(page[-1]) if page else max(subscription.cursor, up_to)
                 if subscription.muted:
-                    subscription.muted.difference_update(map(topic.key, page))
+                    subscription.muted.difference_update((event.channel, event.offset) for event in page)
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             subscription.close()  # the reader is gone; its connection ends by itself
         except Refused:

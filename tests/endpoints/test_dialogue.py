@@ -148,8 +148,9 @@ async def test_the_same_event_id_again_gives_the_first_result_and_delivers_nothi
 
 
 @SOCKETS
-async def test_without_an_echo_everyone_but_the_publishing_connection_gets_the_event(path: str) -> None:
-    async with serving() as server:
+@pytest.mark.parametrize("history", [True, False])
+async def test_without_an_echo_everyone_but_the_publishing_connection_gets_the_event(path: str, history: bool) -> None:
+    async with serving(channels={"news": KindSettings(history=history)}) as server:
         secret = server.token("u", subscribe=["news:*"], publish=["news:a"])
         author, other = await connected(server, path, secret), await connected(server, path, secret)
         for client in (author, other):
