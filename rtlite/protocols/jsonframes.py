@@ -145,17 +145,6 @@ def _fields(data: bytes, taken: tuple[str, ...]) -> bytes:
     return b"," + data[1:-1]
 
 
-def receipt(event: Event) -> dict[str, Any]:
-    """What a publisher is told of its event."""
-    return {
-        "id": event.id,
-        "channel": event.channel,
-        "offset": event.offset,
-        "epoch": event.epoch,
-        "timestamp": rfc3339(event.timestamp),
-    }
-
-
 def presence(notice: PresenceNotice) -> dict[str, Any]:
     """``{"action", "member"}``, or of a list ``{"action", "members", "after", "next"}``.
 
@@ -174,6 +163,17 @@ def member(item: Member) -> dict[str, Any]:
         "data": orjson.Fragment(item.data),
         "connections": item.connections,
         "joined": rfc3339(item.joined),
+    }
+
+
+def receipt(event: Event) -> dict[str, Any]:
+    """What a publisher is told of its event."""
+    return {
+        "id": event.id,
+        "channel": event.channel,
+        "offset": event.offset,
+        "epoch": event.epoch,
+        "timestamp": rfc3339(event.timestamp),
     }
 
 
