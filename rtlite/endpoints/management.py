@@ -21,7 +21,7 @@ from rtlite.endpoints.history import History
 from rtlite.errors import Forbidden, InvalidRequest, NotFound, Reason, StartError, TooLarge
 from rtlite.hub.hub import Hub
 from rtlite.hub.slices import Pace
-from rtlite.model import Kind, NewEvent, Published, Role, check_channel, check_event_id, check_event_name, rfc3339
+from rtlite.model import Kind, NewEvent, Published, Role, check_channel, check_event_id, check_event_name
 from rtlite.protocols import jsonframes
 from rtlite.settings import KIB, MIB, Settings, duration
 from rtlite.store.database import Database
@@ -182,7 +182,7 @@ class Management:
         receipts = []
         for item in await self._hub.publish_all(events):
             await pace.pause()
-            receipts.append(_receipt(item))
+            receipts.append(jsonframes.receipt(item.event))
         return json_reply({"items": receipts}, 201)
 
     def _lines(self, body: bytes) -> list[bytes]:
@@ -272,18 +272,7 @@ def _listed(body: bytes) -> list[Any]:
 
 
 def _answer(published: Published) -> Reply:
-    return json_reply(_receipt(published), 200 if published.duplicate else 201)
-
-
-def _receipt(published: Published) -> dict[str, Any]:
-    event = published.event
-    return {
-        "id": event.id,
-        "channel": event.channel,
-        "offset": event.offset,
-        "epoch": event.epoch,
-        "timestamp": rfc3339(event.timestamp),
-    }
+    return json_reply(jsonframes.receipt(published.event), 200 if published.duplicate else 201)
 
 
 def _seconds(field: str, text: str) -> float:
