@@ -18,6 +18,7 @@ from typing import Final
 import attrs
 
 from rtlite.store.schema import APPLICATION_ID, MIGRATIONS, store_epoch
+from rtlite.store.wal import lost_commits
 
 _EPOCH: Final = re.compile(r"[a-z0-9]{8}")
 _MOST_PROBLEMS: Final = 100
@@ -45,9 +46,15 @@ def check(path: str) -> Report:
             connection.execute("PRAGMA trusted_schema = OFF")
             connection.execute("PRAGMA busy_timeout = 5000")
             connection.execute("BEGIN")
-            return _check(connection)
+            report = _check(connection)
+            return attrs.evolve(report, problems=[*_lost(path), *report.problems])
     except sqlite3.Error as error:
         return Report([f"{path}: {error}"])
+
+
+def _lost(path: str) -> list[str]:
+    lost = lost_commits(path)
+    return [f"{path}-wal: damaged; {lost} or more commits in it cannot be read"] if lost else []
 
 
 def _check(connection: sqlite3.Connection) -> Report:

@@ -30,7 +30,7 @@ import trio_asyncio
 
 from rtlite.errors import Refused, StartError, StorageFailed, StorageFull
 from rtlite.log import get_logger
-from rtlite.store import schema
+from rtlite.store import schema, wal
 from rtlite.store.reserve import Reserve
 
 log = get_logger(__name__)
@@ -272,6 +272,8 @@ class Database:
 
     async def _start(self) -> None:
         try:
+            if self.path != ":memory:":
+                await trio.to_thread.run_sync(wal.look_over, self.path)
             self._writer = await self._connect()
             await self._run(self._writer, lambda connection: _prepare(connection, self.path, self._durability))
             self._prepared = True
@@ -410,6 +412,11 @@ def _prepare(connection: sqlite3.Connection, path: str, durability: str) -> None
     if (found := _damage(connection)) is not None:
         raise StartError(f"{path} is damaged ({found}); restore a backup: copy it to {path}")
     schema.migrate(connection)
+    if path != ":memory:":
+        with suppress(sqlite3.Error):  # a full disk, a reader: it is emptied later
+            _truncate_wal(connection)
+        if wal.is_copy(path):  # or the next start would take this log for that of the file before
+            raise StartError(f"{path} is being read by another program; a restored backup starts once it is not")
     # Also when this run syncs every commit: the last one may not have.
     connection.execute("PRAGMA synchronous = FULL")
     schema.begin_unsynced(connection, _boot_id())

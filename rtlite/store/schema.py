@@ -148,6 +148,11 @@ def end_unsynced(connection: sqlite3.Connection) -> None:
     connection.execute("DELETE FROM meta WHERE name = ?", (_UNSYNCED,))
 
 
+def commits_unsynced(connection: sqlite3.Connection) -> bool:
+    """Whether the last run had commits without fsync, and did not end in order."""
+    return get_meta(connection, _UNSYNCED) is not None
+
+
 def mark_as_copy(connection: sqlite3.Connection) -> None:
     """Say in a backup that it is one."""
     connection.execute("INSERT OR REPLACE INTO meta (name, value) VALUES ('is_copy', '1')")

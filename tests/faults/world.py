@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import os
 import random
+import signal
 import subprocess
 import sys
 import threading
@@ -105,6 +106,16 @@ class FaultyServer(ServerProcess):
         """SIGTERM, without waiting for the end."""
         assert self._process is not None
         self._process.terminate()
+
+    async def freeze(self) -> None:
+        """SIGSTOP, until none of its threads runs any more; what each was doing in the kernel is done."""
+        os.kill(self.pid, signal.SIGSTOP)
+        with trio.fail_after(10):
+            while any(  # noqa: ASYNC110  # the kernel tells nobody
+                stat.read_text().rpartition(") ")[2][0] not in "TtZX"
+                for stat in Path(f"/proc/{self.pid}/task").glob("*/stat")
+            ):
+                await trio.sleep(0.001)
 
     async def ended(self) -> int:
         """Wait until it ends by itself, or rather by what was done to it; returns the exit code."""

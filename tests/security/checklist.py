@@ -196,6 +196,60 @@ CHECKLIST: Final[dict[int, list[str]]] = {
     ],
 }
 
+FINDINGS: Final[dict[str, list[str]]] = {
+    "F1": [  # one packet ends a trio-websocket server
+        _CORPUS,
+        "transports/test_sockets.py::test_a_reset_before_the_answer_is_nobodys_fault",
+        "transports/test_firewall.py::test_one_connection_ends_and_no_other_notices",
+        "security/test_process.py::test_nothing_serves_connections_but_our_own_listener",
+    ],
+    "F2": [  # one packet ends Hypercorn's Trio worker
+        _CORPUS,
+        "transports/test_websocket.py::test_a_frame_in_the_handshakes_own_segment_works",
+        "security/test_process.py::test_nothing_serves_connections_but_our_own_listener",
+    ],
+    "F3": [  # clients that never read keep Hypercorn from stopping
+        "faults/test_stopping.py::test_100_clients_that_never_read_do_not_keep_the_server_from_stopping_in_time",
+        "faults/test_stopping.py::test_100_clients_that_never_read_do_not_keep_the_server_from_stopping_in_10_s",
+        "faults/test_stopping.py::test_server_that_lets_its_connections_finish_does_not_stop_in_time",
+        "transports/test_http.py::test_a_peer_that_never_reads_is_given_up_after_the_write_timeout",
+    ],
+    "F4": [  # fragments without end
+        "transports/test_websocket.py::test_more_than_1024_fragments_of_one_message_are_closed",
+        "transports/test_websocket.py::test_one_frame_in_single_bytes_is_closed_before_it_fills_the_memory",
+        "security/test_floods.py::test_after_a_short_flood_latency_and_memory_are_what_they_were",
+    ],
+    "F5": [  # Quart's WebSockets
+        "transports/test_websocket.py::test_an_empty_message_is_a_message",
+        "conformance/test_autobahn.py::test_all_301_cases_of_autobahn_pass_but_for_those_known_as_not_strict",
+    ],
+    "F6": [  # megabytes in the kernel for each client that does not read
+        "faults/test_stopping.py::test_client_that_stopped_reading_costs_the_kernel_less_than_400_kib",
+        "faults/test_stopping.py::test_with_the_send_buffer_that_linux_grows_to_the_kernel_would_hold_more",
+        "transports/test_sockets.py::test_accepted_sockets_have_the_send_buffer_and_the_timeout_of_the_settings",
+    ],
+    "F7": [  # SQLite's WAL-reset bug: two connections that write
+        "store/test_database.py::test_reader_cannot_write",
+        "store/test_database.py::test_one_connection_alone_can_write_and_checkpoint",
+        "store/test_database.py::test_second_server_on_the_same_file_is_refused",
+    ],
+    "F8": [  # a backup in steps never ends
+        "faults/test_backup_under_load.py::test_backup_of_100_mb_under_steady_writes_is_whole_and_holds_no_publisher_up",
+        "faults/test_backup_under_load.py::test_backup_in_small_steps_would_not_come_to_an_end",
+    ],
+    "F9": [  # an audit that passes when it knows nothing
+        "security/test_process.py::test_each_dependency_is_new_enough_to_be_safe",
+        "security/test_process.py::test_the_floors_in_pyproject_are_the_safe_versions",
+        "security/test_process.py::test_bandit_is_run_and_leaves_out_only_what_ruff_checks_line_by_line",
+    ],
+    "F10": [  # HTTP/2 on the clear port
+        _CORPUS,
+        _HEAD,
+        "transports/test_head.py::test_a_malformed_request_line_is_refused",
+    ],
+}
+"""What was found in the packages below us (``reliability.md``, section 0), and the tests that show it is not so here."""
+
 LATER: Final[dict[int, str]] = {
     5: "the same table over SSE, Socket.IO polling and GraphQL, with those",
     8: "4406 on the GraphQL route, with GraphQL",

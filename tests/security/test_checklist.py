@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.security.checklist import CHECKLIST, LATER
+from tests.security.checklist import CHECKLIST, FINDINGS, LATER
 
 TESTS = Path(__file__).parent.parent
 NOW = [*range(1, 38), 40, *range(51, 56)]
@@ -24,6 +24,14 @@ def functions(file: str) -> set[str]:
 def test_each_line_that_applies_now_is_proven_by_tests_that_exist(line: int) -> None:
     assert CHECKLIST[line]
     for test in CHECKLIST[line]:
+        file, _, name = test.partition("::")
+        assert name in functions(file), test
+
+
+@pytest.mark.parametrize("finding", [f"F{number}" for number in range(1, 11)])
+def test_each_finding_is_shown_not_to_hold_by_tests_that_exist(finding: str) -> None:
+    assert FINDINGS[finding]
+    for test in FINDINGS[finding]:
         file, _, name = test.partition("::")
         assert name in functions(file), test
 

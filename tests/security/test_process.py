@@ -91,6 +91,20 @@ async def test_secrets_can_be_given_without_standing_in_the_list_of_processes(tm
         assert (await (await server.operator()).post("/api/tokens", json={"user": "u"})).status_code == 201
 
 
+# --- who serves (F1, F2)
+
+
+def test_nothing_serves_connections_but_our_own_listener() -> None:
+    """trio-websocket's and Hypercorn's own accept loops end at the first connection that raises."""
+    for path in SOURCES:
+        text = path.read_text()
+        assert not re.search(
+            r"\b(serve_websocket|open_websocket_server|hypercorn\.trio import serve|TCPServer)\b", text
+        ), path
+        if "serve_listeners(" in text or "serve_tcp(" in text or "wrap_server_stream(" in text:
+            assert path.name == "listener.py", path
+
+
 # --- SQL (52)
 
 

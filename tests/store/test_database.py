@@ -10,7 +10,8 @@ import stat
 import subprocess
 import sys
 import threading
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
 
 import pytest
 import trio
@@ -165,6 +166,28 @@ class TestWriting:
                 await database.read(lambda connection: connection.execute("DELETE FROM meta").rowcount)
 
             assert (await database.read(lambda connection: connection.execute("PRAGMA query_only").fetchone()[0])) == 1
+
+    async def test_one_connection_alone_can_write_and_checkpoint(self, tmp_path):
+        """SQLite before 3.51.3 can corrupt a log that two connections write and checkpoint at once."""
+        path = tmp_path / "r.db"
+        async with open_database(str(path)) as database:
+            await put(database, "a", "x" * 10_000)
+            before = (tmp_path / "r.db-wal").stat().st_size
+            assert before > 10_000
+            for statement in ("INSERT INTO meta VALUES ('b', 'c')", "PRAGMA wal_checkpoint(TRUNCATE)"):
+                with suppress(StorageFailed, sqlite3.Error):
+                    await database.read(
+                        lambda connection, statement=statement: connection.execute(statement).fetchall()
+                    )
+            assert (tmp_path / "r.db-wal").stat().st_size == before
+            assert await names(database) == ["a"]
+            writing = 0
+            for number in os.listdir("/proc/self/fd"):
+                with suppress(OSError):
+                    if os.readlink(f"/proc/self/fd/{number}") == str(path):
+                        flags = Path(f"/proc/self/fdinfo/{number}").read_text().partition("flags:")[2].split()[0]
+                        writing += int(flags, 8) & os.O_ACCMODE != os.O_RDONLY
+        assert writing == 1
 
     async def test_reads_do_not_wait_for_a_write(self, tmp_path):
         async with open_database(str(tmp_path / "r.db")) as database:

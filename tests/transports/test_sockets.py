@@ -61,6 +61,20 @@ def test_a_port_that_is_none_is_a_start_error() -> None:
         open_tcp(Settings(port=70000))
 
 
+def test_accepted_sockets_have_the_send_buffer_and_the_timeout_of_the_settings() -> None:
+    """Or the kernel would hold megabytes for each client that does not read, and a dead one for very long."""
+    settings = Settings(port=0, send_buffer=48 * 1024, write_timeout=7.0)
+    (listener,) = open_tcp(settings)
+    with listener.socket._sock as listening, socket.create_connection(listening.getsockname()) as client:
+        listening.setblocking(True)
+        accepted, _ = listening.accept()
+        with accepted, client:
+            assert (
+                accepted.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) == 2 * 48 * 1024
+            )  # Linux counts its own share
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 7_000
+
+
 # --- unix sockets
 
 

@@ -55,6 +55,13 @@ async def test_a_message_is_received_and_answered(autojump_clock) -> None:
         assert [await peer.text() for _ in range(3)] == [b"5", b"2", b"0"]
 
 
+@pytest.mark.parametrize("opcode", [TEXT, BINARY])
+async def test_an_empty_message_is_a_message(opcode: int, autojump_clock) -> None:
+    async with connected() as (_, peer):
+        await peer.send(frame(b"", opcode), frame(b"x", opcode))
+        assert [await peer.text() for _ in range(2)] == [b"0", b"1"]
+
+
 async def test_a_message_in_pieces_is_one_message(autojump_clock) -> None:
     async with connected() as (_, peer):
         await peer.send(frame("he", fin=False), frame("p", PING), frame("llo", 0, fin=False), frame("", 0))

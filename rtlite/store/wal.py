@@ -1,0 +1,117 @@
+"""Looking at the write-ahead log before SQLite does, at the start.
+
+SQLite takes a log for what it seems to be: it reads up to the first frame whose checksum is
+wrong, and forgets the rest without a word. That is right for the end of a log that a crash
+tore off, and wrong for one whose middle is damaged, or that belongs to a file which a backup
+has replaced. The format is https://sqlite.org/fileformat2.html#walformat.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import struct
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import Final
+
+from rtlite.errors import StartError
+from rtlite.log import get_logger
+from rtlite.store import schema
+
+log = get_logger(__name__)
+
+_HEADER: Final = 32
+_FRAME: Final = 24
+_MAGIC: Final = (0x377F0682, 0x377F0683)
+
+
+def look_over(path: str) -> None:
+    """Set aside a log that is another file's, and refuse one whose damage would lose commits.
+
+    :raises StartError: commits that were acknowledged stand behind a damaged place of the log.
+    """
+    if not _size(f"{path}-wal") or not _size(path):
+        return
+    if is_copy(path):
+        # Whoever restored the backup removed the file that this log was of. A start that found the
+        # copy and crashed leaves one too: of new epochs only, which the next start gives again.
+        os.replace(f"{path}-wal", f"{path}-wal.old")
+        with suppress(FileNotFoundError):
+            os.unlink(f"{path}-shm")
+        log.warning("the file is a restored backup: the log of the file before it is set aside", path=f"{path}-wal.old")
+        return
+    if lost := lost_commits(path):
+        raise StartError(
+            f"{path}-wal is damaged, {lost} or more commits in it cannot be read; restore a backup: copy it to {path}"
+        )
+
+
+def is_copy(path: str) -> bool:
+    """What the file itself says, without its log."""
+    try:
+        with closing(sqlite3.connect(Path(path).absolute().as_uri() + "?mode=ro&immutable=1", uri=True)) as connection:
+            return schema.get_meta(connection, "is_copy") is not None
+    except sqlite3.Error:  # no database of ours, or damaged: whoever opens it in earnest will say so
+        return False
+
+
+def lost_commits(path: str) -> int:
+    """How many commits SQLite would forget; 0 if that may be one that was never synced, and so never acknowledged.
+
+    A commit is synced before the next begins, so that a crash can tear off one at most; and what it tore
+    off does not stay, since each start empties the log.
+    """
+    try:
+        commits = _commits(Path(f"{path}-wal"))
+        if commits is None:
+            return 1
+        if len(commits) < 2:
+            return 0
+        with closing(sqlite3.connect(Path(path).absolute().as_uri() + "?mode=ro", uri=True)) as connection:
+            connection.execute("BEGIN")
+            if schema.commits_unsynced(connection):  # then several may be torn off, and epochs change for that
+                return 0
+            with open(f"{path}-shm", "rb") as index:
+                (recovered,) = struct.unpack_from("=I", index.read(_HEADER), 16)
+    except (OSError, struct.error, sqlite3.Error):
+        return 0
+    lost = sum(frame > recovered for frame in commits)
+    return lost if lost > 1 else 0
+
+
+def _commits(path: Path) -> list[int] | None:
+    """The numbers, from 1, of the frames that end a commit; ``None`` if the header is damaged."""
+    with path.open("rb") as file:
+        header = file.read(_HEADER)
+        if not any(header):  # its first sync never came, and so none after it
+            return []
+        magic, _, page, _ = struct.unpack_from(">IIII", header)
+        order = ">" if magic & 1 else "<"
+        if magic not in _MAGIC or _checksum(order, header[:24]) != struct.unpack_from(">II", header, 24):
+            return None
+        salts, number = header[16:24], 0
+        found: list[int] = []
+        while True:
+            file.seek(_HEADER + number * (_FRAME + page))
+            frame = file.read(_FRAME)
+            if len(frame) < _FRAME:
+                return found
+            number += 1
+            if frame[8:16] == salts and frame[4:8] != bytes(4):
+                found.append(number)
+
+
+def _checksum(order: str, data: bytes) -> tuple[int, int]:
+    first = second = 0
+    for x, y in struct.iter_unpack(f"{order}II", data):
+        first = (first + x + second) & 0xFFFFFFFF
+        second = (second + y + first) & 0xFFFFFFFF
+    return first, second
+
+
+def _size(path: str) -> int:
+    try:
+        return os.stat(path).st_size
+    except OSError:
+        return 0
