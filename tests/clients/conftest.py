@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.clients.runtimes import Chromium, Node, Runtime, own_websocket, why_no_node, why_no_npm_ws
+from tests.clients.runtimes import Chromium, Node, Runtime, own_websocket, why_no_node, why_no_npm
 
 
 @pytest.fixture
 def npm_ws(tmp_path: Path) -> Runtime:
-    if why := why_no_npm_ws():
+    if why := why_no_npm("ws"):
         pytest.skip(why)
     return Node(tmp_path, library="ws")
 
@@ -29,3 +29,23 @@ def runtime(request: pytest.FixtureRequest, tmp_path: Path) -> Runtime:
     if arguments is None:
         pytest.skip("this Node.js has no WebSocket of its own (22 has; 20.10 and later behind a flag)")
     return Node(tmp_path, arguments)
+
+
+@pytest.fixture(params=["npm eventsource", "Chromium"])
+def eventsource(request: pytest.FixtureRequest, tmp_path: Path) -> Runtime:
+    """Where there is an EventSource."""
+    if request.param == "Chromium":
+        return Chromium(request.getfixturevalue("chromium"))
+    if why := why_no_npm("eventsource"):
+        pytest.skip(why)
+    return Node(tmp_path, library="eventsource")
+
+
+@pytest.fixture(params=["Node", "Chromium"])
+def fetching(request: pytest.FixtureRequest, tmp_path: Path) -> Runtime:
+    """Where there is a ``fetch`` that streams."""
+    if request.param == "Chromium":
+        return Chromium(request.getfixturevalue("chromium"))
+    if why := why_no_node():
+        pytest.skip(why)
+    return Node(tmp_path)

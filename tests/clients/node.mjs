@@ -1,5 +1,5 @@
 // Runs snippets in Node: imports each file named on a line of its input, and writes what they log as JSON lines.
-// With the argument "ws", WebSocket is the one of npm; else it is Node's own.
+// With the argument "ws" or "eventsource", WebSocket or EventSource is the one of npm; else it is Node's own.
 import { createInterface } from "node:readline"
 
 // An error, or an event about one, is shown as its message; plain data as it is.
@@ -8,6 +8,7 @@ console.log = (...values) => process.stdout.write(JSON.stringify(values.map(show
 console.error = console.log
 
 if (process.argv[2] === "ws") globalThis.WebSocket = (await import("ws")).WebSocket
+if (process.argv[2] === "eventsource") globalThis.EventSource = (await import("eventsource")).EventSource
 globalThis.document = { getElementById: id => ({ set textContent(text) { console.log(id, text) } }) }
 
 console.log("ready")

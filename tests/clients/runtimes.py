@@ -60,7 +60,7 @@ def snippet(name: str, server: Doors, key: str = KEY) -> str:
         for types, nothing in _TYPES.items():
             text = text.replace(types, nothing)
     for host in HOSTS:
-        text = text.replace(host, server.ws_url)
+        text = text.replace(host, server.ws_url).replace(host.replace("wss", "https", 1), server.url)
     return text.replace(KEY, key)
 
 
@@ -120,7 +120,7 @@ class Runtime(Protocol):
 
 @attrs.frozen
 class Node:
-    """:param arguments: for Node itself; :param library: ``ws`` for npm's, else empty."""
+    """:param arguments: for Node itself; :param library: ``ws`` or ``eventsource`` for npm's, else empty."""
 
     folder: Path
     arguments: tuple[str, ...] = ()
@@ -173,10 +173,11 @@ def why_no_node() -> str | None:
     return None if shutil.which("node") else "Node.js is not installed"
 
 
-def why_no_npm_ws() -> str | None:
-    if (HERE.parent / "node_modules" / "ws").is_dir():
+def why_no_npm(library: str) -> str | None:
+    """Why a package of npm cannot run here, or ``None``."""
+    if (HERE.parent / "node_modules" / library).is_dir():
         return why_no_node()
-    return why_no_node() or "the npm package ws is not installed (npm ci in tests/)"
+    return why_no_node() or f"the npm package {library} is not installed (npm ci in tests/)"
 
 
 @functools.cache
