@@ -314,6 +314,16 @@ async def test_who_loses_its_key_is_told_and_does_not_come_back() -> None:
         assert (await listen(server, f"/sse/changes:a?apiKey={key}")).status == 401
 
 
+async def test_a_token_that_expires_ends_its_stream_and_opens_no_other() -> None:
+    async with serving(jwt_leeway=0.0) as server:
+        token = server.token("ann", ttl=2.0)
+        stream = await listen(server, f"/sse/notifications:ann?token={token}")
+        await connected(stream)
+        assert orjson.loads((await stream.next()).data)["code"] == "expired"
+        assert (await stream.rest(), stream.ended) == ([], True)
+        assert (await listen(server, f"/sse/notifications:ann?token={token}")).status == 401
+
+
 async def test_who_is_closed_by_the_operator_comes_back_once_and_gets_204() -> None:
     async with serving() as server:
         key = await server.key("project", "shop")

@@ -27,6 +27,7 @@ CHECKLIST: Final[dict[int, list[str]]] = {
         "security/test_requests.py::test_a_page_reads_and_connects_only_from_an_origin_on_the_list",
         "auth/test_origins.py::test_a_page_that_only_looks_like_an_allowed_one_is_refused",
         "transports/test_listener.py::test_a_page_may_connect_from_our_own_and_listed_origins",
+        "security/test_requests.py::test_a_page_reads_a_stream_of_events_only_from_an_origin_on_the_list",
     ],
     6: [
         "auth/test_origins.py::test_cors_never_allows_credentials_and_never_reflects_what_is_not_listed",
@@ -124,6 +125,8 @@ CHECKLIST: Final[dict[int, list[str]]] = {
         "endpoints/test_dialogue.py::test_a_token_that_expires_is_told_before_and_its_connection_ends_with_4401",
         "endpoints/test_dialogue.py::test_a_revoked_key_is_told_and_closed_with_4401",
         "endpoints/test_dialogue.py::test_what_a_fresh_token_does_not_cover_ends_with_a_notice",
+        "endpoints/test_sse.py::test_who_loses_its_key_is_told_and_does_not_come_back",
+        "endpoints/test_sse.py::test_a_token_that_expires_ends_its_stream_and_opens_no_other",
     ],
     28: [
         "endpoints/test_sessions.py::test_a_missing_or_wrong_credential_is_closed_with_4401",
@@ -173,6 +176,13 @@ CHECKLIST: Final[dict[int, list[str]]] = {
         "endpoints/test_conversations.py::test_a_right_that_is_taken_away_while_a_subscription_begins_ends_it",
         "endpoints/test_conversations.py::test_who_is_removed_hears_nothing_that_is_said_afterwards",
         "endpoints/test_conversations.py::test_a_stream_of_who_is_removed_ends_and_says_why",
+    ],
+    47: [
+        "protocols/test_sse.py::test_where_a_client_left_off",
+        "protocols/test_sse.py::test_line_ends_in_data_start_no_field",
+        "protocols/test_sse.py::test_a_field_with_a_line_end_or_nul_is_not_made",
+        "endpoints/test_sse.py::test_what_cannot_be_read_as_a_place_is_said_and_ends_nothing",
+        "transports/test_eventstream.py::test_a_stream_is_answered_with_the_headers_that_keep_it_flowing",
     ],
     51: [
         "security/test_process.py::test_every_file_that_is_made_is_for_its_owner_only_whatever_the_umask",
@@ -251,9 +261,9 @@ FINDINGS: Final[dict[str, list[str]]] = {
 """What was found in the packages below us (``reliability.md``, section 0), and the tests that show it is not so here."""
 
 LATER: Final[dict[int, str]] = {
-    5: "the same table over SSE, Socket.IO polling and GraphQL, with those",
+    5: "the same table over Socket.IO polling and GraphQL, with those",
     8: "4406 on the GraphQL route, with GraphQL",
-    27: "on SSE, Socket.IO and GraphQL, with those",
+    27: "on Socket.IO and GraphQL, with those",
     28: "what comes before connection_init, and a second one, with GraphQL",
     29: "binary reassembly and Y.Doc after the credential, with Socket.IO and Yjs",
     37: "Socket.IO, GraphQL and Yjs in the matrix, with those; own jobs and private models, with the records",
@@ -266,7 +276,6 @@ LATER: Final[dict[int, str]] = {
     44: "with GraphQL",
     45: "with Socket.IO",
     46: "with Socket.IO",
-    47: "with SSE",
     48: "with Yjs",
     49: "with Redis",
     50: "with webhooks",

@@ -20,6 +20,7 @@ from rtlite.transports.head import parse_head
 from rtlite.transports.websocket import Wire
 from tests.security.corpus import handshake
 from tests.servers import InProcess, running_server
+from tests.streams import ask
 from tests.transports.doors import Peer, head, post, serving, tcp
 
 
@@ -84,6 +85,19 @@ async def test_a_page_reads_and_connects_only_from_an_origin_on_the_list(origin:
         listed = origin != OWN and passes
         assert cors.get("access-control-allow-origin") == (origin if listed else None)
         assert cors["vary"] == "Origin"
+
+
+@pytest.mark.parametrize(("origin", "passes"), ORIGINS.items(), ids=[repr(origin) for origin in ORIGINS])
+async def test_a_page_reads_a_stream_of_events_only_from_an_origin_on_the_list(origin: str, passes: bool) -> None:
+    async with serving(allowed_origins=("https://good.example",)) as server:
+        key = await server.key("admin", "root")
+        listed = origin if origin != OWN and passes else None
+        for target, status in ((f"/sse/a:b?token={key}", 200), ("/sse/a:b", 401), (f"/sse/*?token={key}", 400)):
+            stream = await ask(await tcp(server), target, Origin=origin)
+            assert stream.status == status
+            assert stream.headers.get("access-control-allow-origin") == listed
+            assert stream.headers["vary"] == "Origin" and stream.headers["cache-control"] == "no-store"
+            assert "access-control-allow-credentials" not in stream.headers
 
 
 async def test_a_page_behind_a_rebound_name_gets_nothing_without_a_credential(server: InProcess) -> None:

@@ -11,13 +11,16 @@ import subprocess
 import sys
 from pathlib import Path
 
+import orjson
 import pytest
 import trio
 import trustme
 
 from rtlite.errors import StartError
+from rtlite.model import NewEvent
 from rtlite.settings import Settings
 from rtlite.transports.sockets import open_tcp, open_unix, tls_context
+from tests.streams import ask
 from tests.transports.doors import PING, PONG, Peer, close_frame, frame, handshake, head, post, serving, tcp
 
 HEALTH = head("GET /healthz")
@@ -218,6 +221,26 @@ async def test_an_unknown_tls_client_that_vanishes_leaves_no_fault(certificate, 
         await other.send(HEALTH)
         assert (await other.answer()).status == 200
     assert not any("exc_info" in line for line in logs)
+
+
+async def test_a_stream_of_events_works_over_tls_also_for_a_slow_reader(certificate) -> None:
+    settings, context = certificate
+    async with serving(outbox=64 * 1024, **settings) as server:
+        key = await server.key("admin", "root")
+        stream = await ask(await tls(server, context), f"/sse/a:b?token={key}")
+        first = orjson.loads((await stream.next()).data)
+        events = [NewEvent("a:b", "e", b'"%d%b"' % (number, b"x" * 1000)) for number in range(1000)]
+        await server.running.server.hub.publish_all(events)  # a megabyte, before it reads
+        for number in range(1000):
+            assert orjson.loads((await stream.next()).data)["data"].rstrip("x") == str(number)
+        again = await ask(await tls(server, context), f"/sse/a:b?token={key}", Last_Event_ID=first["position"])
+        assert orjson.loads((await again.next()).data)["recovered"]
+        assert (await again.next()).data == orjson.dumps(
+            {"channel": "a:b", "event": "e", "data": "0" + "x" * 1000}
+        ).decode()
+        server.running.stop()
+        await stream.rest()
+        assert stream.ended
 
 
 @pytest.mark.parametrize("broken", ["missing", "rubbish", "keyless"])
