@@ -69,9 +69,29 @@ class HotLane:
         self._running = False
         self._owed = 0
         """Peers that were answered and may be about to ask again."""
+        self._answers: list[tuple[_Parked, bytes]] = []
+        self._some = trio.Event()
 
     async def run(self) -> None:
         """Serve until cancelled. Nobody may be parked by then."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._write)
+            await self._read()
+
+    async def _write(self) -> None:
+        """Write the answers of a batch one right after the other: a write that wakes a sleeping peer
+        costs 24 µs here, one to a peer that is awake 8."""
+        while True:
+            await self._some.wait()
+            self._some = trio.Event()
+            answers, self._answers = self._answers, []
+            for parked, answer in answers:
+                parked.stream.outbox.offer(answer)
+                parked.busy = False
+                parked.settle()
+            self._owed += len(answers)
+
+    async def _read(self) -> None:
         self._running = True
         try:
             while True:
@@ -151,10 +171,8 @@ class HotLane:
             return
 
         def answered(reply: Reply) -> None:
-            stream.outbox.offer(self._lean.whole(reply, keep_alive=True))
-            parked.busy = False
-            parked.settle()
-            self._owed += 1
+            self._answers.append((parked, self._lean.whole(reply, keep_alive=True)))
+            self._some.set()
 
         now = trio.current_time()
         if parked.patience.deadline - now < self._settings.keep_alive_timeout / 2:  # moving it is not for nothing
