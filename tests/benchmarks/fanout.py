@@ -24,13 +24,13 @@ SINGLE = "fan-out, burst of requests"
 
 def measure(plan: Plan, peers: list[type[Server]]) -> Iterator[Row]:
     for kind in (Rtlite, *peers):
-        yield _paced(plan, kind)
+        yield paced(plan, kind)
     for kind in (Rtlite, *peers):
         yield _bursts(plan, kind)
     yield _single(plan)
 
 
-def _paced(plan: Plan, kind: type[Server]) -> Row:
+def paced(plan: Plan, kind: type[Server], measured: str = PACED) -> Row:
     with kind() as server, loads() as (load,):
         load("subscribe", count=plan.paced_subscribers, **server.subscriber)
         load("settle", publisher=server.publisher)
@@ -38,7 +38,7 @@ def _paced(plan: Plan, kind: type[Server]) -> Row:
         answer = load("fan_out", publisher=server.publisher, messages=plan.paced_messages, interval=plan.paced_interval)
         cpu = server.cpu() - before
     figures = {"µs CPU/message": _micros(cpu, answer), "messages/s": answer["received"] / answer["seconds"]}
-    return Row(PACED, server.name, figures, _wrong(answer))
+    return Row(measured, server.name, figures, _wrong(answer))
 
 
 def _bursts(plan: Plan, kind: type[Server]) -> Row:

@@ -28,10 +28,10 @@ def measure(plan: Plan, peers: list[type[Server]]) -> Iterator[Row]:
             server = kind()
             server.ping_seconds = plan.ping_seconds
             with server, loads(2) as pair:
-                yield _row(server, pair, size)
+                yield row(server, pair, size)
 
 
-def _row(server: Server, pair: list[Load], size: int) -> Row:
+def row(server: Server, pair: list[Load], size: int, measured: str = IDLE) -> Row:
     pair[0]("subscribe", count=_WARM, **server.subscriber)
     time.sleep(1)
     memory, cpu = server.rss(), server.cpu()
@@ -56,4 +56,4 @@ def _row(server: Server, pair: list[Load], size: int) -> Row:
     }
     if connected < size:
         words.append(f"only {connected:,} connected")
-    return Row(f"{IDLE}, {size:,}", server.name, figures, "; ".join(words))
+    return Row(f"{measured}, {size:,}", server.name, figures, "; ".join(words))

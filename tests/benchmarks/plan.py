@@ -21,6 +21,7 @@ class Plan:
     latency_interval: float = 0.020
     publish_seconds: float = 5.0
     idle_sizes: tuple[int, ...] = (5000, 15000)
+    idle_streams: int = 5000
     ping_seconds: float = 10.0
     replay_events: int = 10_000
     replays: int = 5

@@ -12,6 +12,7 @@ import picows
 import uvloop
 
 from tests.benchmarks.load import http, sockets
+from tests.benchmarks.load.events import listen
 from tests.benchmarks.load.fleet import Fleet, connect
 from tests.benchmarks.load.message import FIRST
 from tests.benchmarks.load.publishers import open_publisher
@@ -43,6 +44,7 @@ class Load:
         count: int,
         headers: dict[str, str] | None = None,
         socketio: bool = False,
+        events: bool = False,
         sources: tuple[str, ...] = (),
         parallel: int = 64,
     ) -> dict[str, Any]:
@@ -54,7 +56,10 @@ class Load:
             for number in numbers:
                 try:
                     source = sources[number % len(sources)] if sources else None
-                    self.fleet.subscribers.append(await connect(self.fleet, url, headers, socketio, source))
+                    if events:
+                        self.fleet.subscribers.append(await listen(self.fleet, url, headers, source))
+                    else:
+                        self.fleet.subscribers.append(await connect(self.fleet, url, headers, socketio, source))
                 except (OSError, picows.WSError, TimeoutError) as error:
                     failures.append(f"{type(error).__name__}: {error}")
 
@@ -156,7 +161,7 @@ class Load:
         fleet, self.fleet = self.fleet, Fleet()
         answer = {"pings": fleet.pings, "lost": fleet.lost}
         for subscriber in fleet.subscribers:
-            subscriber.transport.disconnect()
+            subscriber.disconnect()
         await asyncio.sleep(0.2)
         return answer
 

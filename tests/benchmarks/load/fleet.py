@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Any, Protocol
 
 import picows
 
 from tests.benchmarks.load.message import microseconds
 
 
+class Counting(Protocol):
+    """What the fleet needs of a subscriber."""
+
+    received: int
+    total: int
+    following: int
+
+    def disconnect(self) -> None: ...
+
+
 class Fleet:
     """What all subscribers of this process count together."""
 
     def __init__(self) -> None:
-        self.subscribers: list[Subscriber] = []
+        self.subscribers: list[Counting] = []
         self.received = self.disorder = self.pings = self.lost = 0
         self.wanted = 0
         self.clocked = False
@@ -77,6 +87,9 @@ class Subscriber(picows.WSListener):
         elif self.socketio and payload == b"2":
             self.fleet.pings += 1
             transport.send(picows.WSMsgType.TEXT, b"3")
+
+    def disconnect(self) -> None:
+        self.transport.disconnect()
 
     def on_ws_disconnected(self, transport: picows.WSTransport) -> None:
         self.fleet.lost += 1
