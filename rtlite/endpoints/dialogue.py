@@ -96,16 +96,15 @@ class Dialogue:
         request: Request | None = None
         command: Command | None = None
         try:
-            wait = self._excess()
-            pace = Pace()
-            if not wait or len(message) <= _SHORT:
-                request = self._dialect.wording.decode(message)
-            if wait:
+            if wait := self._excess():
+                if len(message) <= _SHORT:
+                    request = self._dialect.wording.decode(message)
                 raise TooMany(f"too many commands; the next is taken in {wait:.2f} s", wait)
+            pace = Pace()
+            request = self._dialect.wording.decode(message)
             await pace.pause()  # a megabyte may take the parser 30 ms
-            if request is not None:
-                command = request.command()
-                return await self._run(command, request.id)
+            command = request.command()
+            return await self._run(command, request.id)
         except Refused as refusal:
             return self._dialect.error(_code(command, refusal), refusal.detail, request)
         except (trio.BrokenResourceError, trio.ClosedResourceError):
@@ -114,7 +113,6 @@ class Dialogue:
             log.exception("a command failed", protocol=self._websocket.route.protocol)
             self._shared.metrics.faults.inc()
             return self._dialect.error("internal_error", "the server made a mistake", request)
-        return None
 
     async def _run(self, command: Command, id: RequestId) -> bytes | None:
         """:raises Refused: it was not done. ``None``: it is answered already."""

@@ -84,7 +84,7 @@ class Subscriptions:
 
         :raises InvalidRequest: ``since`` cannot be read. :raises Forbidden: not this channel.
         :raises NotFound, TooLarge: the kind has no presence; what is said of the user is too long.
-        :raises SubscriptionFailed, Overloaded, StorageFailed: nothing has changed.
+        :raises SubscriptionFailed, Overloaded, StorageFailed: there is no new subscription.
         """
         name = wanted.channel
         since = None if wanted.since is None else parse_since(wanted.since, now_ms())
@@ -114,7 +114,7 @@ class Subscriptions:
     async def listen(self, identity: Identity, name: str, greeting: Greeting, since: Since | None) -> None:
         """Subscribe to what ``identity`` may read, in place of a subscription of this name.
 
-        :raises SubscriptionFailed, Overloaded, StorageFailed: nothing has changed.
+        :raises SubscriptionFailed, Overloaded, StorageFailed: there is no new subscription.
         """
         if name not in self._held and len(self._held) >= self._limit:
             raise SubscriptionFailed(f"a connection has {self._limit} channels at most; unsubscribe from one first")
@@ -132,7 +132,12 @@ class Subscriptions:
             websocket.listed.channels.append(name)
         self._held[name] = answer.subscription
         # Listed, it is found when the right is taken away; that may have happened just before.
-        if not await self._access.may_read(identity, name):
+        try:
+            allowed = await self._access.may_read(identity, name)
+        except Refused:  # nobody can say
+            self.unsubscribe(name)
+            raise
+        if not allowed:
             self.drop(name)
 
     def unsubscribe(self, name: str) -> None:

@@ -9,6 +9,7 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
+from rtlite.domain.access import Access
 from rtlite.errors import StorageFailed
 from rtlite.settings import KindSettings
 from tests.endpoints.sockets import Client, connected, scene
@@ -214,11 +215,11 @@ async def test_the_129th_channel_is_refused_until_another_is_given_up(path: str,
         assert (await client.ask("subscribe", channel="live:more"))["type"] == "subscribed"
 
 
-async def test_ten_thousand_subscribes_and_unsubscribes_leave_nothing_behind(autojump_clock) -> None:
+async def test_subscribing_and_unsubscribing_over_and_over_leaves_nothing_behind(autojump_clock) -> None:
     async with scene(command_rate=0, user_command_rate=0) as here:
         client = await here.client()
         (listed,) = here.door.connections
-        for first in range(0, 10_000, 100):
+        for first in range(0, 2_000, 100):
             for number in range(first, first + 100):
                 await client.say("subscribe", channel=f"live:{number}")
                 await client.say("unsubscribe", channel=f"live:{number}")
@@ -291,3 +292,32 @@ async def test_a_member_who_is_removed_hears_so_at_once_and_no_more(path: str) -
         for since in (None, "1h"):  # who lost the right gets nothing from history either
             answer = await client.ask("subscribe", channel="conversation:c1", since=since)
             assert answer["code"] == "unauthorized"
+
+
+@SOCKETS
+@pytest.mark.parametrize("second", [False, StorageFailed("the database refused")])
+async def test_a_right_that_is_gone_once_the_subscription_stands_ends_it(
+    path: str, second: Any, autojump_clock, monkeypatch
+) -> None:
+    """It may be taken away between the question and the answer."""
+    async with scene() as here:
+        client = await here.client(path)
+        answers = [True, second]
+
+        async def may_read(*_: Any) -> bool:
+            found = answers.pop(0)
+            if isinstance(found, Exception):
+                raise found
+            return found
+
+        monkeypatch.setattr(Access, "may_read", may_read)
+        assert (await client.ask("subscribe", channel="live:a", presence=True))["type"] == "subscribed"
+        told = await client.answer()
+        if second is False:
+            assert (told["type"], told["reason"]) == ("unsubscribed", "unauthorized")
+        else:
+            assert (told["type"], told["code"]) == ("error", "subscription_failed")
+        await here.publish()
+        assert (await client.ask("ping"))["type"] == "pong"
+        assert here.hub.presence.count("live:a") == 0
+        assert "live:a" not in here.hub.fanout.topics
