@@ -56,3 +56,19 @@ def test_settings_and_variables_in_the_readme_exist() -> None:
     assert named
     assert named <= known
     assert {name[7:].lower() for name in re.findall(r"RTLITE_[A-Z_]+", README)} <= known
+
+
+async def test_streams_of_events_are_described_as_they_are() -> None:
+    section = README.partition("## Server-Sent Events")[2].partition("\n## ")[0]
+    async with running_server(dev=True) as server:
+        served = {route.pattern for route in server.running.server.routes if route.pattern.startswith("/sse")}
+    assert set(re.findall(r"`GET (/sse[^?`]*)", section)) == served
+    codes = {
+        code
+        for row in re.findall(r"^\| (`[a-z_, `]+`) \|", section, re.MULTILINE)
+        for code in re.findall("[a-z_]+", row)
+    }
+    # What cannot happen to a stream: it has no pongs and takes no messages, and who may not come gets a status.
+    assert codes == {reason.name.lower() for reason in Reason} - {"normal", "no_pong", "too_big", "unauthorized"}
+    named = set(re.findall(r"`([a-z]+_[a-z_]+)`", section)) - codes
+    assert named <= {item.name for item in settings.declared()}
