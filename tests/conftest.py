@@ -27,6 +27,7 @@ ALONE = {
     "faults/test_stopping.py",
     "promises/test_slow_readers.py",
     "security/test_floods.py",
+    "security/test_mutations.py",
     "security/test_watchdog.py",
 }
 

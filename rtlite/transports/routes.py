@@ -190,6 +190,8 @@ class Router:
         if origin is not None:
             cors = origins.cors_headers(origin, self._settings, public=public)
             reply = attrs.evolve(reply, headers={**reply.headers, **cors})
+        if "token" in call.query or "apiKey" in call.query:  # what is read at this address must not pass it on
+            reply = attrs.evolve(reply, headers={**reply.headers, "Referrer-Policy": "no-referrer"})
         return reply
 
     def answer_soon(self, call: Call, route: Route, done: Callable[[Reply], None]) -> bool:

@@ -14,7 +14,11 @@ _HEAD = "transports/test_head.py::test_a_head_that_two_parsers_could_read_differ
 _MATRIX = "security/test_matrix.py::test_each_door_lets_in_whom_the_contract_names_and_nobody_else"
 
 CHECKLIST: Final[dict[int, list[str]]] = {
-    1: [_CORPUS, "security/test_corpus.py::test_the_corpus_is_large_enough_and_each_case_is_one_of_its_own"],
+    1: [
+        _CORPUS,
+        "security/test_corpus.py::test_the_corpus_is_large_enough_and_each_case_is_one_of_its_own",
+        "security/test_mutations.py::test_a_hundred_thousand_mutated_inputs_change_nothing",
+    ],
     2: [_CORPUS, "transports/test_websocket.py::test_a_frame_in_the_handshakes_own_segment_works"],
     3: [_CORPUS, _HEAD, "transports/test_head.py::test_a_malformed_request_line_is_refused"],
     4: [
@@ -144,6 +148,7 @@ CHECKLIST: Final[dict[int, list[str]]] = {
         "security/test_logs.py::test_no_secret_stays_in_a_text_whatever_stands_around_it",
         "security/test_secrets.py::test_no_clear_secret_is_in_the_file_its_log_a_backup_or_any_answer_of_a_running_server",
         "security/test_secrets.py::test_a_ticket_in_a_url_is_worthless_once_used_or_old",
+        "security/test_secrets.py::test_what_is_read_at_an_address_with_a_credential_does_not_pass_the_address_on",
     ],
     32: ["security/test_logs.py::test_a_peers_text_can_neither_begin_a_line_nor_move_the_cursor"],
     33: [
@@ -158,6 +163,7 @@ CHECKLIST: Final[dict[int, list[str]]] = {
     35: [
         "auth/test_jwks.py::test_unknown_kids_cause_one_fetch_in_five_minutes_however_many_they_are",
         "auth/test_jwks.py::test_a_url_that_is_not_https_is_refused_at_the_start",
+        "auth/test_jwks.py::test_a_failed_fetch_keeps_the_old_keys_and_is_tried_again_soon",
     ],
     36: [
         "security/test_process.py::test_each_dependency_is_new_enough_to_be_safe",
@@ -198,6 +204,7 @@ CHECKLIST: Final[dict[int, list[str]]] = {
         "security/test_process.py::test_each_dependency_is_new_enough_to_be_safe",
         "security/test_process.py::test_every_package_in_the_lock_has_a_hash",
         "security/test_process.py::test_the_linters_security_rules_are_on_and_each_exception_gives_its_reason",
+        "security/test_process.py::test_bandit_is_run_and_leaves_out_only_what_ruff_checks_line_by_line",
     ],
     55: [
         "security/test_process.py::test_the_default_address_is_loopback",

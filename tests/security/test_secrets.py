@@ -105,6 +105,14 @@ async def test_a_ticket_in_a_url_is_worthless_once_used_or_old() -> None:
         assert (await server.http().get(f"/api/keys?token={old}")).status_code == 401
 
 
+async def test_what_is_read_at_an_address_with_a_credential_does_not_pass_the_address_on() -> None:
+    async with serving() as server:
+        key = await server.key("admin", "root")
+        for path in (f"/api/keys?token={key}", f"/api/keys?apiKey={key}", "/nowhere?token=x", "/healthz?token=x"):
+            assert (await server.http().get(path)).headers["referrer-policy"] == "no-referrer"
+        assert "referrer-policy" not in (await server.http(key).get("/api/keys")).headers
+
+
 async def test_a_ticket_is_used_up_by_whoever_comes_first_of_many_at_once() -> None:
     async with serving() as server:
         ticket = (await (await server.operator()).post("/api/tickets")).json()["ticket"]

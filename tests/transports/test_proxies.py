@@ -1,6 +1,10 @@
 from __future__ import annotations
 
+from ipaddress import ip_address
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from rtlite.errors import StartError
 from rtlite.transports.proxies import TrustedProxies
@@ -50,6 +54,14 @@ def test_the_client_is_the_right_most_address_that_is_no_proxy_of_ours(forwarded
 )
 def test_the_scheme_is_the_last_one_named_if_it_is_one(proto: str, scheme: str) -> None:
     assert resolve("10.0.0.1", proto=proto)[1] == scheme
+
+
+@given(st.text(max_size=40) | st.from_regex(r"[0-9a-f.:,\[\] ]{0,40}", fullmatch=True), st.text(max_size=10))
+def test_any_header_gives_an_address_and_a_scheme(forwarded: str, proto: str) -> None:
+    address, scheme = resolve("10.0.0.1", forwarded, proto)
+    assert str(ip_address(address)) == address
+    assert scheme in {"http", "https"}
+    assert resolve("192.0.2.1", forwarded, proto) == ("192.0.2.1", "http"), "a stranger's headers count for nothing"
 
 
 def test_a_network_that_is_none_cannot_be_trusted() -> None:
