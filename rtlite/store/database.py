@@ -368,6 +368,8 @@ def _connect(path: str, reading: bool) -> sqlite3.Connection:
         uri = Path(path).absolute().as_uri() + "?mode=ro"
         connection = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
         connection.execute("PRAGMA query_only = ON")
+        # It opens the log at its first read: not at a time when file descriptors have run out.
+        connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
     else:
         os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
         _close_to_the_world(path)

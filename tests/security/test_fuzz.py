@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from rtlite.auth.tickets import Tickets
 from rtlite.errors import InvalidRequest, StartError
 from rtlite.model import Identity, Kind, check_channel
-from rtlite.protocols import commands, eventchannels, jsonframes
+from rtlite.protocols import commands, eventchannels, jsonframes, sse
 from rtlite.protocols.verbs import Publish
 from rtlite.settings import Settings, declared, load
 from tests.endpoints.sockets import scene as command_scene
@@ -276,6 +276,17 @@ def is_text(message: bytes) -> bool:
         return bool(message.decode())
     except UnicodeDecodeError:  # of a text frame, that is an end with 1007, and another test's
         return False
+
+
+@given(
+    st.text(max_size=150) | st.text("az09- \t", max_size=150),
+    st.sampled_from(["last-event-id", "lastEventId", "since"]),
+)
+def test_any_last_event_id_is_short_printable_and_as_it_was_sent_or_is_none(text: str, name: str) -> None:
+    in_header = name == "last-event-id"
+    place = sse.last_event_id({name: text} if in_header else {}, {} if in_header else {name: text})
+    assert place in {None, "", text.strip(" ")}
+    assert not place or (place.isascii() and place.isprintable() and len(place) <= sse.MAX_LAST_EVENT_ID)
 
 
 # --- credentials, settings, names

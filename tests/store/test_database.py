@@ -189,6 +189,19 @@ class TestWriting:
                         writing += int(flags, 8) & os.O_ACCMODE != os.O_RDONLY
         assert writing == 1
 
+    async def test_readers_have_all_their_files_open_from_the_start(self, tmp_path):
+        async with open_database(str(tmp_path / "r.db")) as database:
+            before = len(os.listdir("/proc/self/fd"))
+            both = threading.Barrier(database_module.READERS)
+
+            async def read():
+                await database.read(lambda c: (both.wait(5), c.execute("SELECT * FROM meta").fetchall()))
+
+            async with trio.open_nursery() as nursery:
+                for _ in range(database_module.READERS):
+                    nursery.start_soon(read)
+            assert len(os.listdir("/proc/self/fd")) == before
+
     async def test_reads_do_not_wait_for_a_write(self, tmp_path):
         async with open_database(str(tmp_path / "r.db")) as database:
             started, go_on = threading.Event(), threading.Event()
