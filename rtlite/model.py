@@ -26,6 +26,7 @@ MAX_USER: Final = 255
 _VISIBLE: Final = re.compile(r"[\x21-\x7e]+")
 # Control characters, and lone surrogates, which no UTF-8 can hold.
 _UNFIT_FOR_USERS: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+_STREAM: Final = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._~-]{0,63}")
 _POSITION: Final = re.compile(r"([a-z0-9]{8})-(0|[1-9][0-9]{0,18})")
 
 
@@ -202,6 +203,28 @@ def _to_the_second(seconds: int) -> str:
 def kind_of(channel: str) -> str:
     """The part before the first colon: ``article`` of ``article:my-first-post``."""
     return channel.partition(":")[0]
+
+
+def check_stream(id: str) -> str:
+    """Return a stream's id, which stands in paths and in channels' names as it is.
+
+    :raises InvalidRequest: unless it is 1 to 64 ASCII letters, digits and ``-_.~``, the last two not first.
+    """
+    if not _STREAM.fullmatch(id):
+        raise InvalidRequest("stream: an id is 1 to 64 letters, digits and any of -_.~ (the last two not first)")
+    return id
+
+
+def stream_channel(stream: str, name: str = "") -> str:
+    """The channel of a stream: its standard output, or the one that is called ``name`` (``errors``, say)."""
+    return f"stream:{stream}:{name}" if name else f"stream:{stream}"
+
+
+def stream_of(channel: str) -> str | None:
+    """The id of the stream that ``channel`` is of; ``None`` if it is of none."""
+    kind, _, rest = channel.partition(":")
+    id = rest.partition(":")[0]
+    return id if kind == "stream" and _STREAM.fullmatch(id) else None
 
 
 def is_pattern(name: str) -> bool:

@@ -78,7 +78,37 @@ def _presence(connection: sqlite3.Connection) -> None:
     connection.execute("CREATE INDEX presence_by_age ON presence (kind, last_seen)")
 
 
-MIGRATIONS: Final[tuple[Callable[[sqlite3.Connection], None], ...]] = (_first, _conversations, _presence)
+def _streams(connection: sqlite3.Connection) -> None:
+    # age (seconds), count and bytes are NULL where the kind's retention holds.
+    connection.execute(
+        """CREATE TABLE streams (
+            id TEXT PRIMARY KEY, owner TEXT NOT NULL, store_history INTEGER NOT NULL, age REAL, count INTEGER,
+            bytes INTEGER, created INTEGER NOT NULL) WITHOUT ROWID"""
+    )
+    connection.execute("CREATE INDEX streams_by_owner ON streams (owner)")
+
+
+def _webhooks(connection: sqlite3.Connection) -> None:
+    for statement in (
+        # cursor: the sequence of the last event in the history that the endpoint took.
+        """CREATE TABLE webhooks (
+            id TEXT PRIMARY KEY, url TEXT NOT NULL, channels TEXT NOT NULL, description TEXT NOT NULL,
+            secret TEXT NOT NULL, old_secret TEXT, old_secret_until INTEGER, created INTEGER NOT NULL,
+            cursor INTEGER NOT NULL, disabled TEXT, attempts INTEGER NOT NULL, next_attempt INTEGER,
+            failing INTEGER NOT NULL, failing_since INTEGER, lost INTEGER NOT NULL) WITHOUT ROWID""",
+        # AUTOINCREMENT: a number names a message to its receiver, and must not be given out twice.
+        """CREATE TABLE webhook_queue (
+            id INTEGER PRIMARY KEY AUTOINCREMENT, webhook TEXT NOT NULL, body BLOB NOT NULL)""",
+        """CREATE INDEX webhook_queue_by_webhook ON webhook_queue (webhook, id)""",
+        """CREATE TABLE webhook_attempts (
+            id INTEGER PRIMARY KEY, webhook TEXT NOT NULL, message TEXT NOT NULL, type TEXT NOT NULL, channel TEXT,
+            attempt INTEGER NOT NULL, at INTEGER NOT NULL, duration INTEGER NOT NULL, status INTEGER, error TEXT)""",
+        """CREATE INDEX webhook_attempts_by_webhook ON webhook_attempts (webhook, id)""",
+    ):
+        connection.execute(statement)
+
+
+MIGRATIONS: Final[tuple[Callable[[sqlite3.Connection], None], ...]] = (_first, _conversations, _presence, _streams, _webhooks)
 
 
 def check_ours(connection: sqlite3.Connection, path: str) -> None:
