@@ -137,7 +137,7 @@ BAD = [
     "wait=-1",
     "order=desc&since=1h",
     "since=%ff",
-    "&".join(["a=b"] * 101),
+    "&".join(["a=b"] * 501),
 ]
 
 
