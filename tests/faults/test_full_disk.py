@@ -54,6 +54,7 @@ async def refused_when_even_a_small_one_finds_no_room(client: httpx.AsyncClient)
         if answer.status_code != 201:
             break
         stored.append(number)
+    print(f"{len(stored)} small events found room")
     assert (answer.status_code, answer.json()["code"]) == (507, "storage_full")
     assert answer.headers["content-type"] == "application/problem+json"
     page = (await client.get("/api/channels/article:other/history", params={"since": "1h", "limit": 5_000})).json()

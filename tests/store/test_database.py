@@ -361,6 +361,17 @@ class TestErrors:
             assert await names(database) == [*stored, "z"]
         assert check(str(small_disk / "r.db")).problems == []
 
+    async def test_a_small_write_may_find_the_room_in_the_log_that_a_refused_large_one_left(self, small_disk):
+        async with open_database(str(small_disk / "r.db")) as database:
+            stored = []
+            for size in (100_000, 10):
+                with pytest.raises(StorageFull):
+                    for number in range(1_000):
+                        await put(database, f"{size:06}-{number:04}", "x" * size)
+                        stored.append(f"{size:06}-{number:04}")
+            assert 1 < sum(name.startswith("000010-") for name in stored) < 100
+            assert await names(database) == sorted(stored)
+
 
 WRITER = """
 import sys
