@@ -74,7 +74,7 @@ class EventStream(Link):
         lean: LeanLane,
         settings: Settings,
     ) -> None:
-        super().__init__(route.protocol, stream, nursery, params, head, settings)
+        super().__init__(route.protocol, stream.outbox, nursery, params, head, settings)
         self._stream = stream
         self._lean = lean
         self._route = route
@@ -137,8 +137,8 @@ class EventStream(Link):
             if self._opened and not self.outbox.queued:
                 self.send(self._route.wording.HEARTBEAT)
 
-    async def _converse(self) -> None:
-        await self._route.endpoint(self)
+    def _converse(self) -> Awaitable[None]:
+        return self._route.endpoint(self)
 
     def _judge(self, error: Exception) -> Reason:
         """What a retry cannot mend is a status, and an EventSource stops. All else is a stream that ends."""

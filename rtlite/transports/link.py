@@ -20,7 +20,6 @@ from rtlite.settings import Settings
 from rtlite.transports.connections import Connection, Connections
 from rtlite.transports.head import Head
 from rtlite.transports.outbox import Outbox
-from rtlite.transports.stream import ServerStream
 
 log = get_logger(__name__)
 
@@ -40,7 +39,7 @@ class Link(ABC):
     def __init__(
         self,
         protocol: str,
-        stream: ServerStream,
+        outbox: Outbox,
         nursery: trio.Nursery,
         params: Mapping[str, str],
         head: Head,
@@ -54,12 +53,12 @@ class Link(ABC):
         self.protocol = protocol
         self.params = params
         self.head = head
-        self.outbox: Outbox = stream.outbox
+        self.outbox = outbox
         self.listed: Connection | None = None
 
     @abstractmethod
-    async def _converse(self) -> None:
-        """Run the endpoint."""
+    def _converse(self) -> Awaitable[None]:
+        """Run the endpoint. (Not ``async``: a frame less, for as long as the connection lasts.)"""
 
     @abstractmethod
     async def _close(self, reason: Reason) -> None:
@@ -109,33 +108,31 @@ class Link(ABC):
             self._scope.cancel()
 
     async def serve(self, connections: Connections, metrics: Metrics, address: str) -> None:
-        """The whole life of the connection, listed while it lasts. Its tasks end with it."""
+        """The whole life of the connection, listed while it lasts: it ends with :meth:`_close`, whatever happened.
+
+        Its tasks end with it.
+        """
         with connections.entered(self.protocol, address, self.outbox, self.end) as self.listed:
             if len(connections) > connections.limit:
                 self.end(Reason.OVER_CAPACITY)
             self.spawn(self.heartbeat)
-            reason = await self.run()
+            try:
+                with self._scope:
+                    await self._converse()
+                if self._scope.cancelled_caught and self._reason is None:
+                    self._reason = Reason.EXPIRED
+            except Exception as error:  # noqa: BLE001  # our own mistakes are logged in _judge
+                judged = self._judge(error)
+                self._reason = self._reason or judged
+            finally:  # also when the whole connection is cancelled
+                self._call_back()
+            reason = self._reason or Reason.NORMAL
+            await self._close(reason)
         if reason is Reason.INTERNAL_ERROR:
             metrics.faults.inc()
         metrics.closed.labels(reason.name.lower()).inc()
         log.debug("connection closed", protocol=self.protocol, reason=reason.name.lower())
         self._nursery.cancel_scope.cancel()
-
-    async def run(self) -> Reason:
-        """Run the endpoint and then close, whatever happened; returns why the connection ended."""
-        try:
-            with self._scope:
-                await self._converse()
-            if self._scope.cancelled_caught and self._reason is None:
-                self._reason = Reason.EXPIRED
-        except Exception as error:  # noqa: BLE001  # our own mistakes are logged in _judge
-            reason = self._judge(error)
-            self._reason = self._reason or reason
-        finally:  # also when the whole connection is cancelled
-            self._call_back()
-        reason = self._reason or Reason.NORMAL
-        await self._close(reason)
-        return reason
 
     def _judge(self, error: Exception) -> Reason:
         """Why an endpoint ended that raised: the peer left, was refused, or met our own mistake."""

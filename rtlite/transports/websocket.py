@@ -24,6 +24,7 @@ from rtlite.settings import Settings
 from rtlite.transports.connections import Connections
 from rtlite.transports.head import BadHead, Head
 from rtlite.transports.link import Link
+from rtlite.transports.routes import Reply
 from rtlite.transports.stream import ServerStream
 
 MAX_FRAGMENTS: Final = 1024
@@ -42,6 +43,11 @@ def text_frame(payload: bytes) -> bytes:
     return b"\x81\x7f" + length.to_bytes(8, "big") + payload
 
 
+def binary_frame(payload: bytes) -> bytes:
+    """As :func:`text_frame`, for binary data."""
+    return b"\x82" + text_frame(payload)[1:]
+
+
 @attrs.frozen
 class WebSocketRoute:
     """A path that WebSockets connect to.
@@ -52,6 +58,8 @@ class WebSocketRoute:
     :param codes: picks this protocol's column of the close code table.
     :param max_message: the largest message, in bytes; ``None`` is the setting.
     :param max_fragments: the most frames that one message may come in.
+    :param pings: whether we ping by frames of RFC 6455; a protocol with pings of its own needs none.
+    :param refuse: why a handshake is answered with something else than a WebSocket, or ``None``.
     """
 
     pattern: str
@@ -60,6 +68,8 @@ class WebSocketRoute:
     codes: Callable[[CloseCode], int]
     max_message: int | None = None
     max_fragments: int = MAX_FRAGMENTS
+    pings: bool = True
+    refuse: Callable[[Head], Reply | None] | None = None
 
 
 class WebSocket(Link):
@@ -78,7 +88,7 @@ class WebSocket(Link):
         head: Head,
         settings: Settings,
     ) -> None:
-        super().__init__(route.protocol, stream, nursery, params, head, settings)
+        super().__init__(route.protocol, stream.outbox, nursery, params, head, settings)
         self._connection = connection
         self._wire = wire
         self.route = route
@@ -101,8 +111,8 @@ class WebSocket(Link):
         """Offer one text message, without waiting; ``False`` if the reader is too slow."""
         return self.outbox.offer(text_frame(payload))
 
-    async def _converse(self) -> None:
-        await self.route.endpoint(self)
+    def _converse(self) -> Awaitable[None]:
+        return self.route.endpoint(self)
 
     def _judge(self, error: Exception) -> Reason:
         if isinstance(error, trio_websocket.ConnectionClosed):
@@ -125,7 +135,7 @@ class WebSocket(Link):
         The pong's time runs once the ping has left the outbox: a peer that still reads its
         backlog is slow, not dead, and the write deadline watches over it.
         """
-        while True:
+        while self.route.pings:
             await trio.sleep(self._settings.ping_interval)
             while True:
                 await self.outbox.drained()
