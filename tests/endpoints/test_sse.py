@@ -407,3 +407,11 @@ async def test_presence_that_cannot_be_is_refused(channel: str, presence: str, s
         key = await server.key("admin", "root")
         stream = await listen(server, f"/sse/{channel}?token={key}&presence={presence}")
         assert stream.status == status
+
+
+async def test_a_kind_without_presence_is_404_when_it_is_asked_for() -> None:
+    async with serving(channels={"silent": KindSettings(presence=False)}) as server:
+        key = await server.key("admin", "root")
+        stream = await listen(server, f"/sse/silent:1?token={key}&presence=1")
+        assert (stream.status, stream.answer.code) == (404, "no_presence")
+        await connected(await listen(server, f"/sse/silent:1?token={key}"))
