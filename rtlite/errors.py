@@ -158,6 +158,7 @@ class Reason(Enum):
     RATE_LIMITED = CloseCode(1008, 1008, 4429, "rate limit exceeded")
     TOO_BIG = CloseCode(1009, 1009, 1009, "message too big")
     INTERNAL_ERROR = CloseCode(1011, 1011, 4500, "internal error")
+    RECONFIGURED = CloseCode(1012, 1012, 1012, "what the channel keeps has changed; reconnect")
     OVER_CAPACITY = CloseCode(1013, 1013, 1013, "over capacity")
     TOO_SLOW = CloseCode(4408, 4408, 4408, "reader too slow")
     CLOSED_BY_OPERATOR = CloseCode(1000, 1000, 1000, "closed by the operator")

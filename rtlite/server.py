@@ -24,6 +24,7 @@ from rtlite.auth.tokens import Tokens
 from rtlite.domain.access import Access
 from rtlite.domain.blog import Blog
 from rtlite.domain.conversations import Conversations
+from rtlite.domain.streams import Streams
 from rtlite.endpoints import conformance
 from rtlite.endpoints.blog import BlogEndpoint
 from rtlite.endpoints.commands import CommandsEndpoint
@@ -82,7 +83,8 @@ class Server:
         self.connections = Connections(_connection_limit(settings), self.metrics)
         self.keyring.on_revoked.append(self._end_connections)
         self.stopping = trio.Event()
-        self.access = Access(database, settings)
+        self.streams = Streams(self.hub, database, settings)
+        self.access = Access(database, settings, self.streams)
         sessions = Sessions(self.hub, self.gate, self.access, settings)
         blog = BlogEndpoint(Blog(self.hub, database, settings), sessions, self.tickets, settings)
         conversations = ConversationsEndpoint(
@@ -194,6 +196,7 @@ async def _serve(settings: Settings, task_status: trio.TaskStatus[Running]) -> N
                         await listeners.start(server.listener.serve, public, connections)
                         await listeners.start(_control, server.listener, control, connections)
                         port = None if settings.uds else public[0].socket.getsockname()[1]
+            await server.streams.load()
                         task_status.started(Running(server, _url(settings, server, port), port, admin_key))
                         await server.stopping.wait()
                         listeners.cancel_scope.cancel()

@@ -235,6 +235,10 @@ class Settings:
     def loopback(self) -> bool:
         return bool(self.uds) or self.host in {"127.0.0.1", "::1", "localhost"}
 
+    max_streams: int = _setting(1_000, count, "most streams of one owner")
+    stream_age: float = _setting(365 * DAY, duration, "the longest that an owner may have a stream's messages kept")
+    stream_count: int = _setting(10_000_000, count, "the most messages that an owner may have a stream's channel keep")
+    stream_bytes: int = _setting(4096 * MIB, size, "the most bytes that an owner may have a stream's channel keep")
 
 _DEFAULT_KIND: Final = KindSettings()
 # A stream keeps nothing until its owner turns storeHistory on (contract, "Channels").

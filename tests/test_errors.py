@@ -19,6 +19,7 @@ TABLE = {
     Reason.ABUSE: (1008, 1008, 4400),
     Reason.RATE_LIMITED: (1008, 1008, 4429),
     Reason.TOO_BIG: (1009, 1009, 1009),
+    Reason.RECONFIGURED: (1012, 1012, 1012),
     Reason.OVER_CAPACITY: (1013, 1013, 1013),
     Reason.TOO_SLOW: (4408, 4408, 4408),
 }
@@ -35,7 +36,7 @@ def test_the_close_codes_are_the_contracts(reason: Reason, codes: tuple[int, int
 def test_a_close_frame_can_carry_code_and_text(reason: Reason) -> None:
     """RFC 6455, sections 5.5 and 7.4."""
     for code in (reason.value.blog, reason.value.commands, reason.value.graphql):
-        assert code in {1000, 1001, 1008, 1009, 1011, 1013} or 4000 <= code <= 4999
+        assert code in {1000, 1001, 1008, 1009, 1011, 1012, 1013} or 4000 <= code <= 4999
     assert len(reason.value.text.encode()) <= 123
 
 

@@ -35,7 +35,7 @@ TABLE: Final[dict[str, Grant]] = {
     "blog key": Grant(subscribe=("article:*",), inbox=True),
     "project key": Grant(subscribe=("changes:*", "jobs:*")),
     "project key, write": Grant(subscribe=("changes:*", "jobs:*"), publish=("*",)),
-    "stream key": Grant(),  # its streams, which the streams' own rules decide
+    "stream key": Grant(),  # its streams, which domain/access.py knows
     "admin key": Grant(subscribe=("*",), publish=("*",)),
     "token": Grant(subscribe=("changes:*", "article:*"), inbox=True),
     "token, collab or admin": Grant(subscribe=("changes:*", "article:*", "jobs:*"), inbox=True),

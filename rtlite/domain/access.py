@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import Final
 
 from rtlite.auth.grants import may_publish, may_subscribe, within
-from rtlite.model import Identity, Kind, is_pattern
+from rtlite.domain.streams import Streams
+from rtlite.model import Identity, Kind, is_pattern, stream_of
 from rtlite.settings import Settings
 from rtlite.store import conversations as tables
 from rtlite.store.conversations import Member
@@ -22,9 +23,10 @@ _CONVERSATION: Final = "conversation:"
 class Access:
     """Who may read and write which channel."""
 
-    def __init__(self, database: Database, settings: Settings) -> None:
+    def __init__(self, database: Database, settings: Settings, streams: Streams) -> None:
         self._database = database
         self._settings = settings
+        self._streams = streams
 
     async def may_read(self, identity: Identity, channel: str) -> bool:
         """Whether ``identity`` may read ``channel``, a channel's name or a pattern: live, its history, its presence.
@@ -37,6 +39,8 @@ class Access:
         """
         if may_subscribe(identity, channel, self._settings):
             return True
+        if identity.kind is Kind.STREAM:
+            return self._owns(identity, channel)
         return await self._membership(identity, channel) is not None
 
     async def may_write(
@@ -53,12 +57,17 @@ class Access:
         A member of a conversation speaks for itself only: a ``chat_message`` that does not name it
         as its ``sender_id`` is denied.
 
+        A stream key may publish to its user's streams. Where there is no stream of that name, its
+        first publish makes one: to ask is enough.
+
         :param name: the event's; :param data: its data, decoded.
         :param read: what the database said by channel, kept by who asks for many events of one batch.
-        :raises StorageFailed: the database could not be read.
+        :raises StorageFailed: the database could not be read. :raises Conflict: the user has too many streams.
         """
         if may_publish(identity, channel, self._settings):
             return True
+        if identity.kind is Kind.STREAM:
+            return await self._claims(identity, channel)
         read = {} if read is None else read
         if channel not in read:
             read[channel] = await self._membership(identity, channel)
@@ -66,6 +75,23 @@ class Access:
         if member is None or not member.write:
             return False
         return name != CHAT_MESSAGE or (isinstance(data, dict) and data.get("sender_id") == identity.user)
+
+    def _owns(self, identity: Identity, channel: str) -> bool:
+        """Whether ``channel`` is of one of the user's streams; a pattern is of none."""
+        stream = self._streams.find(stream_of(channel) or "")
+        return (
+            stream is not None
+            and stream.owner == identity.user
+            and not is_pattern(channel)
+            and within(identity.only, channel)
+        )
+
+    async def _claims(self, identity: Identity, channel: str) -> bool:
+        """The same; a stream that does not exist is made."""
+        id = stream_of(channel)
+        if id is not None and not is_pattern(channel) and within(identity.only, channel):
+            await self._streams.claim(id, identity.user)
+        return self._owns(identity, channel)
 
     async def _membership(self, identity: Identity, channel: str) -> Member | None:
         """What a token's user is in the conversation that ``channel`` is; a pattern is none."""

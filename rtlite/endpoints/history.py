@@ -12,7 +12,7 @@ from rtlite.errors import Forbidden, InvalidRequest, NotFound
 from rtlite.hub.hub import Hub
 from rtlite.hub.since import parse_since
 from rtlite.hub.slices import Pace
-from rtlite.model import Event, Position, check_channel, kind_of, now_ms, rfc3339
+from rtlite.model import Event, Position, check_channel, now_ms, rfc3339
 from rtlite.protocols import jsonframes
 from rtlite.settings import Settings, duration
 from rtlite.store import events
@@ -38,9 +38,9 @@ class History:
         comes. ``recovered`` is false if part of what ``since`` named is gone.
         """
         channel = check_channel(call.params["channel"])
-        if not self._settings.for_kind(kind_of(channel)).history:
-            raise NotFound("channels of this kind keep no history", code="no_history")
         await self._check_right(call, channel)
+        if not self._hub.policies.keeps(channel):
+            raise NotFound("this channel keeps no history", code="no_history")
         limit = self._limit(call.query.get("limit", "100"))
         order = call.query.get("order", "asc")
         if order == "desc":

@@ -26,10 +26,10 @@ from rtlite.hub.fanout import Fanout, Outbox, Topic
 from rtlite.hub.slices import Pace
 from rtlite.log import get_logger
 from rtlite.metrics import Metrics
-from rtlite.model import Event, NewEvent, Published, kind_of, new_epoch, new_event_id, now_ms
-from rtlite.settings import Settings
+from rtlite.model import Event, NewEvent, Published, new_epoch, new_event_id, now_ms
 from rtlite.store.database import Database
 from rtlite.store.events import Appender, ChannelInfo, channel_info, last_sequence
+from rtlite.store.policies import Policies
 from rtlite.store.schema import store_epoch
 
 log = get_logger(__name__)
@@ -69,6 +69,10 @@ class _Job:
     """The connection that published ``events`` and does not want them back."""
     durable: bool = True
     """Whether anything of it goes to the disk."""
+    version: int = 0
+    """Of the policies that said so."""
+    apply: Callable[[Any], None] | None = None
+    """Makes what ``work`` has stored hold for all that follows."""
     count: int = 1
     size: int = 0
     on_done: Callable[[], None] = lambda: None
@@ -97,10 +101,11 @@ class _Queue(deque[_Job]):
 class Committer:
     """The queues, and the tasks that drain them (:meth:`run`)."""
 
-    def __init__(self, database: Database, fanout: Fanout, settings: Settings, metrics: Metrics) -> None:
+    def __init__(self, database: Database, fanout: Fanout, policies: Policies, metrics: Metrics) -> None:
         self._database = database
         self._fanout = fanout
-        self._settings = settings
+        self._policies = policies
+        self._settings = policies.settings
         self._metrics = metrics
         self._queue = _Queue()
         self._passing_queue = _Queue()
@@ -139,7 +144,8 @@ class Committer:
         for event in events:
             size += len(event.data)
             durable = durable or self._kept(event)
-        return _Job(events, origin=origin, durable=durable, count=len(events), size=size)
+        version = self._policies.version
+        return _Job(events, origin=origin, durable=durable, version=version, count=len(events), size=size)
 
     async def transact(self, work: Callable[[Transaction], Any]) -> Any:
         """Run ``work`` in a transaction of its own outcome: what it refuses is raised here and rolls only it back.
@@ -149,6 +155,16 @@ class Committer:
         :raises StorageFull, StorageFailed: nothing was stored.
         """
         job = _Job(work=work)
+        await self._wait(job)
+        return job.result
+
+    async def reconfigure(self, work: Callable[[Transaction], Any], apply: Callable[[Any], None]) -> Any:
+        """As :meth:`transact`, for a change of what channels keep (:mod:`rtlite.store.policies`).
+
+        :param apply: called with what ``work`` returned, once it is committed. It puts the change into the
+            policies: what was published before is delivered by then, and what comes after is judged by them.
+        """
+        job = _Job(work=work, apply=apply)
         await self._wait(job)
         return job.result
 
@@ -170,6 +186,9 @@ class Committer:
             or self._queued_bytes + job.size > self._settings.queue_bytes
         ):
             raise Overloaded("too many events wait to be stored; try again", headers={"Retry-After": "1"})
+        self._enqueue(job)
+
+    def _enqueue(self, job: _Job) -> None:
         self._queued_events += job.count
         self._queued_bytes += job.size
         (self._queue if job.durable else self._passing_queue).put(job)
@@ -197,6 +216,8 @@ class Committer:
             except trio.WouldBlock:
                 await self._fanning_out.acquire()
             try:
+                if queue is self._passing_queue:
+                    batch = self._still_passing(batch)
                 await self._fan_out(batch)
             finally:
                 self._fanning_out.release()
@@ -205,7 +226,20 @@ class Committer:
             if not queue:
                 queue.wake = trio.Event()
 
+    def _still_passing(self, batch: list[_Job]) -> list[_Job]:
+        """While these waited for their turn, history may have been turned on for some: they go to the other queue."""
+        version = self._policies.version
+        for job in batch:
+            if job.version != version and any(map(self._kept, job.events)):
+                job.durable = True
+                self._enqueue(job)
+        return [job for job in batch if not job.durable]
+
     async def _fan_out(self, batch: list[_Job]) -> None:
+        for job in batch:
+            if job.apply is not None and job.error is None:
+                job.apply(job.result)
+                self._appender.forget(self._appender.sequence)
         if events := await self._fresh(batch):
             started = time.perf_counter()
             self._metrics.commit_events.observe(len(events))
@@ -234,6 +268,8 @@ class Committer:
         batch: list[_Job] = []
         size = count = 0
         while queue and len(batch) < BATCH_JOBS and count < BATCH_EVENTS and size < BATCH_BYTES:
+            if batch and (queue[0].apply is not None or batch[-1].apply is not None):
+                break  # what changes the rules is alone in its batch
             job = queue.popleft()
             count += job.count
             self._queued_events -= job.count
@@ -291,7 +327,7 @@ class Committer:
             job.error.__cause__ = cause
 
     def _kept(self, event: NewEvent) -> bool:
-        return self._settings.for_kind(kind_of(event.channel)).history
+        return self._policies.of(event.channel).history
 
     def _placed(self, jobs: list[_Job]) -> Callable[[sqlite3.Connection], None]:
         """What is left to do on the database thread.

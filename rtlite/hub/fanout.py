@@ -255,6 +255,14 @@ class Fanout:
                 if not self._selected[part]:
                     del self._selected[part]
 
+    def end(self, covers: Callable[[str], bool], reason: Reason) -> None:
+        """End every subscription that names one of these channels, so that its reader begins anew."""
+        for topic in list(self.topics.values()):
+            if any(map(covers, (topic.name,) if isinstance(topic.name, str) else topic.name)):
+                for subscription in [item for group in topic.groups.values() for item in group]:
+                    subscription.close()
+                    self._tell(subscription, reason)
+
     def listening(self, name: str) -> list[Topic]:
         """The topics of a channel or pattern: its own, and those of several names of which it is one."""
         own = self.topics.get(name)
@@ -411,6 +419,12 @@ class Fanout:
             subscription.lose(Reason.INTERNAL_ERROR)
         except Exception:
             log.exception("a reader could not be told that it lost events", channel=subscription.topic.name)
+
+    def _tell(self, subscription: Subscription, reason: Reason) -> None:
+        try:
+            subscription.on_lost(reason)
+        except Exception:
+            log.exception("a reader could not be told to begin anew", channel=subscription.topic.name)
 
 
 def _mute(group: Iterable[Subscription], share: list[Event], muted: Muted) -> dict[Subscription, None]:

@@ -16,9 +16,10 @@ from rtlite.hub.replay import Replay
 from rtlite.hub.since import Since
 from rtlite.hub.sweeper import Sweeper
 from rtlite.metrics import Metrics
-from rtlite.model import NewEvent, Position, Published, kind_of
+from rtlite.model import NewEvent, Position, Published
 from rtlite.settings import Settings
 from rtlite.store.database import Database
+from rtlite.store.policies import Policies
 
 T = TypeVar("T")
 
@@ -44,11 +45,11 @@ class Subscribed:
 
 class Hub:
     def __init__(self, database: Database, settings: Settings, metrics: Metrics) -> None:
-        self._settings = settings
+        self.policies = Policies(settings)
         self.fanout = Fanout(metrics)
-        self.committer = Committer(database, self.fanout, settings, metrics)
+        self.committer = Committer(database, self.fanout, self.policies, metrics)
         self.replay = Replay(database, settings, metrics)
-        self.sweeper = Sweeper(database, self.fanout, settings, metrics)
+        self.sweeper = Sweeper(database, self.fanout, self.policies, metrics)
         self.presence = Presence(database, settings, metrics)
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -77,6 +78,10 @@ class Hub:
     async def transact(self, work: Callable[[Transaction], T]) -> T:
         """Change tables and announce it, all or nothing. ``work`` runs on the database thread."""
         return cast(T, await self.committer.transact(work))
+
+    async def reconfigure(self, work: Callable[[Transaction], T], apply: Callable[[T], None]) -> T:
+        """Change what channels keep. See :meth:`Committer.reconfigure`."""
+        return cast(T, await self.committer.reconfigure(work, apply))
 
     async def subscribe(
         self,
@@ -126,7 +131,7 @@ class Hub:
 
     def _keeps(self, name: Name) -> bool:
         """Whether what one listens to is kept."""
-        return not isinstance(name, str) or self._settings.for_kind(kind_of(name)).history
+        return not isinstance(name, str) or self.policies.keeps(name)
 
     def _parts(self, name: Name) -> list[Name]:
         """The topics to listen to: those of several names that keep history are one, the others each their own."""

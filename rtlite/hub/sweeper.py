@@ -13,9 +13,9 @@ from rtlite.hub.fanout import Fanout
 from rtlite.log import get_logger
 from rtlite.metrics import Metrics
 from rtlite.model import kind_of, now_ms
-from rtlite.settings import Settings
 from rtlite.store import presence, retention
 from rtlite.store.database import Database
+from rtlite.store.policies import Policies
 
 log = get_logger(__name__)
 
@@ -27,14 +27,14 @@ class Sweeper:
         self,
         database: Database,
         fanout: Fanout,
-        settings: Settings,
+        policies: Policies,
         metrics: Metrics,
         now: Callable[[], int] = now_ms,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._database = database
         self._fanout = fanout
-        self._settings = settings
+        self._policies = policies
         self._metrics = metrics
         self._now = now
         self._monotonic = monotonic
@@ -43,7 +43,7 @@ class Sweeper:
     async def run(self) -> None:
         """Sweep until cancelled."""
         while True:
-            await trio.sleep(self._settings.sweep_interval)
+            await trio.sleep(self._policies.settings.sweep_interval)
             try:
                 await self.sweep()
                 await self._database.keep_house()
@@ -58,7 +58,7 @@ class Sweeper:
         swept, after = 0, 0
         while True:
             found = await self._database.read(
-                lambda connection, after=after: retention.candidates(connection, self._settings, now, after)  # type: ignore[misc]
+                lambda connection, after=after: retention.candidates(connection, self._policies, now, after)  # type: ignore[misc]
             )
             if not found:
                 break
@@ -72,7 +72,7 @@ class Sweeper:
     async def _forget(self, now: int) -> None:
         """Users who were last seen longer ago than events are kept."""
         while (
-            await self._database.write(lambda connection: presence.forget(connection, self._settings, now))
+            await self._database.write(lambda connection: presence.forget(connection, self._policies.settings, now))
             == presence.STEP
         ):
             await trio.lowlevel.checkpoint()
@@ -82,7 +82,7 @@ class Sweeper:
         while True:
             needed = retention.Needed(self._next(candidate.name), self._next(candidate.name, among_others=True))
             deleted = await self._database.write(
-                lambda connection, needed=needed: retention.trim(connection, self._settings, candidate, now, needed),  # type: ignore[misc]
+                lambda connection, needed=needed: retention.trim(connection, self._policies, candidate, now, needed),  # type: ignore[misc]
                 vital=True,
             )
             total += deleted

@@ -7,12 +7,12 @@ publish never waits longer than that for the sweep.
 from __future__ import annotations
 
 import sqlite3
+from itertools import islice
 from typing import Final
 
 import attrs
 
-from rtlite.model import kind_of
-from rtlite.settings import Settings
+from rtlite.store.policies import Policies
 
 STEP: Final = 500
 
@@ -26,20 +26,31 @@ class Candidate:
 
 
 def candidates(
-    connection: sqlite3.Connection, settings: Settings, now: int, after: int, limit: int = 200
+    connection: sqlite3.Connection, policies: Policies, now: int, after: int, limit: int = 200
 ) -> list[Candidate]:
-    """Channels, by id after ``after``, that hold more than their kind's retention allows at ``now`` (ms)."""
+    """Channels, by id after ``after``, that hold more than their retention allows at ``now`` (ms)."""
     found: list[Candidate] = []
     kinds = [row[0] for row in connection.execute("SELECT DISTINCT kind FROM channels").fetchall()]
     for kind in kinds:
-        keep = settings.for_kind(kind)
-        rows = connection.execute(
-            "SELECT id, name FROM channels WHERE kind = ? AND id > ? AND oldest <= top"
-            " AND (oldest_timestamp < ? OR top - oldest >= ? OR bytes > ?) ORDER BY id LIMIT ?",
-            (kind, after, now - int(keep.retention_age * 1000), keep.retention_count, keep.retention_bytes, limit),
-        ).fetchall()
-        found += [Candidate(*row) for row in rows]
+        least = policies.strictest(kind)
+        cursor = connection.execute(
+            "SELECT id, name, oldest_timestamp, top - oldest, bytes FROM channels"
+            " WHERE kind = ? AND id > ? AND oldest <= top"
+            " AND (oldest_timestamp < ? OR top - oldest >= ? OR bytes > ?) ORDER BY id",
+            (kind, after, now - int(least.retention_age * 1000), least.retention_count, least.retention_bytes),
+        )
+        found += islice(
+            (Candidate(id, name) for id, name, *held in cursor if _too_much(policies, name, now, held)), limit
+        )
+        cursor.close()  # a half-read cursor would keep the WAL from being checkpointed
     return sorted(found, key=lambda candidate: candidate.id)[:limit]
+
+
+def _too_much(policies: Policies, name: str, now: int, held: list[int]) -> bool:
+    keep, (oldest, others, size) = policies.of(name), held
+    return (
+        oldest < now - int(keep.retention_age * 1000) or others >= keep.retention_count or size > keep.retention_bytes
+    )
 
 
 @attrs.frozen
@@ -57,18 +68,18 @@ class Needed:
 
 
 def trim(
-    connection: sqlite3.Connection, settings: Settings, candidate: Candidate, now: int, needed: Needed | None = None
+    connection: sqlite3.Connection, policies: Policies, candidate: Candidate, now: int, needed: Needed | None = None
 ) -> int:
     """Delete up to ``STEP`` of a channel's oldest events that its retention lets go; returns how many.
 
     :param needed: what slow readers have yet to read stays, as long as the channel holds no more
-        than ``settings.spill_limit`` bytes.
+        than the setting ``spill_limit`` has bytes.
     """
     row = connection.execute("SELECT top, oldest, bytes FROM channels WHERE id = ?", (candidate.id,)).fetchone()
     if row is None:
         return 0
     top, oldest, held = row
-    keep = settings.for_kind(kind_of(candidate.name))
+    keep = policies.of(candidate.name)
     cutoff = now - int(keep.retention_age * 1000)
     last, freed, sequence = oldest - 1, 0, 0
     rows = connection.execute(
@@ -78,7 +89,7 @@ def trim(
     for offset, timestamp, size, at in rows:
         if timestamp >= cutoff and top - offset < keep.retention_count and held - freed <= keep.retention_bytes:
             break
-        if needed is not None and needed.holds(offset, at) and held - freed <= settings.spill_limit:
+        if needed is not None and needed.holds(offset, at) and held - freed <= policies.settings.spill_limit:
             break
         last, freed, sequence = offset, freed + size, at
     if last < oldest:

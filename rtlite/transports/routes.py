@@ -30,6 +30,7 @@ log = get_logger(__name__)
 
 R = TypeVar("R")
 
+_ASKED_FOR: Final = {Kind.JWT, Kind.STREAM}  # whose rights may depend on what is stored
 ANONYMOUS: Final = Identity(Kind.ANONYMOUS, "", "anonymous")
 
 
@@ -82,7 +83,8 @@ class Route:
     :param lean: a hot write, answered without Quart.
     :param publishing: counts towards the publish rate of the key.
     :param soon: for the hottest: as ``handler``, but it returns at once, and calls back with what gives
-        the answer or raises why there is none. It is not asked for tokens, whose rights may have to be read.
+        the answer or raises why there is none. It is not asked for tokens and stream keys, whose rights may
+        have to be read.
     :param open_to_pages: readable by pages of any origin (CORS), because it holds nothing private.
     """
 
@@ -214,7 +216,7 @@ class Router:
 
         try:
             self._identify(route, call)
-            if call.identity.kind is Kind.JWT or route.soon is None:
+            if call.identity.kind in _ASKED_FOR or route.soon is None:
                 return False
             extra = self._limit(route, call)
             route.soon(call, finish)

@@ -10,6 +10,9 @@ import attrs
 import pytest
 
 from rtlite.domain.access import Access
+from rtlite.domain.streams import Streams
+from rtlite.hub.hub import Hub
+from rtlite.metrics import Metrics
 from rtlite.model import Identity, Kind, Role
 from rtlite.settings import Settings
 from rtlite.store.conversations import Member, put_member
@@ -31,7 +34,7 @@ async def access_with(*members: Member) -> AsyncIterator[Access]:
     async with open_database(":memory:", "normal") as database:
         for member in members:
             await database.write(lambda connection, member=member: put_member(connection, "c", member))
-        yield Access(database, Settings())
+        yield Access(database, Settings(), Streams(Hub(database, Settings(), Metrics()), database, Settings()))
 
 
 async def test_a_member_reads_its_conversation_and_no_other() -> None:
@@ -91,7 +94,9 @@ async def test_a_role_is_no_membership() -> None:
 
 
 async def test_what_the_table_decides_reads_nothing() -> None:
-    access = Access(Unread(), Settings())  # type: ignore[arg-type]
+    database = Unread()
+    streams = Streams(Hub(database, Settings(), Metrics()), database, Settings())  # type: ignore[arg-type]
+    access = Access(database, Settings(), streams)  # type: ignore[arg-type]
     named = attrs.evolve(ANN, subscribe=("conversation:c",), publish=("conversation:c",))
     assert await access.may_read(named, "conversation:c")
     assert await access.may_write(named, "conversation:c", "typing", None)

@@ -16,6 +16,7 @@ import trio
 import trio.testing
 
 from rtlite.domain.access import Access
+from rtlite.domain.streams import Streams
 from rtlite.endpoints.commands import CommandsEndpoint
 from rtlite.endpoints.dialogue import Dialogues
 from rtlite.endpoints.events import EventsEndpoint
@@ -123,7 +124,7 @@ async def scene(**options: Any) -> AsyncIterator[Scene]:
     options = {"channels": PASSING, "ping_interval": 100_000.0, **options}
     settings, metrics, database = Settings(**options), Metrics(), _NoDatabase()
     hub = Hub(database, settings, metrics)  # type: ignore[arg-type]
-    access = Access(database, settings)  # type: ignore[arg-type]
+    access = Access(database, settings, Streams(hub, database, settings))  # type: ignore[arg-type]
     endpoints: dict[str, Callable[[WebSocket], Awaitable[None]]] = {}
 
     def route(path: str) -> WebSocketRoute:

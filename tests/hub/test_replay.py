@@ -12,6 +12,7 @@ from rtlite.hub.since import EventId
 from rtlite.model import Position
 from rtlite.settings import KindSettings, Settings
 from rtlite.store import retention
+from rtlite.store.policies import Policies
 from tests.hub.readers import Reader, line, new, reached, running_hub
 
 
@@ -36,7 +37,7 @@ async def trim_to(hub, count, channel="news:a"):
 
     def trim(connection):
         row = connection.execute("SELECT id FROM channels WHERE name = ?", (channel,)).fetchone()
-        return retention.trim(connection, settings, retention.Candidate(row[0], channel), 0)
+        return retention.trim(connection, Policies(settings), retention.Candidate(row[0], channel), 0)
 
     await hub.database.write(trim)
 

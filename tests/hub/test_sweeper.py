@@ -11,6 +11,7 @@ from rtlite.model import now_ms
 from rtlite.settings import DAY, HOUR, MIB, KindSettings, Settings
 from rtlite.store import database as database_module
 from rtlite.store import retention
+from rtlite.store.policies import Policies
 from tests.hub.readers import Reader, history_of, new, reached, running_hub
 
 
@@ -26,7 +27,9 @@ class Clock:
 
 def sweeper_of(hub, clock, **keep):
     settings = Settings(channels={"news": KindSettings(**keep)}, spill_limit=keep.pop("spill_limit", 256 * MIB))
-    return Sweeper(hub.database, hub.fanout, settings, Metrics(), now=lambda: clock.wall, monotonic=lambda: clock.ticks)
+    return Sweeper(
+        hub.database, hub.fanout, Policies(settings), Metrics(), now=lambda: clock.wall, monotonic=lambda: clock.ticks
+    )
 
 
 async def offsets(hub, name="news:a"):
@@ -49,7 +52,7 @@ async def test_more_channels_than_one_look_finds_are_all_swept(tmp_path):
         await hub.publish_all([new(f"{kind}:{number}") for kind in ("news", "more") for number in range(250)] * 2)
         settings = Settings(channels={kind: KindSettings(retention_count=1) for kind in ("news", "more")})
 
-        assert await Sweeper(hub.database, hub.fanout, settings, Metrics()).sweep() == 500
+        assert await Sweeper(hub.database, hub.fanout, Policies(settings), Metrics()).sweep() == 500
 
 
 async def test_age_lets_the_old_ones_go_and_a_channel_may_become_empty(tmp_path):
@@ -137,7 +140,7 @@ async def test_slow_reader_spares_no_more_than_the_spill_limit(tmp_path):
         await hub.publish_all([new(data=b"x" * 1000) for _ in range(400)])  # more than the page it has in hand
         await reached(lambda: hub.fanout.topics["news:a"].behind)
         settings = Settings(channels={"news": KindSettings(retention_count=3)}, spill_limit=10_000)
-        swept = await Sweeper(hub.database, hub.fanout, settings, Metrics()).sweep()
+        swept = await Sweeper(hub.database, hub.fanout, Policies(settings), Metrics()).sweep()
         slow.drain()
         await slow.until(lambda reader: bool(reader.lost))
 

@@ -14,6 +14,7 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, Final
 
 import attrs
@@ -26,39 +27,40 @@ from tests.security.scene import Line, Scene, staged
 from tests.transports.doors import CLOSE, TEXT, frame
 
 # r: reads (live, history, presence); w: publishes. Everybody is called ann. Ann may post to conversation:writes,
-# read conversation:reads, and is no member of conversation:closed. A pattern can only be read.
+# read conversation:reads, and is no member of conversation:closed; one stream is hers. A pattern can only be read.
 TABLE: Final = """
-                           own others others:* article article:* change changes:* job jobs:* writes reads closed conversations:* room room:* free stream
-blog key                    r     -       -       r        r       -        -      -     -      -     -      -           -         -     -      -     -
-project key                 -     -       -       -        -       r        r      r     r      -     -      -           -         -     -      -     -
-project key, write          w     w       -       w        -       rw       r      rw    r      w     w      w           -         w     -      w     w
-stream key                  -     -       -       -        -       -        -      -     -      -     -      -           -         -     -      -     -
-admin key                   rw    rw      r       rw       r       rw       r      rw    r      rw    rw     rw          r         rw    r      rw    rw
-token, user                 r     -       -       r        r       r        r      -     -      rw    r      -           -         -     -      -     -
-token, customer             r     -       -       r        r       r        r      -     -      rw    r      -           -         -     -      -     -
-token, collab               r     -       -       r        r       r        r      r     r      rw    r      -           -         -     -      -     -
-token, admin                r     -       -       r        r       r        r      r     r      rw    r      -           -         -     -      -     -
-token, some patterns        r     r       -       rw       r       r        r      r     -      rw    r      -           -         rw    r      -     -
-token, all of others:*      r     -       -       r        r       r        r      -     -      rw    r      -           -         -     -      -     -
-token, everything           rw    w       -       rw       r       rw       r      rw    r      rw    rw     rw          r         rw    r      rw    rw
-ticket, blog key            r     -       -       r        r       -        -      -     -      -     -      -           -         -     -      -     -
-ticket, project key         -     -       -       -        -       r        r      r     r      -     -      -           -         -     -      -     -
-ticket, admin key           rw    rw      r       rw       r       rw       r      rw    r      rw    rw     rw          r         rw    r      rw    rw
-ticket, token               r     -       -       r        r       r        r      -     -      rw    r      -           -         -     -      -     -
-ticket for an article       -     -       -       r        -       -        -      -     -      -     -      -           -         -     -      -     -
+                           own others others:* article article:* change changes:* job jobs:* writes reads closed conversations:* room room:* free stream mine errors streams:*
+blog key                    r     -       -       r        r       -        -      -     -      -     -      -           -         -     -      -     -      -    -      -
+project key                 -     -       -       -        -       r        r      r     r      -     -      -           -         -     -      -     -      -    -      -
+project key, write          w     w       -       w        -       rw       r      rw    r      w     w      w           -         w     -      w     w      w    w      -
+stream key                  -     -       -       -        -       -        -      -     -      -     -      -           -         -     -      -     -      rw   rw     -
+admin key                   rw    rw      r       rw       r       rw       r      rw    r      rw    rw     rw          r         rw    r      rw    rw     rw   rw     r
+token, user                 r     -       -       r        r       r        r      -     -      rw    r      -           -         -     -      -     -      -    -      -
+token, customer             r     -       -       r        r       r        r      -     -      rw    r      -           -         -     -      -     -      -    -      -
+token, collab               r     -       -       r        r       r        r      r     r      rw    r      -           -         -     -      -     -      -    -      -
+token, admin                r     -       -       r        r       r        r      r     r      rw    r      -           -         -     -      -     -      -    -      -
+token, some patterns        r     r       -       rw       r       r        r      r     -      rw    r      -           -         rw    r      -     -      -    -      -
+token, all of others:*      r     -       -       r        r       r        r      -     -      rw    r      -           -         -     -      -     -      -    -      -
+token, everything           rw    w       -       rw       r       rw       r      rw    r      rw    rw     rw          r         rw    r      rw    rw     rw   rw     r
+ticket, blog key            r     -       -       r        r       -        -      -     -      -     -      -           -         -     -      -     -      -    -      -
+ticket, project key         -     -       -       -        -       r        r      r     r      -     -      -           -         -     -      -     -      -    -      -
+ticket, stream key          -     -       -       -        -       -        -      -     -      -     -      -           -         -     -      -     -      rw   rw     -
+ticket, admin key           rw    rw      r       rw       r       rw       r      rw    r      rw    rw     rw          r         rw    r      rw    rw     rw   rw     r
+ticket, token               r     -       -       r        r       r        r      -     -      rw    r      -           -         -     -      -     -      -    -      -
+ticket for an article       -     -       -       r        -       -        -      -     -      -     -      -           -         -     -      -     -      -    -      -
 """
 
 # The same server with --dev: "any channel but another user's notifications", and keys as ever.
 TABLE_DEV: Final = """
-                           own others others:* article article:* change changes:* job jobs:* writes reads closed conversations:* room room:* free stream
-blog key                    r     -       -       r        r       -        -      -     -      -     -      -           -         -     -      -     -
-project key                 -     -       -       -        -       r        r      r     r      -     -      -           -         -     -      -     -
-stream key                  -     -       -       -        -       -        -      -     -      -     -      -           -         -     -      -     -
-token, user                 rw    -       -       rw       r       rw       r      rw    r      rw    rw     rw          r         rw    r      rw    rw
-token, admin                rw    -       -       rw       r       rw       r      rw    r      rw    rw     rw          r         rw    r      rw    rw
-token, all of others:*      rw    -       -       rw       r       rw       r      rw    r      rw    rw     rw          r         rw    r      rw    rw
-ticket, token               rw    -       -       rw       r       rw       r      rw    r      rw    rw     rw          r         rw    r      rw    rw
-ticket for an article       -     -       -       r        -       -        -      -     -      -     -      -           -         -     -      -     -
+                           own others others:* article article:* change changes:* job jobs:* writes reads closed conversations:* room room:* free stream mine errors streams:*
+blog key                    r     -       -       r        r       -        -      -     -      -     -      -           -         -     -      -     -      -    -      -
+project key                 -     -       -       -        -       r        r      r     r      -     -      -           -         -     -      -     -      -    -      -
+stream key                  -     -       -       -        -       -        -      -     -      -     -      -           -         -     -      -     -      rw   rw     -
+token, user                 rw    -       -       rw       r       rw       r      rw    r      rw    rw     rw          r         rw    r      rw    rw     rw   rw     r
+token, admin                rw    -       -       rw       r       rw       r      rw    r      rw    rw     rw          r         rw    r      rw    rw     rw   rw     r
+token, all of others:*      rw    -       -       rw       r       rw       r      rw    r      rw    rw     rw          r         rw    r      rw    rw     rw   rw     r
+ticket, token               rw    -       -       rw       r       rw       r      rw    r      rw    rw     rw          r         rw    r      rw    rw     rw   rw     r
+ticket for an article       -     -       -       r        -       -        -      -     -      -     -      -           -         -     -      -     -      -    -      -
 """
 
 NAMES: Final = {
@@ -78,7 +80,10 @@ NAMES: Final = {
     "room": "room:1",
     "room:*": "room:*",
     "free": "free",
-    "stream": "stream:dwd23RWdwE",
+    "stream": "stream:bobs",
+    "mine": "stream:dwd23RWdwE",
+    "errors": "stream:dwd23RWdwE:errors",
+    "streams:*": "stream:*",
 }
 EVERYTHING: Final = "*"  # no name that anyone may use: a subscription names a channel or a kind
 CHANNELS: Final = [*NAMES.values(), EVERYTHING]
@@ -376,6 +381,8 @@ class Stage:
             path = f"/conversations/{conversation}/members/{user}"
             assert scene.request("PUT", path, {"write": write}).status == 201
         assert scene.request("POST", "/blog/v1/articles", {"slug": "a", "title": "A"}).status == 201
+        for stream, user in (("dwd23RWdwE", "ann"), ("bobs", "bob")):
+            scene.run(partial(self._server.streams.claim, stream, user))
         self._make_keys()
         self._make_tokens()
 

@@ -11,6 +11,7 @@ from rtlite.hub.sweeper import Sweeper
 from rtlite.metrics import Metrics
 from rtlite.settings import KindSettings, Settings
 from rtlite.store.check import check
+from rtlite.store.policies import Policies
 from tests.hub.readers import new, running_hub
 
 
@@ -20,7 +21,7 @@ async def path(tmp_path):
     async with running_hub(tmp_path / "r.db") as hub:
         await hub.publish_all([new(name, data=b"12345") for name in ["news:a", "news:b", "news:a", "news:a"] * 3])
         settings = Settings(channels={"news": KindSettings(retention_count=5)})
-        assert await Sweeper(hub.database, hub.fanout, settings, Metrics()).sweep() == 4
+        assert await Sweeper(hub.database, hub.fanout, Policies(settings), Metrics()).sweep() == 4
     return str(tmp_path / "r.db")
 
 

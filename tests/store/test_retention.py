@@ -11,6 +11,7 @@ from rtlite.model import NewEvent
 from rtlite.settings import KindSettings, Settings
 from rtlite.store import retention, schema
 from rtlite.store.events import Appender, channel_info, last_sequence, read_channel
+from rtlite.store.policies import Policies
 from rtlite.store.retention import Needed, candidates, trim
 from rtlite.store.selections import Selection
 
@@ -33,8 +34,8 @@ def connection():
 def sweep(connection, *, now=NOW, needed=None, spill_limit=10**9, **keep):
     """Trim every candidate until nothing goes; returns the offsets left, having checked the channel's own account."""
     settings = Settings(channels={"n": KindSettings(**keep)}, spill_limit=spill_limit)
-    for candidate in candidates(connection, settings, now, 0):
-        while trim(connection, settings, candidate, now, needed) == retention.STEP:
+    for candidate in candidates(connection, Policies(settings), now, 0):
+        while trim(connection, Policies(settings), candidate, now, needed) == retention.STEP:
             pass
     events = read_channel(connection, "n:a", 0, 100, 10**6)
     info = channel_info(connection, "n:a")
@@ -68,7 +69,7 @@ def test_empty_channel_goes_on_with_its_next_offset(connection):
 
     assert (event.offset, event.sequence) == (11, 11)
     assert channel_info(connection, "n:a").oldest == 11
-    assert candidates(connection, Settings(), event.timestamp, 0) == []
+    assert candidates(connection, Policies(Settings()), event.timestamp, 0) == []
 
 
 def test_what_readers_need_stays_up_to_the_spill_limit(connection):
@@ -85,7 +86,7 @@ def test_event_from_the_future_stays_until_its_time_comes(connection):
 
 
 def test_channel_that_vanished_is_no_failure(connection):
-    assert trim(connection, Settings(), retention.Candidate(99, "n:z"), NOW) == 0
+    assert trim(connection, Policies(Settings()), retention.Candidate(99, "n:z"), NOW) == 0
 
 
 def test_candidates_are_found_page_by_page(connection):
@@ -96,7 +97,7 @@ def test_candidates_are_found_page_by_page(connection):
     appender.flush(connection)
     settings = Settings(channels={kind: KindSettings(retention_count=0) for kind in "mkn"})
     found, after = [], 0
-    while page := candidates(connection, settings, NOW, after, limit=4):
+    while page := candidates(connection, Policies(settings), NOW, after, limit=4):
         assert len(page) <= 4
         found += [candidate.name for candidate in page]
         after = page[-1].id
