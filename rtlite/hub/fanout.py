@@ -43,6 +43,10 @@ class Outbox(Protocol):
         """Take ``data`` once there is room. :raises trio.BrokenResourceError: the connection is gone."""
         ...
 
+    async def room(self, size: int) -> None:
+        """Wait until so many bytes can be offered. :raises trio.BrokenResourceError: the connection is gone."""
+        ...
+
 
 Muted = Mapping[Outbox, set[tuple[str, int]]]
 """What connections published and do not want back: channels and offsets, by outbox."""
@@ -174,6 +178,12 @@ class Topic:
         """The event's place in this topic's order."""
         return event.offset if self.selection is None else event.sequence
 
+    def placed(self, event: Event) -> Event:
+        """``event`` with the epoch that its place in this topic is of: a channel's own, or the store's."""
+        if self.selection is None or event.epoch == self.epoch or not self.history:
+            return event
+        return attrs.evolve(event, epoch=self.epoch)
+
     def add(self, subscription: Subscription) -> None:
         self.groups.setdefault(subscription.encode, {})[subscription] = None
 
@@ -213,7 +223,7 @@ class Topic:
         parts: list[bytes] = []
         size, start = 0, after
         for event in events:
-            part = encode(event)
+            part = encode(self.placed(event))
             if parts and size + len(part) > CHUNK_BYTES:
                 chunks.append((start, b"".join(parts)))
                 parts, size, start = [], 0, after
@@ -279,7 +289,7 @@ class Fanout:
         for topic, share in self._share(events).items():
             after = self.unsettled[topic] = topic.cursor or 0
             topic.cursor = topic.key(share[-1])
-            if topic.history or topic.selection is None:  # the channels of a kind without history have an epoch each
+            if topic.selection is None:
                 topic.epoch = share[-1].epoch
             if topic.behind:
                 topic.record(share)

@@ -16,7 +16,7 @@ from rtlite.hub.replay import Replay
 from rtlite.hub.since import Since
 from rtlite.hub.sweeper import Sweeper
 from rtlite.metrics import Metrics
-from rtlite.model import NewEvent, Position, Published
+from rtlite.model import NewEvent, Position, Published, is_pattern, kind_of
 from rtlite.settings import Settings
 from rtlite.store.database import Database
 from rtlite.store.policies import Policies
@@ -138,7 +138,11 @@ class Hub:
         if isinstance(name, str):
             return [name]
         kept = tuple(sorted(part for part in name if self._keeps(part)))
-        return [*([kept] if kept else []), *(part for part in name if not self._keeps(part))]
+        passing = [part for part in name if not self._keeps(part)]
+        patterns = [part for part in passing if is_pattern(part)]
+        # What a pattern covers comes once, as it does where history is kept.
+        passing = [part for part in passing if part in patterns or kind_of(part) + ":*" not in patterns]
+        return [*([kept] if kept else []), *passing]
 
     async def _go_live(
         self,

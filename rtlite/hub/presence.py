@@ -20,9 +20,10 @@ import orjson
 import trio
 
 from rtlite.errors import InvalidRequest, NotFound, Refused, TooLarge
+from rtlite.hub.fanout import Outbox
 from rtlite.hub.members import Members
 from rtlite.hub.slices import Pace
-from rtlite.hub.watchers import Outbox, PresenceEncoder, Watch, Watchers
+from rtlite.hub.watchers import PresenceEncoder, Watch, Watchers
 from rtlite.log import get_logger
 from rtlite.metrics import Metrics
 from rtlite.model import Member, PresenceNotice, check_channel, kind_of, now_ms

@@ -132,9 +132,8 @@ class Replay:
                     subscription.lose(Reason.TOO_SLOW)
                     return
                 for _, blob in topic.chunks(subscription.wanted(page), subscription.encode, subscription.cursor):
-                    if subscription.closed:
+                    if not await self._send(subscription, blob):
                         return
-                    await subscription.outbox.send(blob)
                 self._metrics.replayed.inc(len(page))
                 # An empty page: what lies between is of other channels.
                 subscription.cursor = topic.key(page[-1]) if page else max(subscription.cursor, up_to)
@@ -148,6 +147,15 @@ class Replay:
         finally:
             topic.stop_recording(subscription)
         self._metrics.replay_seconds.observe(time.perf_counter() - started)
+
+    async def _send(self, subscription: Subscription, blob: bytes) -> bool:
+        """Hand over once there is room. One that was closed meanwhile gets nothing more, not even what waited."""
+        while True:
+            await subscription.outbox.room(len(blob))
+            if subscription.closed:
+                return False
+            if subscription.outbox.offer(blob):
+                return True
 
     def _go_live(self, subscription: Subscription, topic: Topic) -> bool:
         """In one step: hand over what the topic recorded past the cursor, and join the fan-out."""

@@ -10,13 +10,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Final, Protocol
+from typing import Final
 
 import attrs
 import trio
 
-from rtlite.hub import fanout
-from rtlite.hub.fanout import CHUNK_BYTES
+from rtlite.hub.fanout import CHUNK_BYTES, Outbox
 from rtlite.hub.slices import Pace
 from rtlite.log import get_logger
 from rtlite.metrics import Metrics
@@ -28,14 +27,6 @@ PresenceEncoder = Callable[[PresenceNotice], bytes]
 """A notice as framed bytes. Its identity groups watchers, so it is a module's function, not a fresh lambda."""
 
 MOST_QUEUED: Final = 4096  # changes of one channel that wait to be told; after more, its watchers get a list
-
-
-class Outbox(fanout.Outbox, Protocol):
-    """The way out of a connection, as watchers need it."""
-
-    async def room(self, size: int) -> None:
-        """Wait until so many bytes can be offered, or the connection is gone."""
-        ...
 
 
 @attrs.define(eq=False, slots=True)

@@ -121,15 +121,18 @@ class Outbox:
         :raises trio.BrokenResourceError: the connection is gone.
         """
         await self.room(len(data))
-        if self._closed:
-            raise trio.BrokenResourceError("the connection is closed")
         self.offer(data)
 
     async def room(self, size: int) -> None:
-        """Wait until ``size`` bytes more are at most half of the limit, or nothing waits, or the connection is gone."""
+        """Wait until ``size`` bytes more are at most half of the limit, or nothing waits.
+
+        :raises trio.BrokenResourceError: the connection is gone.
+        """
         await trio.lowlevel.checkpoint()
-        while self._queued and self._queued + size > self._limit // 2 and not self._closed:
+        while self._queued and self._queued + size > self._limit // 2:  # nothing waits in one that is closed
             await self._step()
+        if self._closed:
+            raise trio.BrokenResourceError("the connection is closed")
 
     async def drained(self) -> None:
         """Wait until nothing waits (or the connection is gone)."""

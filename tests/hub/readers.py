@@ -60,6 +60,7 @@ class Reader:
         self.lines: list[str] = []
         self.lost: list[Reason] = []
         self.refused = 0
+        self.waiting = 0
         self.gone = False
         self._chance = chance
         self._loses = loses
@@ -76,14 +77,21 @@ class Reader:
         return True
 
     async def send(self, data: bytes) -> None:
-        await trio.lowlevel.checkpoint()
-        while self.full:
-            await self._changed.wait()
-        for _ in range(self._rng.randrange(4) if self._chance else 0):
+        await self.room(len(data))
+        self._take(data)
+
+    async def room(self, size: int) -> None:
+        self.waiting += 1
+        try:
             await trio.lowlevel.checkpoint()
+            for _ in range(self._rng.randrange(4) if self._chance else 0):
+                await trio.lowlevel.checkpoint()
+            while self.full:
+                await self._changed.wait()
+        finally:
+            self.waiting -= 1
         if self.gone:
             raise trio.BrokenResourceError
-        self._take(data)
 
     def drain(self) -> None:
         """There is room from now on."""

@@ -245,3 +245,18 @@ async def test_subscribing_does_not_wait_for_the_replay(tmp_path):
         assert (answer.recovered, reader.lines) == (True, [])
         reader.drain()
         await reader.until_offset(3)
+
+
+async def test_what_waited_for_room_does_not_come_once_the_subscription_is_closed(tmp_path):
+    async with running_hub(tmp_path / "r.db") as hub:
+        epoch = (await hub.publish(new())).event.epoch
+        reader = Reader(full=True)
+        subscribed = await hub.subscribe(
+            "news:a", reader, line, spawn=hub.nursery.start_soon, on_lost=reader.on_lost, since=Position(epoch, 0)
+        )
+        await reached(lambda: reader.waiting == 1)
+        subscribed.close()
+        reader.drain()
+        await reached(lambda: reader.waiting == 0)
+
+        assert reader.lines == []

@@ -164,6 +164,36 @@ async def test_channels_that_keep_nothing_are_heard_beside_those_that_do():
         assert hub.fanout.topics == {}
 
 
+async def test_what_keeps_nothing_and_a_pattern_covers_as_well_comes_once():
+    async with running_hub(channels=FORGETFUL) as hub:
+        reader = Reader()
+        await reader.subscribe(hub, ("typing:a", "typing:*", "news:a"))
+        await hub.publish_all([new("typing:a"), new("typing:b"), new("news:a")])
+
+        assert sorted(heard(reader)) == ["news:a", "typing:a", "typing:b"]
+
+
+async def test_a_place_among_several_is_of_the_store_whatever_the_epochs_of_the_channels(tmp_path):
+    def as_positions(event: Event) -> bytes:
+        return f"{event.channel} {event.offset} {event.sequence} {event.epoch}\n".encode()
+
+    async with running_hub(tmp_path / "r.db") as hub:
+        here = await epoch(hub)
+        await hub.publish_all([new("news:a"), new("news:b")])
+        await hub.database.write(lambda it: it.execute("UPDATE channels SET epoch = 'anotherx' WHERE name = 'news:b'"))
+        hub.committer._appender.forget(2)  # as a restart would
+        several, kind, one = Reader(), Reader(), Reader()
+        await several.subscribe(hub, ("news:a", "news:b"), since=Position(here, 0), encode=as_positions)
+        subscribed = await kind.subscribe(hub, "news:*", since=Position(here, 0), encode=as_positions)
+        await one.subscribe(hub, "news:b", encode=as_positions)
+        await hub.publish(new("news:b"))
+        await kind.until(lambda it: len(it.events) == 3)
+
+        assert [line.split()[3] for line in several.lines + kind.lines] == [here] * 6
+        assert subscribed.subscription.position == Position(here, 3)
+        assert one.lines == ["news:b 2 3 anotherx"]
+
+
 async def test_of_channels_that_all_keep_nothing_there_is_no_place():
     async with running_hub(channels=FORGETFUL) as hub:
         reader = Reader()
