@@ -45,7 +45,7 @@ async def test_every_path_in_the_readme_is_served() -> None:
             named |= {(method.strip("`"), path) for method in re.split(r"[, ]+", methods)}
     assert len(named) > 15
     assert named <= served
-    assert set(re.findall(r"`(?:ws://HOST)?(/(?:blog/ws/[^`?]+|ws|_events))[`?]", README)) == sockets
+    assert set(re.findall(r"`(?:ws://HOST)?(/(?:blog/ws/[^`?]+|ws|_events|socket\.io/?))[`?]", README)) == sockets
 
 
 def test_settings_and_variables_in_the_readme_exist() -> None:

@@ -110,6 +110,7 @@ class Sessions:
         *,
         since: Since | None = None,
         greet: Callable[[Position | None, bool], bytes] | None = None,
+        replaying: Encoder | None = None,
     ) -> Subscribed:
         """Subscribe to channels that :meth:`check` passed, several as one; it ends with the connection.
 
@@ -123,6 +124,7 @@ class Sessions:
             on_lost=link.end,
             since=since,
             greet=greet,
+            replaying=replaying,
         )
         link.on_end(subscribed.close)
         if link.listed is not None:

@@ -69,6 +69,8 @@ class Subscription:
     """Called once when events cannot be delivered any more."""
     resume: Callable[[Subscription], Awaitable[None]]
     """Reads history from ``cursor`` until live (replay.catch_up, bound to its hub)."""
+    replaying: Encoder | None = None
+    """In place of ``encode`` for what comes from history, where that is not to look the same."""
     live: bool = False
     closed: bool = False
     cursor: int = 0

@@ -93,6 +93,7 @@ class Hub:
         on_lost: Callable[[Reason], None],
         since: Since | None = None,
         greet: Callable[[Position | None, bool], bytes] | None = None,
+        replaying: Encoder | None = None,
     ) -> Subscribed:
         """Listen to a channel or pattern, or to several as one (already checked and allowed).
 
@@ -108,6 +109,7 @@ class Hub:
         :param since: a place in history; everything after it comes first, then live events.
         :param greet: bytes to send before the first event, made of the position and whether
             all that was asked for is there.
+        :param replaying: encodes in place of ``encode`` what comes from history.
         :raises Overloaded, StorageFailed: there is no subscription.
         :raises trio.BrokenResourceError, trio.ClosedResourceError: the connection is gone.
         """
@@ -115,7 +117,9 @@ class Hub:
         try:
             for part in self._parts(name):
                 topic = self.fanout.topic(part, self._keeps(part))
-                subscriptions.append(Subscription(topic, outbox, encode, spawn, on_lost, self.replay.catch_up))
+                subscriptions.append(
+                    Subscription(topic, outbox, encode, spawn, on_lost, self.replay.catch_up, replaying=replaying)
+                )
                 topic.add(subscriptions[-1])
             for subscription in subscriptions:
                 if subscription.topic.cursor is None:

@@ -120,6 +120,7 @@ class Replay:
         A reader whose place was taken by retention is closed as too slow: to go on would be a silent gap.
         """
         topic = subscription.topic
+        encode = subscription.replaying or subscription.encode
         started = time.perf_counter()
         topic.start_recording(subscription)
         try:
@@ -131,7 +132,7 @@ class Replay:
                 if page is None:
                     subscription.lose(Reason.TOO_SLOW)
                     return
-                for _, blob in topic.chunks(subscription.wanted(page), subscription.encode, subscription.cursor):
+                for _, blob in topic.chunks(subscription.wanted(page), encode, subscription.cursor):
                     if not await self._send(subscription, blob):
                         return
                 self._metrics.replayed.inc(len(page))
@@ -164,7 +165,8 @@ class Replay:
         if subscription.cursor > (topic.cursor or 0):  # a place in the table whose fan-out is still to come
             return False
         rest = [event for event in topic.recent if topic.key(event) > subscription.cursor]
-        for after, blob in topic.chunks(subscription.wanted(rest), subscription.encode, subscription.cursor):
+        encode = subscription.replaying or subscription.encode
+        for after, blob in topic.chunks(subscription.wanted(rest), encode, subscription.cursor):
             if not subscription.outbox.offer(blob):
                 subscription.cursor = after
                 return False

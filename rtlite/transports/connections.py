@@ -72,14 +72,17 @@ class Connections:
         """The connection is listed while this lasts."""
         connection = Connection(f"con_{self._started}_{next(self._numbers)}", protocol, address, outbox, end)
         self._open[connection.id] = connection
-        gauge = self._metrics.connections.labels(protocol)
-        gauge.inc()
+        self._metrics.connections.labels(protocol).inc()
         self._metrics.connected.labels(protocol).inc()
         try:
             yield connection
         finally:
-            del self._open[connection.id]
-            gauge.dec()
+            self.unlist(connection)
+
+    def unlist(self, connection: Connection) -> None:
+        """It is no connection of its own any more (another one stands for it), or over. Idempotent."""
+        if self._open.pop(connection.id, None) is not None:
+            self._metrics.connections.labels(connection.protocol).dec()
 
     def get(self, id: str) -> Connection | None:
         return self._open.get(id)
