@@ -166,8 +166,13 @@ class Dialogue:
         identity = self._shared.sessions.identify(self._websocket, token)
         if (identity.kind, identity.user) != (self.identity.kind, self.identity.user):
             raise Unauthorized("token: it is another user's; connect anew with it")
-        beyond = await self.channels.beyond(identity)
+        # First of all it is listed: who takes a right away meanwhile finds it there.
         self._shared.sessions.take_on(self._websocket, identity)
+        try:
+            beyond = await self.channels.beyond(identity)
+        except Refused:  # nobody can say, and the old one stays
+            self._shared.sessions.take_on(self._websocket, self.identity)
+            raise
         self._take_on(identity)
         for name in beyond:  # now, and not once there is room for the answer
             self.channels.unsubscribe(name)

@@ -10,7 +10,9 @@ import orjson
 import pytest
 import trio
 
+from rtlite.domain.access import Access
 from rtlite.errors import Overloaded, StorageFailed, StorageFull
+from rtlite.model import Identity
 from rtlite.settings import KindSettings
 from tests.endpoints.sockets import Scene, connected, scene
 from tests.transports.doors import TEXT, frame, serving, tcp
@@ -356,6 +358,48 @@ async def test_what_a_fresh_token_does_not_cover_ends_with_a_notice(autojump_clo
             await here.publish("live:a")
             assert (await client.hear())["channel"] == "live:a"
             assert (await client.ask("subscribe", channel="live:b"))["code"] == "unauthorized"
+
+
+@SOCKETS
+async def test_a_right_that_is_taken_away_while_the_token_is_renewed_is_gone(
+    path: str, autojump_clock, monkeypatch
+) -> None:
+    """Who removes a member looks for connections by their credential in the list."""
+    async with scene() as here:
+        client = await here.client(path)
+        await client.ask("subscribe", channel="live:a")
+
+        async def may_read(self: Access, identity: Identity, channel: str) -> bool:
+            here.door.connections.drop(channel, lambda it: it.subscribe == identity.subscribe)
+            return True  # it held a moment ago
+
+        monkeypatch.setattr(Access, "may_read", may_read)
+        await client.say("auth", token=here.token(subscribe=()))
+        told = []
+        while (answer := await client.answer())["type"] != "authenticated":
+            told.append((answer["type"], answer["channel"], answer["reason"]))
+        assert ("unsubscribed", "live:a", "unauthorized") in told
+        await here.publish()
+        assert (await client.ask("ping"))["type"] == "pong"
+
+
+@SOCKETS
+async def test_a_token_whose_rights_nobody_can_tell_is_not_taken(path: str, autojump_clock, monkeypatch) -> None:
+    async with scene() as here:
+        client = await here.client(path, here.token(ttl=100))
+        await client.ask("subscribe", channel="live:a")
+        with monkeypatch.context() as patched:
+
+            async def may_read(*_: object) -> bool:
+                raise StorageFailed("the database refused")
+
+            patched.setattr(Access, "may_read", may_read)
+            assert (await client.ask("auth", token=here.token(ttl=3600)))["code"] == "storage_failed"
+        await here.publish()
+        assert (await client.hear())["channel"] == "live:a"
+        messages, code = await client.ended()
+        assert ([message["type"] for message in messages], code) == (["token_expiring", "error"], 4401)
+
 
 
 def others(here: Scene) -> list[str]:
