@@ -37,6 +37,7 @@ from rtlite.endpoints.management import Management
 from rtlite.endpoints.presence import PresenceEndpoint
 from rtlite.endpoints.sessions import Sessions
 from rtlite.endpoints.sse import ServerSentEvents
+from rtlite.endpoints.streams import StreamsEndpoint
 from rtlite.errors import Reason, Refused, StartError
 from rtlite.hub.hub import Hub
 from rtlite.log import get_logger
@@ -53,6 +54,7 @@ from rtlite.transports.lean import LeanLane
 from rtlite.transports.listener import Listener
 from rtlite.transports.routes import Route, Router
 from rtlite.transports.sockets import close_all, open_tcp, open_unix
+from rtlite.transports.uploads import Uploads
 from rtlite.transports.websocket import WebSocketRoute, WebSockets
 
 log = get_logger(__name__)
@@ -106,6 +108,7 @@ class Server:
         health = Health(self.metrics, self._why_not_ready, dev=settings.dev)
         self.routes: list[Route] = [*health.routes(), *blog.routes(), *conversations.routes(), *management.routes()]
         self.routes += PresenceEndpoint(self.hub.presence, self.access).routes()
+        self.routes += StreamsEndpoint(self.streams, self.hub, history, self.access, settings).routes()
         self.websocket_routes: list[WebSocketRoute] = [
             *blog.websockets(),
             *CommandsEndpoint(dialogues, sessions, self.access).websockets(),
@@ -122,7 +125,15 @@ class Server:
         self.hot = HotLane(router, lean, settings)
         event_streams = EventStreams(sse.event_streams(), lean, settings, self.connections, self.metrics)
         self.listener = Listener(
-            settings, self.metrics, self.http, lean, self.hot, websockets, self.websocket_routes, event_streams
+            settings,
+            self.metrics,
+            self.http,
+            lean,
+            Uploads(router, lean, settings, self.connections),
+            self.hot,
+            websockets,
+            self.websocket_routes,
+            event_streams,
         )
 
     def _end_connections(self, key: str) -> None:
@@ -187,6 +198,7 @@ async def _serve(settings: Settings, task_status: trio.TaskStatus[Running]) -> N
         server = Server(settings, database, await _jwt_secret(settings, database))
         admin_key = await _first_keys(server)
         async with trio.open_nursery() as services:
+            await server.streams.load()
             await services.start(server.hub.run)
             services.start_soon(server.keep_books)
             services.start_soon(server.hot.run)
@@ -196,7 +208,6 @@ async def _serve(settings: Settings, task_status: trio.TaskStatus[Running]) -> N
                         await listeners.start(server.listener.serve, public, connections)
                         await listeners.start(_control, server.listener, control, connections)
                         port = None if settings.uds else public[0].socket.getsockname()[1]
-            await server.streams.load()
                         task_status.started(Running(server, _url(settings, server, port), port, admin_key))
                         await server.stopping.wait()
                         listeners.cancel_scope.cancel()

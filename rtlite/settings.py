@@ -182,6 +182,7 @@ class Settings:
 
     handshake_timeout: float = _setting(10 * SECOND, duration, "for a request head, a TLS or a WebSocket handshake")
     body_timeout: float = _setting(15 * SECOND, duration, "for a request body")
+    append_timeout: float = _setting(HOUR, duration, "how long a program that streams lines into a request may be silent")
     keep_alive_timeout: float = _setting(75 * SECOND, duration, "how long an idle HTTP connection stays open")
     write_timeout: float = _setting(60 * SECOND, duration, "how long a peer may accept no byte that waits for it")
     close_timeout: float = _setting(5 * SECOND, duration, "for a WebSocket closing handshake")
@@ -216,6 +217,10 @@ class Settings:
         100_000, count, "most members in their grace period, and most last-seen times that wait to be written"
     )
     conversation_members: int = _setting(10_000, count, "most members of a conversation")
+    max_streams: int = _setting(1_000, count, "most streams of one owner")
+    stream_age: float = _setting(365 * DAY, duration, "the longest that an owner may have a stream's messages kept")
+    stream_count: int = _setting(10_000_000, count, "the most messages that an owner may have a stream's channel keep")
+    stream_bytes: int = _setting(4096 * MIB, size, "the most bytes that an owner may have a stream's channel keep")
     sweep_interval: float = _setting(10 * SECOND, duration, "between two passes that delete what retention lets go")
     spill_limit: int = _setting(
         256 * MIB, size, "bytes a channel may hold past its retention for connected slow readers"
@@ -234,11 +239,6 @@ class Settings:
     @property
     def loopback(self) -> bool:
         return bool(self.uds) or self.host in {"127.0.0.1", "::1", "localhost"}
-
-    max_streams: int = _setting(1_000, count, "most streams of one owner")
-    stream_age: float = _setting(365 * DAY, duration, "the longest that an owner may have a stream's messages kept")
-    stream_count: int = _setting(10_000_000, count, "the most messages that an owner may have a stream's channel keep")
-    stream_bytes: int = _setting(4096 * MIB, size, "the most bytes that an owner may have a stream's channel keep")
 
 _DEFAULT_KIND: Final = KindSettings()
 # A stream keeps nothing until its owner turns storeHistory on (contract, "Channels").

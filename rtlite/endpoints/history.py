@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 import trio
@@ -19,6 +20,9 @@ from rtlite.store import events
 from rtlite.store.database import Database
 from rtlite.store.schema import store_epoch
 from rtlite.transports.routes import Call, Reply, json_reply
+
+Show = Callable[[Event], dict[str, Any]]
+"""How an event looks in a page."""
 
 _PAGE_BYTES = 4 * 1024 * 1024
 
@@ -37,18 +41,21 @@ class History:
         that a client that asks again with ``since=next`` and ``wait`` gets each event once, as it
         comes. ``recovered`` is false if part of what ``since`` named is gone.
         """
-        channel = check_channel(call.params["channel"])
+        return await self.page(call, check_channel(call.params["channel"]), jsonframes.whole)
+
+    async def page(self, call: Call, channel: str, show: Show) -> Reply:
+        """The same, where the endpoint says which channel, and how an event looks."""
         await self._check_right(call, channel)
         if not self._hub.policies.keeps(channel):
             raise NotFound("this channel keeps no history", code="no_history")
         limit = self._limit(call.query.get("limit", "100"))
         order = call.query.get("order", "asc")
         if order == "desc":
-            return json_reply(await self._backwards(channel, call.query.get("since"), limit))
+            return json_reply(await self._backwards(channel, call.query.get("since"), limit, show))
         if order != "asc":
             raise InvalidRequest("order: asc or desc is wanted")
         wait = self._wait(call.query.get("wait"))
-        answer = await self._forwards(channel, call.query.get("since"), limit, wait)
+        answer = await self._forwards(channel, call.query.get("since"), limit, wait, show)
         if wait:
             await self._check_right(call, channel)  # it may have been taken away meanwhile
         return json_reply(answer)
@@ -57,7 +64,7 @@ class History:
         if not await self._access.may_read(call.identity, channel):
             raise Forbidden("this credential may not read that channel")
 
-    async def _forwards(self, channel: str, since: str | None, limit: int, wait: float) -> dict[str, Any]:
+    async def _forwards(self, channel: str, since: str | None, limit: int, wait: float, show: Show) -> dict[str, Any]:
         after, recovered = 0, True
         if since is None:
             info = await self._database.read(lambda connection: events.channel_info(connection, channel))
@@ -71,12 +78,12 @@ class History:
             await self._wait_for(channel, after, wait)
             page, epoch = await self._read(channel, after, limit)
         return {
-            "items": await _shown(page),
+            "items": await _shown(page, show),
             "next": str(Position(epoch, page[-1].offset if page else after)),
             "recovered": recovered,
         }
 
-    async def _backwards(self, channel: str, since: str | None, limit: int) -> dict[str, Any]:
+    async def _backwards(self, channel: str, since: str | None, limit: int, show: Show) -> dict[str, Any]:
         """Newest first; ``since`` is a position to go back from."""
         before = 2**62
         if since is not None:
@@ -92,7 +99,7 @@ class History:
 
         page, oldest = await self._database.read(read)
         more = bool(page) and page[-1].offset > oldest  # not by the limit: a page may be cut by its bytes as well
-        return {"items": await _shown(page), "next": str(page[-1].position) if more else None}
+        return {"items": await _shown(page, show), "next": str(page[-1].position) if more else None}
 
     async def _read(self, channel: str, after: int, limit: int) -> tuple[list[Event], str]:
         def read(connection: Any) -> tuple[list[Event], str]:
@@ -152,10 +159,10 @@ class History:
         return {"items": items, "next": found[-1].name if len(found) == page else None}
 
 
-async def _shown(page: list[Event]) -> list[dict[str, Any]]:
+async def _shown(page: list[Event], show: Show) -> list[dict[str, Any]]:
     items, pace = [], Pace()
     for event in page:
-        items.append(jsonframes.whole(event))
+        items.append(show(event))
         await pace.pause()
     return items
 

@@ -10,10 +10,12 @@ from __future__ import annotations
 
 from typing import Any, Final, TypeVar, get_origin
 
+import attrs
 import cattrs
 import orjson
 from cattrs.cols import list_structure_factory
 from cattrs.errors import ClassValidationError, IterableValidationError
+from cattrs.gen import make_dict_structure_fn
 
 from rtlite.errors import InvalidRequest
 from rtlite.model import Event, Member, PresenceNotice, rfc3339
@@ -62,6 +64,21 @@ def _is_listing(wanted: Any) -> bool:
 
 
 _converter.register_structure_hook_factory(_is_listing, _listing)
+
+
+def _object(wanted: Any) -> Any:
+    """cattrs would look for the fields in a text as well, and find none of those that need not be there."""
+    plain = make_dict_structure_fn(wanted, _converter)
+
+    def check(value: Any, _: Any) -> Any:
+        if not isinstance(value, dict):
+            raise TypeError(f"{_NAMES[dict]} is wanted")
+        return plain(value, wanted)
+
+    return check
+
+
+_converter.register_structure_hook_factory(attrs.has, _object)
 
 
 def parse(data: bytes | str) -> Any:

@@ -43,7 +43,11 @@ class Stream:
             "id": self.id,
             "owner": self.owner,
             "storeHistory": self.store_history,
-            "retention": {"age": keep.retention_age, "count": keep.retention_count, "bytes": keep.retention_bytes},
+            "retention": {
+                "age": f"{keep.retention_age:.15g}s",
+                "count": keep.retention_count,
+                "bytes": keep.retention_bytes,
+            },
             "created": rfc3339(self.created),
         }
 

@@ -31,6 +31,7 @@ _ONCE: Final = frozenset(
     {"host", "content-length", "transfer-encoding", "authorization", "origin", "upgrade", "sec-websocket-key"}
 )
 
+_LINES: Final = frozenset({"application/x-ndjson", "text/plain"})
 _MAX_PARAMETERS: Final = 500  # a stream of many channels names each; more is refused before it costs a millisecond
 
 
@@ -76,6 +77,10 @@ class Head:
             and "upgrade" in _tokens(self.headers.get("connection", ""))
         )
 
+    @property
+    def has_lines(self) -> bool:
+        """Whether the body says that it is lines: of JSON, or of text."""
+        return self.headers.get("content-type", "").partition(";")[0].strip(" \t").lower() in _LINES
 
     def values(self, name: str) -> list[str]:
         """Every value of a query parameter, in order; ``query`` has only the last."""

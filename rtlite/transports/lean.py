@@ -36,7 +36,7 @@ class LeanLane:
             found = self._router.find(head.method, head.path)
         except Refused:
             return None
-        return found if found[0].lean else None
+        return found if found[0].lean and not (found[0].streamed and head.has_lines) else None
 
     async def answer(
         self, stream: ServerStream, head: Head, found: tuple[Route, dict[str, str]], address: str, scheme: str

@@ -28,6 +28,7 @@ from rtlite.transports.proxies import TrustedProxies
 from rtlite.transports.routes import PathTable, Reply, problem
 from rtlite.transports.sockets import tls_context
 from rtlite.transports.stream import ServerStream
+from rtlite.transports.uploads import Uploads
 from rtlite.transports.websocket import WebSocketRoute, WebSockets
 
 log = get_logger(__name__)
@@ -42,6 +43,7 @@ class Listener:
         metrics: Metrics,
         http: HttpServer,
         lean: LeanLane,
+        uploads: Uploads,
         hot: HotLane,
         websockets: WebSockets,
         websocket_routes: Sequence[WebSocketRoute],
@@ -51,6 +53,7 @@ class Listener:
         self._metrics = metrics
         self._http = http
         self._lean = lean
+        self._uploads = uploads
         self._hot = hot
         self._websockets = websockets
         self._websocket_paths = PathTable([(route.pattern, route) for route in websocket_routes])
@@ -136,6 +139,8 @@ class Listener:
         patience.deadline = math.inf  # from here on others hold the deadlines
         if (lean := self._lean.takes(head)) is not None:
             return await self._lean.answer(stream, head, lean, address, scheme)
+        if (upload := self._uploads.find(head)) is not None:
+            return await self._uploads.serve(stream, head, upload, address, scheme)
         if head.wants_websocket:
             route, params = self._websocket_route(head, scheme)
             await self._websockets.serve(stream, head, route, params, address)

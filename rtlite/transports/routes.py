@@ -8,7 +8,7 @@ limits, call the endpoint's function, and turn whatever it raises into problem+j
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterable, Awaitable, Callable, Mapping, Sequence
 from enum import Enum
 from typing import Any, Final, Generic, TypeVar
 
@@ -57,6 +57,7 @@ class Call:
     scheme: str = "http"
     trusted: bool = False
     identity: Identity = ANONYMOUS
+    pieces: AsyncIterable[bytes] | None = None
 
 
 @attrs.frozen(slots=True)
@@ -85,6 +86,7 @@ class Route:
     :param soon: for the hottest: as ``handler``, but it returns at once, and calls back with what gives
         the answer or raises why there is none. It is not asked for tokens and stream keys, whose rights may
         have to be read.
+    :param streamed: a body of lines is taken as it comes, in ``call.pieces``, however long it is.
     :param open_to_pages: readable by pages of any origin (CORS), because it holds nothing private.
     """
 
@@ -97,6 +99,7 @@ class Route:
     lean: bool = False
     publishing: bool = False
     open_to_pages: bool = False
+    streamed: bool = False
     soon: Callable[[Call, Callable[[Callable[[], Reply]], None]], None] | None = None
 
 

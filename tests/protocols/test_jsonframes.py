@@ -161,3 +161,20 @@ def test_every_shape_is_json_that_holds_the_data(value: Any) -> None:
             assert shown["data"] == value
     whole = orjson.loads(orjson.dumps(jsonframes.whole(happened)))
     assert whole["data"] == value and whole["offset"] == 7 and whole["timestamp"] == "2023-11-14T22:13:20.123Z"
+
+
+@attrs.frozen
+class Bounds:
+    age: str | None = None
+
+
+@attrs.frozen
+class Holder:
+    inner: Bounds | None = None
+
+
+@pytest.mark.parametrize("wrong", [b'"7d"', b"[]", b'["age"]', b"5", b"true", b'""'])
+def test_what_is_no_object_is_none_though_all_its_fields_may_be_missing(wrong: bytes) -> None:
+    with pytest.raises(InvalidRequest, match=r"^inner: an object is wanted$"):
+        jsonframes.decode(b'{"inner": %b}' % wrong, Holder)
+    assert jsonframes.decode(b'{"inner": {"age": "7d"}}', Holder) == Holder(Bounds("7d"))

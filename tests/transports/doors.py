@@ -32,6 +32,7 @@ from rtlite.transports.http import HttpServer, make_app
 from rtlite.transports.lean import LeanLane
 from rtlite.transports.listener import Listener
 from rtlite.transports.routes import Access, Call, Reply, Route, Router, json_reply
+from rtlite.transports.uploads import Uploads
 from rtlite.transports.websocket import WebSocket, WebSocketRoute, WebSockets
 from tests.servers import InProcess, running_server
 
@@ -307,6 +308,7 @@ async def open_door(
         metrics,
         HttpServer(make_app(router), settings),
         lean,
+        Uploads(router, lean, settings, connections),
         hot,
         WebSockets(settings, connections, metrics),
         [*websockets, websocket_route("/ws")],
