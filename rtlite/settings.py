@@ -174,6 +174,7 @@ class Settings:
     max_body: int = _setting(MIB, size, "largest HTTP body")
     max_batch: int = _setting(16 * MIB, size, "largest body of a batch publish")
     max_batch_events: int = _setting(10_000, count, "most events in a batch publish")
+    upload_bytes: int = _setting(32 * MIB, size, "bytes of HTTP bodies that may be arriving at one time")
     max_connections: int = _setting(10_000, count, "most WebSocket and SSE connections")
     max_channels: int = _setting(128, count, "most channels per connection")
     max_replay: int = _setting(10_000, count, "most events in one replay or history page")

@@ -28,6 +28,13 @@ def test_every_setting_has_a_help_a_flag_and_a_variable() -> None:
     assert {field.name for field in attrs.fields(Settings)} == {*NAMES, "channels"}
 
 
+def test_every_limit_is_on_as_it_comes() -> None:
+    limits = [item for item in declared() if "0 is no limit" in item.help or "0 is none" in item.help]
+    assert len(limits) > 5
+    for item in limits:
+        assert item.default > 0, item.name
+
+
 def test_a_value_comes_from_the_flag_then_the_environment_then_the_file_then_the_default(tmp_path: Path) -> None:
     file = write(tmp_path / "c.toml", "port = 1\nhost = 'file'\nmax_body = '2KiB'\n")
     loaded = load({"port": "3", "uds": None}, {"RTLITE_PORT": "2", "RTLITE_HOST": "environment"}, file)

@@ -27,7 +27,7 @@ from quart import Response, request
 from quart_trio import QuartTrio
 from werkzeug.exceptions import HTTPException
 
-from rtlite.errors import InvalidRequest, Refused, RequestTimeout, TooLarge
+from rtlite.errors import InvalidRequest, Overloaded, Refused, RequestTimeout, TooLarge, Unauthorized
 from rtlite.log import get_logger
 from rtlite.settings import Settings
 from rtlite.transports.head import Head
@@ -70,8 +70,8 @@ def make_app(router: Router) -> QuartTrio:
         call = Call(head.method, {}, head.query, head.headers, b"", state["address"], state["scheme"], state["trusted"])
         refusal: Refused | None = None
         try:
-            call.body = await _body(_limit(router, head))
-        except TooLarge as error:
+            call.body = await _body(router, head, state["trusted"])
+        except (TooLarge, Unauthorized, Overloaded) as error:
             refusal = error
         return _response(await router.answer(call, head.path, refusal=refusal))
 
@@ -82,28 +82,29 @@ def make_app(router: Router) -> QuartTrio:
     return app
 
 
-async def _body(limit: int | None) -> bytes:
-    """The request's body. Quart's own limit comes too late: it looks once the body is whole."""
-    if limit is None:
+async def _body(router: Router, head: Head, trusted: bool) -> bytes:
+    """The request's body. Quart's own limit comes too late: it looks once the body is whole.
+
+    :raises TooLarge: it is. :raises Unauthorized, Overloaded: it is not waited for.
+    """
+    if not (head.content_length or head.chunked):
         return b""
+    try:
+        route = router.find(head.method, head.path)[0]
+    except Refused:  # there is no such route: it is not read, and the router says why
+        return b""
+    limit = router.body_limit(route)
+    size = limit if head.content_length is None else head.content_length
+    if size > limit:
+        raise TooLarge(f"the body may have {limit} bytes")
+    router.refuse_strangers(route, head, trusted)
     body = bytearray()
-    excess = (request.content_length or 0) > limit
-    if not excess:
+    with router.bodies.room(size):
         async for data in request.body:
             body += data
-            if excess := len(body) > limit:
-                break
-    if excess:
-        raise TooLarge(f"the body may have {limit} bytes")
+            if len(body) > limit:
+                raise TooLarge(f"the body may have {limit} bytes")
     return bytes(body)
-
-
-def _limit(router: Router, head: Head) -> int | None:
-    """How long the body may be; ``None`` where it is not read, since there is no such route."""
-    try:
-        return router.body_limit(router.find(head.method, head.path)[0])
-    except Refused:
-        return None
 
 
 def _response(reply: Reply) -> Response:

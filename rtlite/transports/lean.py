@@ -44,13 +44,17 @@ class LeanLane:
         """Answer one request; returns whether the connection can take another.
 
         :raises TooLarge: the body is. :raises RequestTimeout: it did not arrive in time.
+        :raises Unauthorized, Overloaded: it is not waited for.
         """
         length = head.content_length or 0
         limit = self._router.body_limit(found[0])
         if length > limit:
             raise TooLarge(f"the body may have {limit} bytes")
-        if stream.buffered < length and not await self._read_body(stream, length):
-            return False
+        if stream.buffered < length:
+            self._router.refuse_strangers(found[0], head, stream.trusted)
+            with self._router.bodies.room(length):
+                if not await self._read_body(stream, length):
+                    return False
         body = stream.take(length)
         call = Call(head.method, found[1], head.query, head.headers, body, address, scheme, stream.trusted)
         reply = await self._router.answer(call, head.path, "lean", found)

@@ -24,7 +24,8 @@ from rtlite.log import get_logger
 from rtlite.metrics import Metrics
 from rtlite.model import Identity, Kind
 from rtlite.settings import Settings
-from rtlite.transports.head import decode_segment
+from rtlite.transports.bodies import Bodies
+from rtlite.transports.head import Head, decode_segment
 
 log = get_logger(__name__)
 
@@ -146,6 +147,7 @@ class Router:
         self._gate = gate
         self._settings = settings
         self._metrics = metrics
+        self.bodies = Bodies(settings.upload_bytes)
         self._publishing = Buckets(settings.publish_rate, max(1, settings.publish_rate))
         self._visiting = Buckets(settings.anonymous_rate / 60, max(1, settings.anonymous_rate))
 
@@ -161,6 +163,12 @@ class Router:
             raise NotFound("no such path")
         allowed = sorted({route.method for route, _ in found})
         raise MethodNotAllowed(f"only {', '.join(allowed)} here", headers={"Allow": ", ".join(allowed)})
+
+    def refuse_strangers(self, route: Route, head: Head, trusted: bool) -> None:
+        """Before a body is waited for. :raises Unauthorized: a credential is needed, and none is shown."""
+        open_to_all = trusted or route.access in {Access.PUBLIC, Access.VISITOR} or self._settings.dev
+        if not open_to_all and presented(head.headers, head.query) is None:
+            raise Unauthorized("a credential is needed", headers={"WWW-Authenticate": "Bearer"})
 
     def body_limit(self, route: Route) -> int:
         return self._settings.max_body if route.limit is None else route.limit

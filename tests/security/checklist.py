@@ -79,6 +79,7 @@ CHECKLIST: Final[dict[int, list[str]]] = {
         "transports/test_websocket.py::test_more_than_1024_fragments_of_one_message_are_closed",
         "transports/test_websocket.py::test_one_frame_in_single_bytes_is_closed_before_it_fills_the_memory",
         "security/test_floods.py::test_after_a_short_flood_latency_and_memory_are_what_they_were",
+        "security/test_bodies.py::test_bodies_that_arrive_at_one_time_are_bounded_together",
     ],
     17: [
         "transports/test_websocket.py::test_a_flood_of_pings_is_answered_and_disturbs_nobody",
@@ -137,7 +138,10 @@ CHECKLIST: Final[dict[int, list[str]]] = {
         "security/test_secrets.py::test_a_credential_in_a_frame_is_no_credential",
         "endpoints/test_dialogue.py::test_without_a_valid_credential_it_is_closed_with_4401_and_nothing_is_held",
     ],
-    29: ["security/test_requests.py::test_who_shows_no_credential_gets_no_subscription_and_no_place_in_a_queue"],
+    29: [
+        "security/test_bodies.py::test_the_body_of_a_stranger_is_not_waited_for",
+        "security/test_requests.py::test_who_shows_no_credential_gets_no_subscription_and_no_place_in_a_queue",
+    ],
     30: [
         "auth/test_gate.py::test_after_too_many_failures_even_a_good_credential_is_not_looked_at",
         "auth/test_gate.py::test_addresses_of_one_ipv6_network_are_counted_together",

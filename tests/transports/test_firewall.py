@@ -218,7 +218,7 @@ async def the_exchange_with_hypercorn(scene: Scene) -> None:
 
 async def the_application_under_hypercorn(scene: Scene) -> None:
     with scene.patch.context() as patch:
-        patch.setattr("rtlite.transports.http._limit", fail)
+        patch.setattr("rtlite.transports.http._body", fail)
         peer = await tcp(scene.server)
         await peer.send(head("GET /healthz"))
         answer = await peer.answer()

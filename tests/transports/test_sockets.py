@@ -303,9 +303,10 @@ async def test_an_answer_larger_than_every_buffer_arrives_whole_at_a_slow_reader
 
 async def test_a_refused_upload_is_answered_although_the_client_is_still_sending() -> None:
     async with serving(max_body=1000) as server:
+        key = await server.key("admin", "root")
         for headers in ({"Content_Length": "5000000"}, {"Transfer_Encoding": "chunked"}):
             peer = await tcp(server)
-            await peer.send(head("POST /blog/v1/articles", **headers))
+            await peer.send(head("POST /blog/v1/articles", X_Api_Key=key, **headers))
 
             async def upload(peer=peer) -> None:
                 try:
