@@ -78,7 +78,7 @@ def put(connection: sqlite3.Connection, stream: Stream) -> None:
 
 def delete(connection: sqlite3.Connection, id: str) -> None:
     connection.execute("DELETE FROM streams WHERE id = ?", (id,))
-    connection.execute(f"DELETE FROM presence WHERE {_ITS_CHANNELS.replace('name', 'channel')}", _range(id))  # noqa: S608  # a constant
+    connection.execute("DELETE FROM presence WHERE channel = ? OR (channel > ? AND channel < ?)", _range(id))
 
 
 def renew_epochs(connection: sqlite3.Connection, id: str) -> None:

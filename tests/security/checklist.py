@@ -58,6 +58,7 @@ CHECKLIST: Final[dict[int, list[str]]] = {
     11: [
         "transports/test_listener.py::test_a_head_that_dribbles_has_10_seconds_in_all",
         "transports/test_http.py::test_a_body_that_dribbles_has_15_seconds_in_all",
+        "transports/test_uploads.py::test_who_says_nothing_for_too_long_is_408",
         "transports/test_sockets.py::test_a_tls_handshake_that_never_ends_is_closed_and_others_are_served",
     ],
     12: ["transports/test_websocket.py::test_neither_compression_nor_a_subprotocol_is_negotiated"],
@@ -87,6 +88,7 @@ CHECKLIST: Final[dict[int, list[str]]] = {
     ],
     18: [
         "security/test_requests.py::test_what_is_no_json_is_400_over_every_door",
+        "security/test_requests.py::test_a_streams_messages_are_json_or_refused_however_they_come",
         "security/test_requests.py::test_of_two_equal_names_the_last_counts",
     ],
     19: [
@@ -131,6 +133,8 @@ CHECKLIST: Final[dict[int, list[str]]] = {
         "endpoints/test_dialogue.py::test_a_revoked_key_is_told_and_closed_with_4401",
         "endpoints/test_dialogue.py::test_what_a_fresh_token_does_not_cover_ends_with_a_notice",
         "endpoints/test_sse.py::test_who_loses_its_key_is_told_and_does_not_come_back",
+        "endpoints/test_streams.py::test_a_revoked_key_stops_a_program_that_streams",
+        "transports/test_uploads.py::test_a_token_that_expires_takes_no_more_lines",
         "endpoints/test_sse.py::test_a_token_that_expires_ends_its_stream_and_opens_no_other",
     ],
     28: [

@@ -234,6 +234,7 @@ FIELDS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "subscriber": ("POST", "/blog/v1/subscribers", {"email": "a@example.org", "user": "u"}),
     "member": ("PUT", "/conversations/it/members/it", {"write": True}),
     "message": ("POST", "/conversations/it/messages", {"content": "c", "sender_id": "s", "id": "k"}),
+    "stream": ("PUT", "/streams/it", {"storeHistory": True, "retention": {"age": "1d", "count": 5, "bytes": 5}, "owner": "u"}),
     "status": ("POST", "/status", {"entity_type": "t", "entity_id": "i", "status": "s"}),
 }  # fmt: skip
 
@@ -269,6 +270,8 @@ def test_every_writing_route_stands_in_the_table_of_bodies() -> None:
         ("POST", "/api/tickets"),
         ("POST", "/blog/v1/articles/it/ticket"),
         ("DELETE", "/conversations/it/members/it"),
+        ("DELETE", "/streams/it"),
+        ("POST", "/streams/it/messages"),  # any JSON, or lines; see below
     }
 
 
@@ -298,6 +301,10 @@ async def test_a_surrogate_is_refused_in_every_path_and_query(server: InProcess)
             f"/blog/v1/articles?after={encoded}",
             f"/conversations/{encoded}/members",
             f"/conversations/c/members?after={encoded}",
+            f"/streams/{encoded}",
+            f"/streams/{encoded}/messages",
+            f"/streams/s/messages?channel={encoded}",
+            f"/streams?after={encoded}",
         ):
             peer = await tcp(server)
             await peer.send(head(f"GET {target}", X_Api_Key=key))
@@ -389,6 +396,32 @@ async def test_what_is_no_json_is_400_over_every_door(
         assert answer.status_code == 400 or (fine and answer.status_code == 201), answer.text
     if value:  # an empty body is an empty object
         refused(await admin.request(method, path, content=value), 400)
+
+
+@pytest.mark.parametrize("value", HOSTILE_JSON.values(), ids=HOSTILE_JSON)
+async def test_a_streams_messages_are_json_or_refused_however_they_come(
+    value: bytes, server: InProcess, admin: httpx.AsyncClient
+) -> None:
+    fine = value in {HOSTILE_JSON[item] for item in FINE}
+    for type in ("application/json", "application/x-ndjson"):
+        for path in ("/streams/s/messages", "/streams/s/messages?channel=errors"):
+            answer = await admin.post(path, content=value, headers={"Content-Type": type})
+            if fine or (not value and "nd" in type):  # no lines are no mistake
+                assert answer.status_code in {200, 201}
+            else:
+                refused(answer, 400)
+    assert (await admin.get("/api/channels")).json()["items"] == []  # streams keep nothing unless they are told to
+    text = await admin.post("/streams/s/messages", content=value, headers={"Content-Type": "text/plain"})
+    assert text.status_code == (201 if value else 200)
+
+
+async def test_a_line_without_an_end_is_refused_at_the_limit(server: InProcess, admin: httpx.AsyncClient) -> None:
+    async def endless() -> AsyncIterator[bytes]:
+        for _ in range(100):
+            yield b"x" * 65536
+
+    answer = await admin.post("/streams/s/messages", content=endless(), headers={"Content-Type": "text/plain"})
+    assert refused(answer, 413)["detail"] == "a line may have 1048576 bytes (accepted before: 0)"
 
 
 async def test_of_two_equal_names_the_last_counts(server: InProcess, admin: httpx.AsyncClient) -> None:
