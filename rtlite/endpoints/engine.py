@@ -106,6 +106,7 @@ class PollingSession(Link):
         self._application = application
         self._incoming, self._read = trio.open_memory_channel[str | bytes](_WAITING)
         self.socket = EngineSocket(self, self._read.receive, settings)
+        self.outbox.offer(self.socket.open([engineio.WEBSOCKET]))  # before anything that the application says
         self.carrier: WebSocket | None = None
         self.upgrading = False
         self.polled = self.posting = False
@@ -305,7 +306,6 @@ class Engine:
         if self._nursery is None or self._connections.full:
             return Reply(503, b"", _PLAIN, {"Retry-After": "5"})
         session: PollingSession = await self._nursery.start(self._live, poll)
-        session.outbox.offer(session.socket.open([engineio.WEBSOCKET]))
         return Reply(200, await session.poll(), _PLAIN)
 
     async def _live(self, poll: Poll, task_status: trio.TaskStatus[PollingSession]) -> None:

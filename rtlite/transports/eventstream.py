@@ -156,7 +156,7 @@ class EventStream(Link):
     async def _close(self, reason: Reason) -> None:
         """End the answer, and say why before. It ends: when all is sent, the peer is gone, or at the deadline."""
         try:
-            with trio.move_on_after(self._patience(reason)):
+            with trio.move_on_after(self._patience()):
                 if self._reply is not None:
                     await self._answer(self._reply)
                     return

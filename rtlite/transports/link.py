@@ -146,15 +146,16 @@ class Link(ABC):
         return Reason.INTERNAL_ERROR
 
     def _call_back(self) -> None:
+        """Let the endpoint clear up, and say its last words. A slow reader's backlog is dropped before, so that
+        it learns why as soon as it reads again."""
+        if self._reason is Reason.TOO_SLOW:
+            self.outbox.discard_queued()
         for callback in self._callbacks:
             try:
                 callback()
             except Exception:
                 log.exception("a connection's end was not noted", protocol=self.protocol)
 
-    def _patience(self, reason: Reason) -> float:
-        """Seconds that closing may take. What says why stands behind what the outbox holds; a slow reader's
-        backlog is dropped, so that it learns why as soon as it reads again."""
-        if reason is Reason.TOO_SLOW:
-            self.outbox.discard_queued()
+    def _patience(self) -> float:
+        """Seconds that closing may take: what says why stands behind what the outbox holds."""
         return self._settings.close_timeout + (self._settings.write_timeout if self.outbox.queued else 0.0)

@@ -122,7 +122,7 @@ class WebSocket(Link):
 
     async def _close(self, reason: Reason) -> None:
         """The closing handshake. It ends: by the peer's answer, or by one of the two deadlines."""
-        patience = self._patience(reason)
+        patience = self._patience()
         with trio.move_on_after(patience):
             await self._connection.aclose(self.route.codes(reason.value), reason.value.text or None)
             # Where the peer began, or broke a rule, the reader answers: let its last frame out.
