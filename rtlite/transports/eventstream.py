@@ -178,7 +178,7 @@ class EventStream(Link):
         if reason is Reason.STOPPING:
             retry = random.uniform(*_STOPPING_RETRY)  # noqa: S311  # no secret
         elif reason in _BUSY:
-            retry = self._settings.sse_retry_busy * random.uniform(1, 2)  # noqa: S311
+            retry = self._settings.sse_retry_busy * random.uniform(1, 2)  # noqa: S311  # no secret
             retry = max(retry, self._retry or 0.0)
         stop = reason is Reason.CLOSED_BY_OPERATOR
         return self.frame(self._route.wording.closed(reason.name.lower(), reason.value.text, retry, stop=stop))
