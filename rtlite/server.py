@@ -11,7 +11,7 @@ import math
 import random
 import resource
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 import attrs
@@ -30,14 +30,17 @@ from rtlite.endpoints.blog import BlogEndpoint
 from rtlite.endpoints.commands import CommandsEndpoint
 from rtlite.endpoints.conversations import ConversationsEndpoint
 from rtlite.endpoints.dialogue import Dialogues
+from rtlite.endpoints.engine import Engine
 from rtlite.endpoints.events import EventsEndpoint
 from rtlite.endpoints.health import Health
 from rtlite.endpoints.history import History
 from rtlite.endpoints.management import Management
 from rtlite.endpoints.presence import PresenceEndpoint
 from rtlite.endpoints.sessions import Sessions
+from rtlite.endpoints.socketio import Namespace, SocketIO
 from rtlite.endpoints.sse import ServerSentEvents
 from rtlite.endpoints.streams import StreamsEndpoint
+from rtlite.endpoints.streamsockets import StreamSockets
 from rtlite.errors import Reason, Refused, StartError
 from rtlite.hub.hub import Hub
 from rtlite.log import get_logger
@@ -52,6 +55,7 @@ from rtlite.transports.hotlane import HotLane
 from rtlite.transports.http import HttpServer, make_app
 from rtlite.transports.lean import LeanLane
 from rtlite.transports.listener import Listener
+from rtlite.transports.longpoll import LongPolls
 from rtlite.transports.routes import Route, Router
 from rtlite.transports.sockets import close_all, open_tcp, open_unix
 from rtlite.transports.uploads import Uploads
@@ -73,7 +77,9 @@ _SPARE_DESCRIPTORS: Final = 256  # for the database, idle HTTP connections and t
 class Server:
     """Every part of one server, built and connected, not started."""
 
-    def __init__(self, settings: Settings, database: Database, jwt_secret: str) -> None:
+    def __init__(
+        self, settings: Settings, database: Database, jwt_secret: str, namespaces: Sequence[Namespace] = ()
+    ) -> None:
         self.settings = settings
         self.database = database
         self.metrics = Metrics()
@@ -118,6 +124,11 @@ class Server:
             self.websocket_routes += conformance.websockets()
         sse = ServerSentEvents(sessions, self.hub.presence, settings)
         self.routes += sse.routes()
+        streams = StreamSockets(self.hub, database, sessions, self.streams, settings)
+        socketio = SocketIO([streams.namespace(), *namespaces], settings)
+        self.engine = Engine("/socket.io", socketio.converse, settings, self.connections, self.metrics)
+        self.routes += self.engine.routes()
+        self.websocket_routes += self.engine.websockets()
         router = Router(self.routes, self.gate, settings, self.metrics)
         self.http = HttpServer(make_app(router), settings)
         websockets = WebSockets(settings, self.connections, self.metrics)
@@ -134,6 +145,7 @@ class Server:
             websockets,
             self.websocket_routes,
             event_streams,
+            LongPolls(self.engine.long_polls(), lean, settings, self.metrics),
         )
 
     def _end_connections(self, key: str) -> None:
@@ -174,13 +186,19 @@ class Running:
         self.server.stopping.set()
 
 
-async def serve(settings: Settings, *, task_status: trio.TaskStatus[Running] = trio.TASK_STATUS_IGNORED) -> None:
+async def serve(
+    settings: Settings,
+    namespaces: Sequence[Namespace] = (),
+    *,
+    task_status: trio.TaskStatus[Running] = trio.TASK_STATUS_IGNORED,
+) -> None:
     """Run a server until :meth:`Running.stop` is called. Started through ``nursery.start``.
 
+    :param namespaces: of Socket.IO, besides the root namespace, which is that of streams.
     :raises StartError: it cannot start; the text says why in one line.
     """
     try:
-        await _serve(settings, task_status)
+        await _serve(settings, namespaces, task_status)
     except BaseExceptionGroup as group:
         refused, others = group.split(StartError)
         if refused is None or others is not None:
@@ -191,17 +209,20 @@ async def serve(settings: Settings, *, task_status: trio.TaskStatus[Running] = t
         raise first from None
 
 
-async def _serve(settings: Settings, task_status: trio.TaskStatus[Running]) -> None:
+async def _serve(
+    settings: Settings, namespaces: Sequence[Namespace], task_status: trio.TaskStatus[Running]
+) -> None:
     if settings.dev and not settings.loopback and not settings.dev_anywhere:
         raise StartError("--dev listens on loopback only: its credentials are public (--dev-anywhere overrides this)")
     async with open_database(settings.data, settings.durability, settings.disk_reserve) as database:
-        server = Server(settings, database, await _jwt_secret(settings, database))
+        server = Server(settings, database, await _jwt_secret(settings, database), namespaces)
         admin_key = await _first_keys(server)
         async with trio.open_nursery() as services:
             await server.streams.load()
             await services.start(server.hub.run)
             services.start_soon(server.keep_books)
             services.start_soon(server.hot.run)
+            await services.start(server.engine.run)
             async with trio.open_nursery() as connections:
                 async with trio.open_nursery() as listeners:
                     with _sockets(settings) as (public, control):

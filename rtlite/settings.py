@@ -198,6 +198,17 @@ class Settings:
     shutdown_timeout: float = _setting(10 * SECOND, duration, "for an orderly stop")
     shutdown_spread: float = _setting(1 * SECOND, duration, "closing connections is spread over this time")
 
+    socketio_ping_interval: float = _setting(25 * SECOND, duration, "between our pings over Socket.IO")
+    socketio_ping_timeout: float = _setting(20 * SECOND, duration, "for a Socket.IO client's answer to a ping")
+    socketio_max_payload: int = _setting(1_000_000, size, "largest Socket.IO message, and body of a POST of polling")
+    socketio_max_packets: int = _setting(16, count, "most packets in the body of a POST of Socket.IO's polling")
+    socketio_max_attachments: int = _setting(10, count, "most binary attachments of a Socket.IO packet")
+    socketio_attachment_timeout: float = _setting(10 * SECOND, duration, "for all attachments of a Socket.IO packet")
+    socketio_connect_timeout: float = _setting(
+        45 * SECOND, duration, "how long a Socket.IO client may be in no namespace"
+    )
+    socketio_upgrade_timeout: float = _setting(10 * SECOND, duration, "for Socket.IO's change from polling to WebSocket")
+
     command_rate: int = _setting(50, count, "commands a second per connection; 0 is no limit")
     command_burst: int = _setting(100, count, "commands at once per connection")
     user_command_rate: int = _setting(200, count, "commands a second per user, over all connections; 0 is no limit")
@@ -240,6 +251,7 @@ class Settings:
     @property
     def loopback(self) -> bool:
         return bool(self.uds) or self.host in {"127.0.0.1", "::1", "localhost"}
+
 
 _DEFAULT_KIND: Final = KindSettings()
 # A stream keeps nothing until its owner turns storeHistory on (contract, "Channels").

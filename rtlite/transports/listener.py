@@ -24,6 +24,7 @@ from rtlite.transports.head import Head, HeadTooLarge, check_websocket, parse_he
 from rtlite.transports.hotlane import HotLane
 from rtlite.transports.http import HttpServer
 from rtlite.transports.lean import LeanLane
+from rtlite.transports.longpoll import LongPolls
 from rtlite.transports.proxies import TrustedProxies
 from rtlite.transports.routes import PathTable, Reply, problem
 from rtlite.transports.sockets import tls_context
@@ -48,6 +49,7 @@ class Listener:
         websockets: WebSockets,
         websocket_routes: Sequence[WebSocketRoute],
         event_streams: EventStreams,
+        long_polls: LongPolls,
     ) -> None:
         self._settings = settings
         self._metrics = metrics
@@ -59,6 +61,7 @@ class Listener:
         self._websocket_paths = PathTable([(route.pattern, route) for route in websocket_routes])
         self._hosts = Hosts(settings)
         self._event_streams = event_streams
+        self._long_polls = long_polls
         self._proxies = TrustedProxies(settings.trusted_proxy)
         self._tls = tls_context(settings)
         self._idle: set[trio.CancelScope] = set()
@@ -143,10 +146,15 @@ class Listener:
             return await self._uploads.serve(stream, head, upload, address, scheme)
         if head.wants_websocket:
             route, params = self._websocket_route(head, scheme)
+            if route.refuse is not None and (refusal := route.refuse(head)) is not None:
+                await self._refuse(stream, refusal)
+                return False
             await self._websockets.serve(stream, head, route, params, address)
             return False
         if (found := self._event_streams.find(head)) is not None:
             return await self._event_streams.serve(stream, head, found, address)
+        if (poll := self._long_polls.find(head)) is not None:
+            return await self._long_polls.serve(stream, head, poll, address)
         return await self._http.answer(stream, head, address, scheme)
 
     async def _read_head(self, stream: ServerStream, last: Head | None, patience: trio.CancelScope) -> Head | None:

@@ -31,6 +31,7 @@ from rtlite.transports.hotlane import HotLane
 from rtlite.transports.http import HttpServer, make_app
 from rtlite.transports.lean import LeanLane
 from rtlite.transports.listener import Listener
+from rtlite.transports.longpoll import LongPollRoute, LongPolls
 from rtlite.transports.routes import Access, Call, Reply, Route, Router, json_reply
 from rtlite.transports.uploads import Uploads
 from rtlite.transports.websocket import WebSocket, WebSocketRoute, WebSockets
@@ -291,6 +292,7 @@ async def open_door(
     routes: Sequence[Route] = ROUTES,
     websockets: Sequence[WebSocketRoute] = (),
     streams: Sequence[EventStreamRoute] = (),
+    polls: Sequence[LongPollRoute] = (),
     **options: Any,
 ) -> AsyncIterator[Door]:
     """A listener with these routes; ``/ws`` answers each message with its length. The key is ``rtk_test``."""
@@ -313,6 +315,7 @@ async def open_door(
         WebSockets(settings, connections, metrics),
         [*websockets, websocket_route("/ws")],
         EventStreams(list(streams), lean, settings, connections, metrics),
+        LongPolls(list(polls), lean, settings, metrics),
     )
     async with trio.open_nursery() as outer:
         outer.start_soon(hot.run)
