@@ -55,8 +55,9 @@ class LeanLane:
             with self._router.bodies.room(length):
                 if not await self._read_body(stream, length):
                     return False
-        body = stream.take(length)
-        call = Call(head.method, found[1], head.query, head.headers, body, address, scheme, stream.trusted)
+        call = Call(
+            head.method, found[1], head.query, head.headers, stream.take(length), address, scheme, stream.trusted
+        )
         reply = await self._router.answer(call, head.path, "lean", found)
         await self.write(stream, reply, keep_alive=head.keep_alive)
         return head.keep_alive

@@ -117,7 +117,8 @@ class ServerStream(trio.abc.HalfCloseableStream):
 
     def take(self, count: int) -> bytes:
         """``count`` bytes of what was read ahead."""
-        taken = bytes(self._unread[:count])
+        with memoryview(self._unread) as read:
+            taken = bytes(read[:count])
         del self._unread[:count]
         return taken
 
