@@ -80,6 +80,39 @@ class Buckets:
         return min(self._burst, tokens + (self._clock() - at) * self._rate)
 
 
+class Bucket:
+    """A single one, of a connection say: a tenth of the memory of a table that holds one.
+
+    Its parameters are those of :class:`Buckets`.
+    """
+
+    __slots__ = ("_at", "_burst", "_clock", "_rate", "_tokens")
+
+    def __init__(self, rate: float, burst: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._rate = rate
+        self._burst = self._tokens = max(1.0, burst)
+        self._clock = clock
+        self._at = clock()
+
+    def take(self) -> float:
+        """Take a token: 0.0 if allowed, else the seconds until it would be, and nothing is taken."""
+        if self._rate <= 0:
+            return 0.0
+        level = self._level()
+        if 1 - level > _ROUNDING:
+            return (1 - level) / self._rate
+        self._tokens, self._at = level - 1, self._clock()
+        return 0.0
+
+    @property
+    def full(self) -> bool:
+        """Whether all tokens are there: nothing was taken lately."""
+        return self._level() >= self._burst - _ROUNDING
+
+    def _level(self) -> float:
+        return min(self._burst, self._tokens + (self._clock() - self._at) * self._rate)
+
+
 @lru_cache(maxsize=4096)  # each request asks, and parsing an address takes 15 µs
 def address_key(address: str) -> str:
     """What of a peer's address to count by.

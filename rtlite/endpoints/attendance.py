@@ -21,7 +21,7 @@ class Attendance:
         self._user = user
         self._presence = presence
         self._encode = encode
-        self._joined: set[str] = set()
+        self._joined: dict[str, None] = {}
         self._watches: dict[str, Watch] = {}
         websocket.on_end(self._end)
 
@@ -37,7 +37,7 @@ class Attendance:
         """
         new = channel not in self._joined
         self._presence.join(channel, self._user, about, id(self._websocket))
-        self._joined.add(channel)
+        self._joined[channel] = None
         return new
 
     def update(self, channel: str, about: Any) -> None:
@@ -53,7 +53,7 @@ class Attendance:
     def leave(self, channel: str, *, clean: bool = True) -> None:
         """Not there any more; nothing happens if it never was."""
         if channel in self._joined:
-            self._joined.remove(channel)
+            del self._joined[channel]
             self._presence.leave(channel, self._user, id(self._websocket), clean)
 
     def forget(self, channel: str) -> None:

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import trio
 
-from rtlite.auth.throttle import Buckets
+from rtlite.auth.throttle import Bucket, Buckets
 from rtlite.domain.access import Access
 from rtlite.endpoints.attendance import Attendance
 from rtlite.endpoints.sessions import Sessions
@@ -64,9 +64,7 @@ class Dialogue:
         self._shared = shared
         self._websocket = websocket
         self._dialect = dialect
-        self._bucket = Buckets(
-            shared.settings.command_rate, shared.settings.command_burst, size=1, clock=trio.current_time
-        )
+        self._bucket = Bucket(shared.settings.command_rate, shared.settings.command_burst, clock=trio.current_time)
         self._excesses = 0
         self._attendance = Attendance(websocket, identity.user, shared.hub.presence, dialect.presence)
         self.channels = Subscriptions(
@@ -77,10 +75,14 @@ class Dialogue:
 
     async def run(self) -> None:
         """Answer commands until the connection ends."""
+        self._websocket.head.shed()
         while True:
-            message = await self._next()
-            if (answer := await self._answer(message)) is not None:
-                await self._websocket.outbox.send(answer)
+            await self._turn(await self._next())
+
+    async def _turn(self, message: str | bytes) -> None:
+        """One command. Neither it nor its answer, a megabyte perhaps, is held while the next is waited for."""
+        if (answer := await self._answer(message)) is not None:
+            await self._websocket.outbox.send(answer)
 
     async def _next(self) -> str | bytes:
         """The next message. While nothing comes, this is where the time is watched."""
@@ -207,9 +209,9 @@ class Dialogue:
 
         Whoever goes on and on without a pause that fills its bucket is closed.
         """
-        if self._bucket.full("commands"):
+        if self._bucket.full:
             self._excesses = 0
-        wait = self._bucket.take("commands")
+        wait = self._bucket.take()
         if not wait and self.identity.kind is Kind.JWT:  # a key is no user: a publishable one is in many browsers
             wait = self._shared.users.take(self.identity.user)
         if wait:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import trio
 
 from rtlite.auth.gate import Gate, presented
-from rtlite.auth.throttle import Buckets
+from rtlite.auth.throttle import Bucket
 from rtlite.domain.access import Access
 from rtlite.errors import Forbidden, InvalidRequest, Reason, TooMany, Unauthorized
 from rtlite.hub.fanout import Encoder
@@ -135,8 +135,9 @@ class Sessions:
 
     async def ignore_messages(self, websocket: WebSocket) -> None:
         """Read and drop what the client sends, at the rate of commands; more than that is abuse."""
-        bucket = Buckets(self._settings.command_rate, self._settings.command_burst, size=1)
+        bucket = Bucket(self._settings.command_rate, self._settings.command_burst)
+        websocket.head.shed()
         while True:
             await websocket.receive()
-            if bucket.take("messages"):
+            if bucket.take():
                 websocket.end(Reason.RATE_LIMITED)

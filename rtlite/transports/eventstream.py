@@ -125,6 +125,7 @@ class EventStream(Link):
     async def watch(self) -> None:
         """Wait until the peer has gone. What it sends meanwhile is dropped, and more than a head's worth is abuse."""
         left = self._settings.max_head
+        self.head.shed()
         while data := await self._stream.receive_some():
             left -= len(data)
             if left < 0:

@@ -11,6 +11,7 @@ import base64
 import binascii
 import re
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Final
 from urllib.parse import parse_qsl, unquote
 
@@ -32,6 +33,7 @@ _ONCE: Final = frozenset(
 )
 
 _LINES: Final = frozenset({"application/x-ndjson", "text/plain"})
+_NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
 _MAX_PARAMETERS: Final = 500  # a stream of many channels names each; more is refused before it costs a millisecond
 
 
@@ -81,6 +83,14 @@ class Head:
     def has_lines(self) -> bool:
         """Whether the body says that it is lines: of JSON, or of text."""
         return self.headers.get("content-type", "").partition(";")[0].strip(" \t").lower() in _LINES
+
+    def shed(self) -> None:
+        """Let go of the fields, once a connection is set up that may last for days: a browser's take 5 KiB.
+
+        The credential is among them, and need not stay in memory either.
+        """
+        for name, empty in (("headers", _NOTHING), ("query", _NOTHING), ("raw", b"")):
+            object.__setattr__(self, name, empty)
 
     def values(self, name: str) -> list[str]:
         """Every value of a query parameter, in order; ``query`` has only the last."""

@@ -244,3 +244,4 @@ class WebSockets:
         request = await connection._get_request()
         await request.accept()
         del wire.handshake  # h11's state machine is not needed any more: 5 KiB per connection
+        connection._path, connection._handshake_headers = "", ()  # a copy of the head, of which we have our own

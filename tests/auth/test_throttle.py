@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rtlite.auth.throttle import Buckets, address_key
+from rtlite.auth.throttle import Bucket, Buckets, address_key
 
 
 class Clock:
@@ -16,6 +16,20 @@ class Clock:
 def test_a_new_key_may_take_its_whole_burst_and_then_waits():
     buckets = Buckets(rate=2, burst=3, clock=Clock())
     assert [buckets.take("a") for _ in range(4)] == [0.0, 0.0, 0.0, 0.5]
+
+
+@given(
+    rate=st.sampled_from([0, 0.5, 2, 50]),
+    burst=st.integers(0, 5),
+    pauses=st.lists(st.sampled_from([0.0, 0.1, 0.25, 1.0, 60.0]), max_size=40),
+)
+def test_a_single_bucket_does_as_one_of_a_table(rate, burst, pauses):
+    clock = Clock()
+    single, table = Bucket(rate, burst, clock), Buckets(rate, burst, 1, clock)
+    for pause in pauses:
+        clock.seconds += pause
+        assert single.full == table.full("a")
+        assert single.take() == pytest.approx(table.take("a"))
 
 
 def test_keys_do_not_share_a_bucket():

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import gc
 import time
+import weakref
 from functools import partial
 from typing import Any
 
 import orjson
 import pytest
 import trio
+import trio.testing
 
 from rtlite.domain.access import Access
 from rtlite.errors import Overloaded, StorageFailed, StorageFull
 from rtlite.model import Identity
 from rtlite.settings import KindSettings
+from rtlite.transports.websocket import WebSocket
 from tests.endpoints.sockets import Scene, connected, scene
 from tests.transports.doors import TEXT, frame, serving, tcp
 
@@ -400,6 +404,31 @@ async def test_a_token_whose_rights_nobody_can_tell_is_not_taken(path: str, auto
         messages, code = await client.ended()
         assert ([message["type"] for message in messages], code) == (["token_expiring", "error"], 4401)
 
+
+class _Text(str):
+    """A message that can be watched."""
+
+
+@SOCKETS
+async def test_while_the_next_command_is_waited_for_the_last_one_is_not_held(
+    path: str, autojump_clock, monkeypatch
+) -> None:
+    """10,000 connections that once said a megabyte would hold 10 GB."""
+    said: list[weakref.ref[_Text]] = []
+    receive = WebSocket.receive
+
+    async def watched(self: WebSocket) -> str:
+        text = _Text(await receive(self))
+        said.append(weakref.ref(text))
+        return text
+
+    monkeypatch.setattr(WebSocket, "receive", watched)
+    async with scene() as here:
+        client = await here.client(path)
+        assert (await client.ask("ping"))["type"] == "error"  # the parser takes no text of a kind of its own
+        await trio.testing.wait_all_tasks_blocked()
+        gc.collect()
+        assert [text() for text in said] == [None]
 
 
 def others(here: Scene) -> list[str]:

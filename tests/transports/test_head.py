@@ -25,6 +25,14 @@ def request(lines: bytes = b"", start: bytes = b"GET / HTTP/1.1", host: bytes = 
     return start + b"\r\n" + host + lines + b"\r\n"
 
 
+def test_a_head_that_was_shed_holds_no_credential() -> None:
+    raw = request(b"Authorization: Bearer SECRET\r\n", b"GET /ws?token=SECRET HTTP/1.1")
+    head = parse_head(raw, 100)
+    head.shed()
+    assert "SECRET" not in repr(head)
+    assert (head.path, head.version, head.keep_alive) == ("/ws", "1.1", True)
+
+
 def test_a_plain_request_is_read() -> None:
     head = parse_head(request(b"X-Y:  v \r\nX-Y: w\r\n", b"GET /a%20b?q=1&q=2&empty=&%C3%A9=x HTTP/1.1"), 100)
     assert (head.method, head.path, head.version) == ("GET", "/a%20b", "1.1")
