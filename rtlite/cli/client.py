@@ -110,12 +110,26 @@ class Client:
 
         :raises CallFailed: it was refused, or nobody answered.
         """
+        content = None if body is None else orjson.dumps(body)
+        return await self.send(method, path, content, "application/json", query, wait=wait)
+
+    async def send(
+        self,
+        method: str,
+        path: str,
+        content: bytes | None,
+        content_type: str,
+        query: Mapping[str, str] | None = None,
+        *,
+        wait: float = 0.0,
+    ) -> Any:
+        """As :meth:`call`, with a body that is ready."""
         try:
             answer = await self._http.request(
                 method,
                 path,
-                content=None if body is None else orjson.dumps(body),
-                headers=None if body is None else {"Content-Type": "application/json"},
+                content=content,
+                headers=None if content is None else {"Content-Type": content_type},
                 params=query,
                 timeout=httpx.Timeout(_TIMEOUT, connect=10.0, read=_TIMEOUT + wait),
             )

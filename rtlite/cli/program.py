@@ -30,6 +30,7 @@ COMMANDS: Final = {
     "demo": "rtlite.cli.demo",
     "publish": "rtlite.cli.publish",
     "tail": "rtlite.cli.tail",
+    "pipe": "rtlite.cli.pipe",
     "trigger": "rtlite.cli.trigger",
     "keys": "rtlite.cli.keys",
     "token": "rtlite.cli.token",

@@ -15,10 +15,10 @@ from rtlite.cli import options, output
 from rtlite.cli.client import Client, connected
 from rtlite.cli.eventsocket import EventSocket
 from rtlite.cli.eventsource import EventSource
-from rtlite.cli.failures import CallFailed
 from rtlite.cli.follower import Follower, Page, Poller
 from rtlite.cli.options import Server
 from rtlite.cli.program import run
+from rtlite.cli.trouble import Trouble
 from rtlite.errors import InvalidRequest
 from rtlite.hub.since import parse_since
 from rtlite.log import escape
@@ -79,7 +79,7 @@ def tail(
 async def _tail(
     server: Server, channels: tuple[str, ...], since: str | None, via: str, count: int | None, as_json: bool
 ) -> None:
-    trouble = _Trouble(server.url)
+    trouble = Trouble(server.url)
     send, receive = trio.open_memory_channel[Page](0)
     async with connected(server) as client, trio.open_nursery() as nursery:
         for follower in _followers(via, client, channels, since, trouble):
@@ -98,7 +98,7 @@ async def _tail(
 
 
 def _followers(
-    via: str, client: Client, channels: Sequence[str], since: str | None, trouble: _Trouble
+    via: str, client: Client, channels: Sequence[str], since: str | None, trouble: Trouble
 ) -> list[Follower]:
     match via:
         case "poll":
@@ -107,21 +107,6 @@ def _followers(
             return [EventSocket(client, channels, since, trouble)]
         case _:
             return [EventSource(client, channels, since, trouble)]
-
-
-class _Trouble:
-    """Says once that the server is away, and once that it is back."""
-
-    def __init__(self, url: str) -> None:
-        self._url = url
-        self._away = False
-
-    def __call__(self, failure: CallFailed | None) -> None:
-        if failure is not None and not self._away:
-            output.note(f"{failure}; trying again")
-        elif failure is None and self._away:
-            output.note(f"{self._url} answers again")
-        self._away = failure is not None
 
 
 def _show(item: dict[str, Any], as_json: bool, several: bool) -> None:
