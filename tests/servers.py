@@ -29,7 +29,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -40,6 +40,7 @@ import pytest
 import trio
 import trio_websocket
 
+from rtlite.endpoints.socketio import Namespace
 from rtlite.model import Kind, Role
 from rtlite.server import Running, serve
 from rtlite.settings import Settings
@@ -155,11 +156,14 @@ class InProcess(Doors):
 
 
 @asynccontextmanager
-async def running_server(**settings: Any) -> AsyncIterator[InProcess]:
-    """A server in this process, in memory unless ``data`` is given, stopped in order at the end."""
+async def running_server(namespaces: Sequence[Namespace] = (), **settings: Any) -> AsyncIterator[InProcess]:
+    """A server in this process, in memory unless ``data`` is given, stopped in order at the end.
+
+    :param namespaces: of Socket.IO, besides its own.
+    """
     chosen = Settings(**{"port": 0, "data": ":memory:", "shutdown_spread": 0.0, "shutdown_timeout": 2.0, **settings})
     async with ungrouped(trio.open_nursery()) as nursery:
-        running: Running = await nursery.start(serve, chosen)
+        running: Running = await nursery.start(serve, chosen, namespaces)
         server = InProcess(running)
         try:
             async with server._stack:

@@ -111,7 +111,7 @@ class PollingSession(Link):
         self.upgrading = False
         self.polled = self.posting = False
         self._left = False
-        self._released: trio.Event | None = None
+        self._told = trio.Event()
 
     @property
     def queue(self) -> PollOutbox:
@@ -127,8 +127,13 @@ class PollingSession(Link):
     async def take(self, message: str | bytes) -> None:
         """What the client sent. It waits while the application has not taken what came before."""
         if message == engineio.CLOSE:
-            self._left = True
+            self.leave()
         await self._incoming.send(message)
+
+    def leave(self) -> None:
+        """The client wants no more; there is nothing to tell it any more."""
+        self._left = True
+        self._told.set()
 
     async def poll(self) -> bytes:
         """The body of the answer to a poll, once there is something to say."""
@@ -137,9 +142,14 @@ class PollingSession(Link):
             if not self.upgrading:
                 await self.queue.filled()
             packets = list(frames(self.queue.take()))
-            if self._reason is not None and not self._left:
-                packets.append((engineio.CLOSE.encode(), False))
-            return engineio.encode_payload(packets or [(engineio.NOOP.encode(), False)])
+            if packets and self._reason is not None:
+                self.queue.release()  # the close is for the next poll: clients drop what comes together with it
+            elif not packets:
+                ended = self._reason is not None and not self._left
+                packets = [((engineio.CLOSE if ended else engineio.NOOP).encode(), False)]
+                if ended:
+                    self._told.set()
+            return engineio.encode_payload(packets)
         finally:
             self.polled = False
 
@@ -159,16 +169,16 @@ class PollingSession(Link):
         await self._application(self.socket)
 
     async def _close(self, reason: Reason) -> None:
-        """Say what there is to say, by the WebSocket or by one more poll. It ends at a deadline."""
+        """Say what there is to say, by the WebSocket or by the next polls. It ends at a deadline."""
         self._incoming.close()
         self._read.close()
         if self.carrier is not None:
             self.carrier.end(reason)
             return
         self.queue.release()
-        if not self._left and reason is not Reason.NO_PONG:
+        if reason is not Reason.NO_PONG:
             with trio.move_on_after(self._settings.close_timeout):
-                await self.queue.taken()
+                await self._told.wait()
         self.queue.close()
 
 
@@ -333,6 +343,7 @@ class Engine:
             answered = True
         finally:
             if not answered:  # the client left while it waited
+                session.leave()
                 session.end(Reason.NORMAL)
         return Reply(200, body, _PLAIN)
 

@@ -173,10 +173,6 @@ class PollOutbox(Outbox):
         """Whoever waits in :meth:`filled` waits no more, though there may be nothing to take."""
         self._filled.set()
 
-    async def taken(self) -> None:
-        """Wait until the next :meth:`take`."""
-        await self._step()
-
     def take(self) -> bytes:
         """All that waits, for one answer."""
         data = b"".join(self._queue)

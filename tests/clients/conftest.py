@@ -42,6 +42,16 @@ def eventsource(request: pytest.FixtureRequest, tmp_path: Path) -> Runtime:
 
 
 @pytest.fixture(params=["Node", "Chromium"])
+def socketio(request: pytest.FixtureRequest, tmp_path: Path) -> Runtime:
+    """Where there is npm's socket.io-client."""
+    if why := why_no_npm("socket.io-client"):
+        pytest.skip(why)
+    if request.param == "Chromium":
+        return Chromium(request.getfixturevalue("chromium"))
+    return Node(tmp_path)
+
+
+@pytest.fixture(params=["Node", "Chromium"])
 def fetching(request: pytest.FixtureRequest, tmp_path: Path) -> Runtime:
     """Where there is a ``fetch`` that streams."""
     if request.param == "Chromium":

@@ -10,6 +10,7 @@ arrives as a list, like ``["Disconnected:", 4401, "credential missing or invalid
 
 from __future__ import annotations
 
+import base64
 import functools
 import json
 import shutil
@@ -50,7 +51,11 @@ console.log = console.error = (...values) => tell(JSON.stringify(values))
 const count = document.getElementById("view-count")
 new MutationObserver(() => console.log("view-count", count.textContent)).observe(count, { childList: true })
 </script>
+<script type="importmap">%s</script>
 <script type="module">%s</script>"""
+
+# What a page imports by the name of a package of npm comes from its build for browsers.
+_BUILDS = {"socket.io-client": "socket.io-client/dist/socket.io.esm.min.js"}
 
 
 def snippet(name: str, server: Doors, key: str = KEY) -> str:
@@ -106,11 +111,18 @@ class BrowserClient:
         return (self.pages.url,)
 
     async def run(self, program: str) -> None:
-        await self.tab.goto(self.pages.put("/snippet", _PAGE % program))
+        await self.tab.goto(self.pages.put("/snippet", _PAGE % (_imports(program), program)))
 
     async def says(self) -> list[Any]:
         with trio.fail_after(PATIENCE):
             return list(json.loads(await self.tab.told.receive()))
+
+
+def _imports(program: str) -> str:
+    """An import map of the packages that a program names, their code in it."""
+    builds = {name: HERE.parent / "node_modules" / path for name, path in _BUILDS.items() if name in program}
+    code = {name: base64.b64encode(path.read_bytes()).decode() for name, path in builds.items()}
+    return json.dumps({"imports": {name: f"data:text/javascript;base64,{text}" for name, text in code.items()}})
 
 
 class Runtime(Protocol):

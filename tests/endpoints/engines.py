@@ -108,12 +108,11 @@ async def engine_door(application: Application = echo, **options: object) -> Asy
 
     route = WebSocketRoute("/engine.io/", "socketio", converse, lambda row: row.commands, 1_000_000, pings=False)
     route = attrs.evolve(route, refuse=refuse)
-    async with open_door(
-        websockets=[route], polls=[LongPollRoute("/engine.io/", answer)], **options
-    ) as door, trio.open_nursery() as nursery:
+    async with (
+        open_door(websockets=[route], polls=[LongPollRoute("/engine.io/", answer)], **options) as door,
+        trio.open_nursery() as nursery,
+    ):
         found.append(Engine("/engine.io", application, Settings(**options), door.connections, door.metrics))  # type: ignore[arg-type]
         await nursery.start(found[0].run)
         yield door
         nursery.cancel_scope.cancel()
-
-

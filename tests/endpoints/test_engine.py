@@ -307,7 +307,7 @@ async def test_a_poll_that_the_client_leaves_ends_the_session(autojump_clock: tr
         await peer.send(head(f"GET {client.target()}"))
         await trio.testing.wait_all_tasks_blocked()
         await trio.aclose_forcefully(peer.stream)
-        await trio.sleep(6)
+        await trio.testing.wait_all_tasks_blocked()
         assert refusal(await client.get()) == (400, 1)
 
 

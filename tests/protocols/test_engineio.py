@@ -44,7 +44,9 @@ def test_what_does_not_begin_with_a_type_is_no_packet(message: str) -> None:
 
 
 def test_a_payload_holds_several_packets_and_binary_as_base64() -> None:
-    assert engineio.encode_payload([(b"4hello", False), (b"2", False), (b"\1\2\3\4", True)]) == b"4hello\x1e2\x1ebAQIDBA=="
+    assert (
+        engineio.encode_payload([(b"4hello", False), (b"2", False), (b"\1\2\3\4", True)]) == b"4hello\x1e2\x1ebAQIDBA=="
+    )
     assert engineio.decode_payload(b"4hello\x1e2\x1ebAQIDBA==", 16) == ["4hello", "2", b"\1\2\3\4"]
     assert engineio.decode_payload("4€".encode(), 16) == ["4€"]
 
