@@ -64,7 +64,7 @@ def pipe(
     key: str | None,
     dev: bool,
 ) -> None:
-    """Stream what a program prints to STREAM, line by line, as it is printed.
+    """Stream what a program prints, line by line.
 
     What the COMMAND writes to its standard output goes to the stream, what it writes to its standard
     error to the stream's channel "errors"; both are passed through as well. A line that is JSON is

@@ -62,14 +62,20 @@ class Spool:
         return data
 
     def _flush(self) -> None:
-        if not self._segments or self._segments[-1].written >= _SEGMENT:
-            self._segments.append(_Segment())
-        segment, data = self._segments[-1], bytes(self._tail)
+        new = not self._segments or self._segments[-1].written >= _SEGMENT
+        segment, data = _Segment() if new else self._segments[-1], bytes(self._tail)
         end = segment.written
-        while data:  # a disk that gets full takes a part of it; that counts for nothing
-            count = os.pwrite(segment.file.fileno(), data, end)
-            end, data = end + count, data[count:]
+        try:
+            while data:  # a disk that gets full takes a part of it; that counts for nothing
+                count = os.pwrite(segment.file.fileno(), data, end)
+                end, data = end + count, data[count:]
+        except OSError:
+            if new:
+                segment.file.close()
+            raise
         segment.written = end
+        if new:
+            self._segments.append(segment)
         self._tail.clear()
 
     def _read(self, size: int) -> bytes:
