@@ -9,8 +9,9 @@ never wrong, and nothing is kept for it meanwhile.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from typing import Final
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any, Final
 
 import attrs
 import trio
@@ -72,24 +73,23 @@ class Watch:
         of it. Changes of members whose page is still to come are told as well: they repeat what
         that page says.
         """
-        after, size = "", 0
+        after: str | None = ""
+        size = 0
         try:
-            while True:
+            while after is not None or not self.current:
                 await self.outbox.room(size)
-                if self.closed:
-                    return
-                if not self.current:
-                    after = ""
-                page = self.audience.page(after)
-                blob = self.encode(page)
-                size = len(blob)
-                if not self.outbox.offer(blob):
-                    continue
-                if not after:
-                    self.current, self.since = True, self.audience.changes
-                if page.next is None:
-                    return
-                after = page.next
+                async with self.audience.pages.turn():
+                    if self.closed:
+                        return
+                    if after is None or not self.current:
+                        after = ""
+                    blob, following = self.audience.pages.make(self.audience, self.encode, after)
+                    size = len(blob)
+                    if not self.outbox.offer(blob):
+                        continue
+                    if not after:
+                        self.current, self.since = True, self.audience.changes
+                    after = following
         finally:
             self.listing = False
 
@@ -97,18 +97,16 @@ class Watch:
 class Audience:
     """The watchers of one channel, and the changes they have yet to be told."""
 
-    __slots__ = ("_watchers", "changes", "channel", "groups", "missed", "queue")
+    __slots__ = ("_watchers", "changes", "channel", "groups", "missed", "pages", "queue")
 
     def __init__(self, watchers: Watchers, channel: str) -> None:
         self._watchers = watchers
+        self.pages = watchers.pages
         self.channel = channel
         self.groups: dict[PresenceEncoder, dict[Watch, None]] = {}
         self.queue: list[PresenceNotice] = []
         self.changes = 0  # so many there were
         self.missed = False
-
-    def page(self, after: str) -> PresenceNotice:
-        return self._watchers.page(self.channel, after)
 
     def note(self, notice: PresenceNotice) -> None:
         self.changes += 1
@@ -178,6 +176,41 @@ def _joined(parts: list[bytes]) -> list[bytes]:
     return [*pieces, b"".join(parts[start:])] if size else pieces
 
 
+class Pages:
+    """Lists of members, one page at a time for all watchers.
+
+    Where thousands come back at once, each is owed a list of thousands. A page takes the loop
+    3 ms, so they take turns, and rest as long as they worked; whoever is next to want the same
+    page gets the same bytes.
+    """
+
+    def __init__(self, page: Callable[[str, str], PresenceNotice]) -> None:
+        self._page = page
+        self._lock = trio.Lock()
+        self._last: tuple[Any, bytes, str | None] | None = None
+        self._worked = 0.0
+
+    @asynccontextmanager
+    async def turn(self) -> AsyncIterator[None]:
+        async with self._lock:
+            self._worked = 0.0
+            yield
+            if not self._lock.statistics().tasks_waiting:
+                self._last = None
+            elif self._worked:
+                await trio.sleep(self._worked)
+
+    def make(self, audience: Audience, encode: PresenceEncoder, after: str) -> tuple[bytes, str | None]:
+        """The members past ``after``, encoded, and where the next page begins."""
+        key = (audience, audience.changes, encode, after)
+        if self._last is None or self._last[0] != key:
+            started = time.perf_counter()
+            page = self._page(audience.channel, after)
+            self._last = (key, encode(page), page.next)
+            self._worked = time.perf_counter() - started
+        return self._last[1:]
+
+
 class Watchers:
     """The audience of every channel that has one.
 
@@ -185,7 +218,7 @@ class Watchers:
     """
 
     def __init__(self, page: Callable[[str, str], PresenceNotice], metrics: Metrics) -> None:
-        self.page = page
+        self.pages = Pages(page)
         self._metrics = metrics
         self._audiences: dict[str, Audience] = {}
         self._changed: dict[Audience, None] = {}
