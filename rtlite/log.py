@@ -19,6 +19,7 @@ import structlog
 # a colour code, only what is as long as a key: "restarts_total" is none.
 _SECRETS: Final = re.compile(
     r"(?P<key>(?:\b|(?=[a-z_]+_[\w\-%]{24}))(?:mbk|pk_live|pk_test|rts|rtk|tkt)_)[A-Za-z0-9_\-%]{4,}"
+    r"|(?P<webhook>(?:\b|(?=whsec_[\w+/=\-%]{24}))whsec_)[\w+/=\-%]{4,}"
     r"|eyJ[\w\-%]+\.[\w\-%]+\.[\w\-%]*"
     r"|(?P<name>\b(?:token|api_?key|x-api-key|authorization|jwt_secret|secret|password)(?:=|%3[dD]|[\"']?\s*:\s*[\"']?))(?:Bearer\s+)?[^\s&\"',;}]+",
     re.IGNORECASE,
@@ -41,7 +42,7 @@ def redact(value: str) -> str:
 
 
 def _starred(value: str) -> str:
-    return _SECRETS.sub(lambda match: (match["key"] or match["name"] or "") + "***", value)
+    return _SECRETS.sub(lambda match: (match["key"] or match["webhook"] or match["name"] or "") + "***", value)
 
 
 def escape(value: str) -> str:

@@ -43,6 +43,14 @@ class Metrics:
         self.swept = Counter("rtlite_events_swept", "Events deleted by retention", registry=r)
         self.members = Gauge("rtlite_members", "Members present, over all channels", registry=r)
         self.presence = Counter("rtlite_presence_changes", "Joins, updates and leaves told to watchers", registry=r)
+        self.webhooks = Gauge("rtlite_webhooks", "Webhooks, by state", ["state"], registry=r)
+        self.webhook_attempts = Counter(
+            "rtlite_webhook_attempts", "Attempts to deliver to a webhook", ["outcome"], registry=r
+        )
+        self.webhook_seconds = Histogram(
+            "rtlite_webhook_seconds", "Time of one attempt at a delivery", buckets=(*_SECONDS, 30.0), registry=r
+        )
+        self.webhook_lost = Counter("rtlite_webhook_events_lost", "Events gone before a webhook took them", registry=r)
         self.logins_failed = Counter("rtlite_logins_failed", "Credentials refused", registry=r)
         self.storage_errors = Counter("rtlite_storage_errors", "Transactions that failed", ["code"], registry=r)
         self.faults = Counter("rtlite_faults", "Unexpected errors, each of which ended one connection", registry=r)

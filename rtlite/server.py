@@ -25,6 +25,7 @@ from rtlite.domain.access import Access
 from rtlite.domain.blog import Blog
 from rtlite.domain.conversations import Conversations
 from rtlite.domain.streams import Streams
+from rtlite.domain.webhooks import Webhooks
 from rtlite.endpoints import conformance
 from rtlite.endpoints.blog import BlogEndpoint
 from rtlite.endpoints.commands import CommandsEndpoint
@@ -41,6 +42,7 @@ from rtlite.endpoints.socketio import Namespace, SocketIO
 from rtlite.endpoints.sse import ServerSentEvents
 from rtlite.endpoints.streams import StreamsEndpoint
 from rtlite.endpoints.streamsockets import StreamSockets
+from rtlite.endpoints.webhooks import WebhooksEndpoint
 from rtlite.errors import Reason, Refused, StartError
 from rtlite.hub.hub import Hub
 from rtlite.log import get_logger
@@ -115,6 +117,8 @@ class Server:
         self.routes: list[Route] = [*health.routes(), *blog.routes(), *conversations.routes(), *management.routes()]
         self.routes += PresenceEndpoint(self.hub.presence, self.access).routes()
         self.routes += StreamsEndpoint(self.streams, self.hub, history, self.access, settings).routes()
+        self.webhooks = Webhooks(self.hub, database, settings, self.metrics)
+        self.routes += WebhooksEndpoint(self.webhooks).routes()
         self.websocket_routes: list[WebSocketRoute] = [
             *blog.websockets(),
             *CommandsEndpoint(dialogues, sessions, self.access).websockets(),
@@ -220,6 +224,7 @@ async def _serve(
         async with trio.open_nursery() as services:
             await server.streams.load()
             await services.start(server.hub.run)
+            await services.start(server.webhooks.run)
             services.start_soon(server.keep_books)
             services.start_soon(server.hot.run)
             await services.start(server.engine.run)
@@ -239,6 +244,8 @@ async def _serve(
                 await server.keyring.flush_last_used()
             with contextlib.suppress(Refused):  # so are last-seen times
                 await server.hub.presence.stop()
+            with contextlib.suppress(Refused):  # what is not noted is delivered once more
+                await server.webhooks.stop()
             services.cancel_scope.cancel()
 
 

@@ -104,6 +104,14 @@ def public_url(value: object) -> str:
     return match[1] or ""
 
 
+def durations(value: object) -> tuple[float, ...]:
+    """Seconds, one or more times, as :func:`duration` reads each."""
+    items = value.split(",") if isinstance(value, str) else value
+    if not isinstance(items, list | tuple) or not items:
+        raise ValueError("not a list of durations such as 5s, 5m, 2h")
+    return tuple(duration(item) for item in items)
+
+
 def choice(*choices: str) -> Callable[[object], str]:
     def convert(value: object) -> str:
         if value not in choices:
@@ -202,6 +210,9 @@ class Settings:
     socketio_ping_timeout: float = _setting(20 * SECOND, duration, "for a Socket.IO client's answer to a ping")
     socketio_max_payload: int = _setting(1_000_000, size, "largest Socket.IO message, and body of a POST of polling")
     socketio_max_packets: int = _setting(16, count, "most packets in the body of a POST of Socket.IO's polling")
+    socketio_max_strangers: int = _setting(
+        1_000, count, "most Socket.IO sessions of polling that are in no namespace yet; the oldest goes"
+    )
     socketio_max_attachments: int = _setting(10, count, "most binary attachments of a Socket.IO packet")
     socketio_attachment_timeout: float = _setting(10 * SECOND, duration, "for all attachments of a Socket.IO packet")
     socketio_connect_timeout: float = _setting(
@@ -239,6 +250,26 @@ class Settings:
     )
     queue_events: int = _setting(20_000, count, "events that may wait to be committed")
     queue_bytes: int = _setting(128 * MIB, size, "bytes that may wait to be committed")
+
+    webhook_private: bool = _setting(
+        False, boolean, "let webhooks reach private and loopback addresses, by http and on any port (--dev lets them)"
+    )
+    webhook_ports: tuple[int, ...] = _setting((443, 8443), counts, "ports that webhooks may reach")
+    webhook_timeout: float = _setting(15 * SECOND, duration, "for one delivery to a webhook, its answer included")
+    webhook_reply: int = _setting(64 * KIB, size, "how much of a webhook's answer is read")
+    webhook_retries: tuple[float, ...] = _setting(
+        (5 * SECOND, 5 * MINUTE, 30 * MINUTE, 2 * HOUR, 5 * HOUR, 10 * HOUR, 14 * HOUR, 20 * HOUR, DAY),
+        durations,
+        "waits between the attempts at one delivery, each a fifth shorter or longer at random; the last repeats",
+    )
+    webhook_disable_after: float = _setting(5 * DAY, duration, "how long a webhook may fail before it is disabled")
+    webhook_queue_events: int = _setting(
+        10_000, count, "events of channels without history that may wait for one webhook"
+    )
+    webhook_queue_bytes: int = _setting(16 * MIB, size, "bytes of such events that may wait for one webhook")
+    webhook_log: int = _setting(1_000, count, "attempts that are remembered of each webhook")
+    webhook_rotation: float = _setting(DAY, duration, "how long a webhook's old secret signs beside the new one")
+    max_webhooks: int = _setting(100, count, "most webhooks")
 
     conformance_echo: bool = _setting(False, boolean, "serve /conformance/echo, for WebSocket test suites", hidden=True)
 

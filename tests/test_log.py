@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from rtlite import log
 
 CANARY = "c4n4ryC4N4RYc4n4ryC4N4RYc4n4ry"
-SECRETS = [f"{prefix}{CANARY}" for prefix in ("mbk_", "pk_live_", "pk_test_", "rts_", "rtk_", "tkt_")]
+SECRETS = [f"{prefix}{CANARY}" for prefix in ("mbk_", "pk_live_", "pk_test_", "rts_", "rtk_", "tkt_", "whsec_")]
 JWT = f"eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiI{CANARY}.{CANARY}-_x"
 
 

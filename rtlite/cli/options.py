@@ -49,14 +49,17 @@ def metavar(item: Declared) -> str:
         settings.count: "NUMBER",
         settings.texts: "TEXT,…",
         settings.counts: "NUMBER,…",
+        settings.durations: "DURATION,…",
     }
     return names.get(item.convert, "TEXT")
 
 
 def shown(item: Declared, value: Any) -> str:
     """A setting's value as one would write it: ``30s``, ``1MiB``, ``a,b``."""
+    if item.convert is settings.durations:
+        return ",".join(_duration(part) for part in value)
     if item.convert is settings.duration:
-        return _in_units(value, (("d", settings.DAY), ("h", settings.HOUR), ("m", settings.MINUTE)), "s")
+        return _duration(value)
     if item.convert is settings.size:
         return _in_units(value, (("GiB", 1024 * settings.MIB), ("MiB", settings.MIB), ("KiB", settings.KIB)), "")
     if isinstance(value, bool):
@@ -64,6 +67,10 @@ def shown(item: Declared, value: Any) -> str:
     if isinstance(value, tuple):
         return ",".join(map(str, value))
     return str(value)
+
+
+def _duration(value: float) -> str:
+    return _in_units(value, (("d", settings.DAY), ("h", settings.HOUR), ("m", settings.MINUTE)), "s")
 
 
 def _in_units(value: float, units: tuple[tuple[str, float], ...], rest: str) -> str:

@@ -108,7 +108,13 @@ def _webhooks(connection: sqlite3.Connection) -> None:
         connection.execute(statement)
 
 
-MIGRATIONS: Final[tuple[Callable[[sqlite3.Connection], None], ...]] = (_first, _conversations, _presence, _streams, _webhooks)
+MIGRATIONS: Final[tuple[Callable[[sqlite3.Connection], None], ...]] = (
+    _first,
+    _conversations,
+    _presence,
+    _streams,
+    _webhooks,
+)
 
 
 def check_ours(connection: sqlite3.Connection, path: str) -> None:

@@ -236,6 +236,8 @@ FIELDS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "message": ("POST", "/conversations/it/messages", {"content": "c", "sender_id": "s", "id": "k"}),
     "stream": ("PUT", "/streams/it", {"storeHistory": True, "retention": {"age": "1d", "count": 5, "bytes": 5}, "owner": "u"}),
     "status": ("POST", "/status", {"entity_type": "t", "entity_id": "i", "status": "s"}),
+    "webhook": ("POST", "/api/webhooks", {"url": "https://example.org/", "channels": ["a:b"], "description": "d", "since": "1h", "enabled": False}),
+    "webhook, changed": ("PATCH", "/api/webhooks/it", {"url": "https://example.org/", "channels": ["a:b"], "description": "d", "since": "1h", "enabled": False}),
 }  # fmt: skip
 
 
@@ -268,6 +270,9 @@ def test_every_writing_route_stands_in_the_table_of_bodies() -> None:
         ("DELETE", "/api/connections/it"),
         ("DELETE", "/api/keys/it"),
         ("POST", "/api/tickets"),
+        ("DELETE", "/api/webhooks/it"),
+        ("POST", "/api/webhooks/it/rotate"),
+        ("POST", "/api/webhooks/it/test"),
         ("POST", "/blog/v1/articles/it/ticket"),
         ("DELETE", "/conversations/it/members/it"),
         ("DELETE", "/streams/it"),

@@ -1,0 +1,88 @@
+"""What a webhook's endpoint gets, and how it knows from whom: Standard Webhooks 1.0.0.
+
+Source: ``spec/standard-webhooks.md`` of github.com/standard-webhooks/standard-webhooks.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Final
+
+import orjson
+from standardwebhooks import Webhook
+
+from rtlite.model import Event, rfc3339
+
+TEST_TYPE: Final = "webhook.test"
+
+
+def body(event: Event) -> bytes:
+    """The payload: ``type``, ``timestamp`` and ``data`` as the standard has them, and where the event stands.
+
+    It has no line end in it.
+    """
+    # Data that a publisher wrote by itself may hold line ends between its parts; in its texts they are escaped.
+    return orjson.dumps(
+        {
+            "type": event.name,
+            "timestamp": rfc3339(event.timestamp),
+            "data": orjson.Fragment(event.data),
+            "channel": event.channel,
+            "id": event.id,
+            "offset": event.offset,
+            "epoch": event.epoch,
+        }
+    ).replace(b"\n", b" ")
+
+
+def passing(event: Event) -> bytes:
+    """As :func:`body`, and a line end, of an event that no history keeps; of one that can be read there, nothing."""
+    return b"" if event.sequence else body(event) + b"\n"
+
+
+def trial_body(webhook: str, at: int) -> bytes:
+    """The payload of a test delivery, at ``at`` (milliseconds since 1970)."""
+    return orjson.dumps({"type": TEST_TYPE, "timestamp": rfc3339(at), "data": {"webhook": webhook}})
+
+
+def new_secret(random: bytes) -> str:
+    """A secret of 24 to 64 random bytes, as it is shown to the operator."""
+    return "whsec_" + base64.b64encode(random).decode()
+
+
+def headers(message: str, at: int, body: bytes, secrets: Sequence[str]) -> dict[str, str]:
+    """What goes with a payload.
+
+    :param message: names the message; the same at every attempt, and without a dot.
+    :param at: the time of this attempt, in milliseconds since 1970.
+    :param secrets: one signature each: during a rotation the old secret signs as well.
+    """
+    moment, text = datetime.fromtimestamp(at // 1000, UTC), body.decode()
+    return {
+        "webhook-id": message,
+        "webhook-timestamp": str(at // 1000),
+        "webhook-signature": " ".join(Webhook(secret).sign(message, moment, text) for secret in secrets),
+        "content-type": "application/json",
+    }
+
+
+def retry_after(value: str | None, now: int) -> float:
+    """Seconds that a ``Retry-After`` asks for: a number, or a date (RFC 9110, section 10.2.3); 0 for anything else.
+
+    :param now: milliseconds since 1970.
+    """
+    if value is None:
+        return 0.0
+    if re.fullmatch("[0-9]{1,9}", value.strip()):
+        return float(value)
+    try:
+        moment = parsedate_to_datetime(value)
+    except (ValueError, OverflowError, IndexError, TypeError):  # what the standard library makes of broken dates
+        return 0.0
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return max(0.0, moment.timestamp() - now / 1000)
