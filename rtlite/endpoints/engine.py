@@ -39,6 +39,8 @@ class EngineSocket:
     """One session, as the application sees it.
 
     :ivar link: the connection: its request, its outbox (which takes frames), its tasks, its end.
+    :ivar settled: set by the application once it knows who this is. Of sessions of polling that are not, which
+        cost their clients no connection, only so many are kept.
     """
 
     def __init__(self, link: Link, read: Callable[[], Awaitable[str | bytes]], settings: Settings) -> None:
@@ -47,6 +49,7 @@ class EngineSocket:
         self._read = read
         self._settings = settings
         self._pong: trio.Event | None = None
+        self.settled = False
 
     async def receive(self) -> str | bytes:
         """The next message. Where there is none any more, the connection ends, and with it whoever waits here.
@@ -202,6 +205,7 @@ class Engine:
         self._connections = connections
         self._metrics = metrics
         self._sessions: dict[str, PollingSession] = {}
+        self._strangers: dict[str, PollingSession] = {}
         self._nursery: trio.Nursery | None = None
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -316,19 +320,29 @@ class Engine:
         if self._nursery is None or self._connections.full:
             return Reply(503, b"", _PLAIN, {"Retry-After": "5"})
         session: PollingSession = await self._nursery.start(self._live, poll)
+        self._make_room()
         return Reply(200, await session.poll(), _PLAIN)
+
+    def _make_room(self) -> None:
+        """Of those that nobody vouches for yet, the oldest go."""
+        while len(self._strangers) > self._settings.socketio_max_strangers:
+            oldest = self._strangers.pop(next(iter(self._strangers)))
+            if not oldest.socket.settled:
+                oldest.leave()
+                oldest.end(Reason.OVER_CAPACITY)
 
     async def _live(self, poll: Poll, task_status: trio.TaskStatus[PollingSession]) -> None:
         """The life of one session."""
         try:
             async with trio.open_nursery() as nursery:
                 session = PollingSession(self._application, nursery, poll.head, self._settings)
-                self._sessions[session.socket.sid] = session
+                self._sessions[session.socket.sid] = self._strangers[session.socket.sid] = session
                 task_status.started(session)
                 try:
                     await session.serve(self._connections, self._metrics, poll.address)
                 finally:
                     del self._sessions[session.socket.sid]
+                    self._strangers.pop(session.socket.sid, None)
         except Exception:
             self._metrics.faults.inc()
             log.exception("a session of long polling failed; it was closed")

@@ -239,7 +239,9 @@ class SocketIOClient:
         self._engine = engine
         self.link = engine.link
         self._sockets: dict[str, Socket] = {}
-        self._assembler = Assembler(settings.socketio_max_attachments)
+        self._assembler = Assembler(
+            settings.socketio_max_attachments, settings.socketio_max_payload, self._sockets.__contains__
+        )
         self._rate = Buckets(settings.command_rate, settings.command_burst, size=1, clock=trio.current_time)
 
     async def run(self) -> None:
@@ -253,6 +255,7 @@ class SocketIOClient:
                         patience.deadline, trio.current_time() + self._settings.socketio_attachment_timeout
                     )
                 elif self._sockets:
+                    self._engine.settled = True
                     patience.deadline = float("inf")
                 elif patience.deadline == float("inf"):
                     patience.deadline = trio.current_time() + timeout

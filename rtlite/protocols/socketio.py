@@ -13,6 +13,7 @@ Source: the Socket.IO protocol, revision 5. A packet is the data of an Engine.IO
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from enum import IntEnum
 from typing import Any, Final
 
@@ -92,11 +93,14 @@ def _take_out(value: Any, attachments: list[bytes]) -> Any:
 class Assembler:
     """Makes packets of messages: fed one after the other, it gives a packet when it is whole.
 
-    :param most: attachments that a packet may have.
+    :param most: attachments that a packet may have, and :param limit: bytes that they may have together.
+    :param awaited: whether packets of a namespace may come now; nothing is kept of one that may not.
     """
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, limit: int, awaited: Callable[[str], bool]) -> None:
         self._most = most
+        self._limit = limit
+        self._awaited = awaited
         self._begun: Packet | None = None
         self._missing = 0
         self._attachments: list[bytes] = []
@@ -118,6 +122,8 @@ class Assembler:
         packet, attachments = _decode(message, self._most)
         if not attachments:
             return _checked(packet)
+        if not self._awaited(packet.namespace):
+            raise InvalidRequest("this namespace is not connected")
         self._begun, self._missing = packet, attachments
         return None
 
@@ -125,6 +131,8 @@ class Assembler:
         if self._begun is None:
             raise InvalidRequest("an attachment of no packet")
         self._attachments.append(data)
+        if sum(map(len, self._attachments)) > self._limit:
+            raise InvalidRequest(f"the attachments of a packet have {self._limit} bytes at most")
         if len(self._attachments) < self._missing:
             return None
         packet, attachments = self._begun, list[bytes | None](self._attachments)

@@ -118,6 +118,22 @@ async def test_a_full_server_opens_no_session(autojump_clock: trio.testing.MockC
         assert (answer.status, answer.headers["retry-after"]) == (503, "5")
 
 
+async def test_of_sessions_that_nobody_vouches_for_the_oldest_go(autojump_clock: trio.testing.MockClock) -> None:
+    async def vouch(engine: EngineSocket) -> None:
+        engine.settled = await engine.receive() == "me"
+        await trio.sleep_forever()
+
+    async with engine_door(vouch, socketio_max_strangers=3) as door:
+        known, *strangers = [Polling(door) for _ in range(6)]
+        await known.open()
+        await known.post(b"4me")
+        for stranger in strangers:
+            await stranger.open()
+            await trio.testing.wait_all_tasks_blocked()
+        assert len(door.connections) == 4
+        assert [(await client.post(b"4me")).status for client in (known, *strangers)] == [200, 400, 400, 200, 200, 200]
+
+
 # --- messages
 
 

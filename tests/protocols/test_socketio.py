@@ -15,8 +15,12 @@ from rtlite.protocols.socketio import Assembler, Packet, Type, encode
 EVENT = Event("id-1", "stream:dw:errors", "message", b'{"a":"\xe2\x82\xac"}', 1_790_000_000_000, 7, "abcdefgh", 3)
 
 
+def assembling(limit: int = 100) -> Assembler:
+    return Assembler(10, limit, {"/", "/admin"}.__contains__)
+
+
 def decoded(*messages: str | bytes) -> Packet | None:
-    assembler = Assembler(10)
+    assembler = assembling()
     packets = [assembler.feed(message) for message in messages]
     assert packets[:-1] == [None] * (len(messages) - 1)
     return packets[-1]
@@ -126,7 +130,7 @@ def test_a_placeholder_in_a_plain_packet_is_data() -> None:
 
 
 def test_attachments_come_in_turn() -> None:
-    assembler = Assembler(10)
+    assembler = assembling()
     with pytest.raises(InvalidRequest):
         assembler.feed(b"1")  # of no packet
     assert assembler.feed('52-["x"]') is None
@@ -134,6 +138,22 @@ def test_attachments_come_in_turn() -> None:
     assert assembler.feed(b"1") is None
     with pytest.raises(InvalidRequest):
         assembler.feed('2["y"]')  # one is missing
+
+
+def test_nothing_is_kept_for_a_namespace_that_is_not_connected() -> None:
+    assembler = assembling()
+    with pytest.raises(InvalidRequest):
+        assembler.feed('51-/strangers,["x",{"_placeholder":true,"num":0}]')
+    assert not assembler.waiting
+
+
+def test_the_attachments_of_a_packet_are_bounded_together() -> None:
+    assembler = assembling(limit=10)
+    assembler.feed('53-["x"]')
+    assembler.feed(b"12345")
+    assembler.feed(b"12345")
+    with pytest.raises(InvalidRequest):
+        assembler.feed(b"1")
 
 
 def test_a_streams_message_is_the_data_as_published_and_its_id() -> None:

@@ -11,6 +11,7 @@ import hashlib
 import hmac
 import itertools
 import json
+import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -216,6 +217,59 @@ def over_sse(path: str, method: str = "GET") -> Any:
     return ask
 
 
+_WELCOME: Final = re.compile(rb'40\{"sid":"[^"]+","pid":"[^"]+"\}')
+_REFUSED: Final = re.compile(rb'42\["error",\{"code":"(\w+)"')
+_OF_SOCKETIO: Final = {"unauthorized": UNAUTHORIZED, "forbidden": FORBIDDEN}
+
+
+def over_socketio(transport: str) -> Any:
+    """A connection for each channel of a stream. Who asks for recovery and is let in gets a private id."""
+
+    def ask(stage: Stage, credential: str, channels: list[str]) -> Answers:
+        found = {}
+        for number, channel in enumerate(channels):
+            _, stream, *name = channel.split(":")
+            path = f"/socket.io/?EIO=4&transport={transport}&stream={stream}&channel={''.join(name)}&recovery=1"
+            secret = stage.secret(credential)
+            said = (by_websocket if transport == "websocket" else by_polls)(stage, path, secret, number)
+            refused = _REFUSED.search(said)
+            assert bool(refused) is not bool(_WELCOME.search(said)), said
+            found[channel] = _OF_SOCKETIO[refused[1].decode()] if refused else ALLOWED
+        return found
+
+    return ask
+
+
+def by_websocket(stage: Stage, path: str, secret: str | None, number: int) -> bytes:
+    target, headers = presented(path, secret, number)
+    with stage.scene.upgrade(target, **headers) as line:
+        assert line.text()[:1] == b"0"
+        line.send(frame(b"40"))
+        said = line.text()
+        return said if _WELCOME.fullmatch(said) else said + line.text()
+
+
+def by_polls(stage: Stage, path: str, secret: str | None, number: int) -> bytes:
+    target, headers = presented(path, secret, number)
+    fields = "".join(f"{name}: {value}\r\n" for name, value in headers.items() if value)
+    with stage.scene.door.connect() as line:
+
+        def request(method: str, body: str = "") -> bytes:
+            start = f"{method} {target} HTTP/1.1\r\nHost: test\r\nContent-Length: {len(body)}\r\n{fields}\r\n"
+            line.send((start + body).encode())
+            answer = line.answer()
+            assert answer.status == 200
+            return answer.body
+
+        target += "&sid=" + orjson.loads(request("GET")[1:])["sid"]
+        assert request("POST", "40") == b"ok"
+        said = request("GET")
+        while not (_WELCOME.search(said) or _REFUSED.search(said)):
+            said += request("GET")
+        request("POST", "1")
+        return said
+
+
 def over_a_command_socket(path: str, type: str, **fields: Any) -> Any:
     """One connection for all channels."""
 
@@ -297,6 +351,10 @@ def _is_concrete(channel: str) -> bool:
     return not channel.endswith("*")
 
 
+def _is_of_a_stream(channel: str) -> bool:
+    return channel.startswith("stream:") and _is_concrete(channel)
+
+
 def _is_conversation(channel: str) -> bool:
     return channel.startswith("conversation:")
 
@@ -325,6 +383,8 @@ DOORS: Final = {
     "sse of two": Door(
         over_sse("/sse?channel=article:a&channel={0}"), "r", patterns=True, also=NAMES["article"], late=True
     ),
+    "socket.io": Door(over_socketio("websocket"), "r", channels=_is_of_a_stream),
+    "socket.io polling": Door(over_socketio("polling"), "r", channels=_is_of_a_stream),
     "/ws subscribe": Door(over_a_command_socket("/ws", "subscribe"), "r", _TOKENS, patterns=True),
     "/ws resume": Door(over_a_command_socket("/ws", "subscribe", since="1h"), "r", _TOKENS, patterns=True),
     "/ws publish": Door(over_a_command_socket("/ws", "publish", event="typing"), "w", _TOKENS),
