@@ -247,6 +247,66 @@ async def test_what_is_published_while_history_goes_on_and_off_is_delivered_in_o
             assert set(ids) <= set(kept) if number % 2 else set(ids).isdisjoint(kept)
 
 
+@asynccontextmanager
+async def held_up(bench: Bench) -> AsyncIterator[trio.Nursery]:
+    """Nothing is fanned out until the end of the block; what the block starts is waited for."""
+    async with trio.open_nursery() as nursery:
+        await bench.hub.committer._fanning_out.acquire()
+        try:
+            yield nursery
+        finally:
+            bench.hub.committer._fanning_out.release()
+
+
+async def test_what_waits_for_its_turn_while_history_is_turned_on_is_kept() -> None:
+    async with opened() as bench:
+        await bench.streams.claim("s", "ann")
+        async with held_up(bench) as nursery:
+            nursery.start_soon(bench.streams.put, "s", "ann", KEPT)
+            await reached(lambda: bench.hub.committer._fanning_out.statistics().tasks_waiting == 1)
+            nursery.start_soon(bench.publish, "stream:s", "a")
+            nursery.start_soon(bench.publish, "stream:other", "b")
+            await reached(lambda: bench.hub.committer._fanning_out.statistics().tasks_waiting == 2)
+            reader = Reader()
+            nursery.start_soon(reader.subscribe, bench.hub, "stream:s")
+            await trio.testing.wait_all_tasks_blocked()
+        assert await bench.held("stream:s") == ["a"]
+        assert (await bench.publish("stream:s", "c")).offset == 2
+        assert reader.lost == [Reason.RECONFIGURED]
+        assert bench.hub.committer._queued_events == bench.hub.committer._queued_bytes == 0
+
+
+async def test_what_is_asked_for_after_history_is_turned_off_is_not_kept_though_it_is_asked_for_at_once() -> None:
+    async with opened() as bench:
+        await bench.streams.put("s", "ann", KEPT)
+        await bench.publish("stream:s", "a")
+        async with held_up(bench) as nursery:
+            nursery.start_soon(bench.publish, "stream:s", "b")
+            await reached(lambda: bench.hub.committer._fanning_out.statistics().tasks_waiting == 1)
+            nursery.start_soon(bench.streams.put, "s", "ann", Change(store_history=False))
+            await trio.testing.wait_all_tasks_blocked()
+            nursery.start_soon(bench.publish, "stream:s", "c")
+            await trio.testing.wait_all_tasks_blocked()
+        assert await bench.held("stream:s") == ["a", "b"]
+
+
+async def test_what_the_hub_remembers_of_a_channel_ends_with_its_history() -> None:
+    async with opened() as bench:
+        await bench.streams.put("s", "ann", KEPT)
+
+        async def publish() -> Position:  # without an id of its own an event takes the short way
+            return (await bench.hub.publish(NewEvent("stream:s", "message", b"1"))).event.position
+
+        first, second = await publish(), await publish()
+        assert (first.epoch, second.offset) == (second.epoch, 2)
+        await bench.streams.put("s", "ann", Change(store_history=False))
+        assert (await publish()).offset == 1
+        await bench.streams.put("s", "ann", KEPT)
+        third = await publish()
+        assert third.offset == 3 and third.epoch != first.epoch
+        assert len(await bench.held("stream:s")) == 3
+
+
 # --- deletion
 
 
