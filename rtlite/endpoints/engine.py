@@ -14,6 +14,7 @@ from typing import Final
 
 import trio
 
+from rtlite.auth import origins
 from rtlite.errors import InvalidRequest, Reason, TooLarge
 from rtlite.log import get_logger
 from rtlite.metrics import Metrics
@@ -294,8 +295,12 @@ class Engine:
     # --- polling
 
     async def _answer(self, poll: Poll) -> Reply:
-        """One request of polling."""
+        """One request of polling. Pages are let in as they are to a WebSocket (see the listener)."""
         head = poll.head
+        origin, host = head.headers.get("origin"), head.headers.get("host")
+        ticket = head.query.get("token", "").startswith("tkt_")
+        if not ticket and not origins.allowed(origin, host, poll.scheme, self._settings):
+            return Reply(403, engineio.FORBIDDEN.encode())
         if (refusal := engineio.refuse(head.query)) is not None:
             return _refused(refusal)
         sid = head.query.get("sid")

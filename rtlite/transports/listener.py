@@ -154,7 +154,7 @@ class Listener:
         if (found := self._event_streams.find(head)) is not None:
             return await self._event_streams.serve(stream, head, found, address)
         if (poll := self._long_polls.find(head)) is not None:
-            return await self._long_polls.serve(stream, head, poll, address)
+            return await self._long_polls.serve(stream, head, poll, address, scheme)
         return await self._http.answer(stream, head, address, scheme)
 
     async def _read_head(self, stream: ServerStream, last: Head | None, patience: trio.CancelScope) -> Head | None:

@@ -33,6 +33,7 @@ class Poll:
 
     head: Head
     address: str
+    scheme: str
     body: Callable[[], Awaitable[bytes]]
 
 
@@ -63,7 +64,7 @@ class LongPolls:
         found = self._paths.find(head.path)
         return found[0][0] if found else None
 
-    async def serve(self, stream: ServerStream, head: Head, route: LongPollRoute, address: str) -> bool:
+    async def serve(self, stream: ServerStream, head: Head, route: LongPollRoute, address: str, scheme: str) -> bool:
         """Answer one request; returns whether another may follow.
 
         :raises RequestTimeout: the body did not arrive in time.
@@ -82,11 +83,11 @@ class LongPolls:
 
         reply: Reply | None = None
         if left:
-            reply = await route.answer(Poll(head, address, body))
+            reply = await route.answer(Poll(head, address, scheme, body))
         else:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._watch, stream, nursery.cancel_scope)
-                reply = await route.answer(Poll(head, address, body))
+                reply = await route.answer(Poll(head, address, scheme, body))
                 nursery.cancel_scope.cancel()
         if reply is None:
             return False

@@ -411,6 +411,16 @@ async def test_after_the_upgrade_polls_are_refused(autojump_clock: trio.testing.
         assert await peer.text() == b"4on"
 
 
+async def test_an_upgrade_of_another_revision_is_refused(autojump_clock: trio.testing.MockClock) -> None:
+    async with engine_door() as door:
+        client = Polling(door)
+        await client.open()
+        for revision in ("EIO=3&", "", "EIO=4&EIO=3&"):
+            peer = door.connect()
+            await peer.send(handshake(f"/engine.io/?{revision}transport=websocket&sid={client.sid}"))
+            assert refusal(await peer.answer()) == (400, 5)
+
+
 async def test_a_probe_that_fails_leaves_the_polls_as_they_were(autojump_clock: trio.testing.MockClock) -> None:
     async with engine_door() as door:
         client = Polling(door)

@@ -364,6 +364,17 @@ async def test_who_cannot_go_on_starts_anew_with_another_private_id(auth: dict[s
         assert await again.messages(1) == [1]
 
 
+async def test_who_lost_the_right_while_away_gets_nothing_of_what_it_missed() -> None:
+    async with serving() as server:
+        await stream(server)
+        may, may_not = server.token("u", subscribe=["stream:s"]), server.token("u")
+        first = await connect(server, may, recovery="true")
+        await publish(server, "missed")
+        again = await connect(server, may_not, {"pid": first.pid}, recovery="true", replay="1h")
+        assert not again.pid
+        assert await again.refused() == "forbidden"
+
+
 # --- what may be asked for
 
 

@@ -27,6 +27,12 @@ class Publisher:
     server: ServerProcess
     last: int
     published: int = 0
+    _more: trio.Event = attrs.field(factory=trio.Event)
+
+    async def reached(self, share: float) -> None:
+        """Wait until this share of all is published."""
+        while self.published < self.last * share:
+            await self._more.wait()
 
     async def run(self) -> None:
         started, step = trio.current_time(), 40
@@ -34,6 +40,8 @@ class Publisher:
             numbers = range(self.published, min(self.published + step, self.last))
             await self._publish(numbers)
             self.published = numbers[-1] + 1
+            self._more.set()
+            self._more = trio.Event()
             await trio.sleep_until(started + self.published / RATE)
 
     async def _publish(self, numbers: range) -> None:
@@ -144,8 +152,7 @@ async def _replays(server: ServerProcess, publisher: Publisher, count: int, *, r
     readers: list[Reader] = []
     async with trio.open_nursery() as nursery:
         nursery.start_soon(publisher.run)
-        while publisher.published < publisher.last // 10:
-            await trio.sleep(0.01)
+        await publisher.reached(0.1)
         for number in range(count):
             seen = publisher.published
             wishes = ("", "&replay=1h", "&replayLimit=100", f"&replayId=m-{seen // 2}", "&replaySince=1s")
@@ -193,8 +200,7 @@ async def test_with_recovery_that_holds_though_the_server_is_killed(count: int, 
 
         async def kill() -> None:
             for share in (0.5, 0.8):
-                while publisher.published < publisher.last * share:
-                    await trio.sleep(0.01)
+                await publisher.reached(share)
                 await server.stop(signal.SIGKILL)
                 await server.start()
 

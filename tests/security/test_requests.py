@@ -100,6 +100,21 @@ async def test_a_page_reads_a_stream_of_events_only_from_an_origin_on_the_list(o
             assert "access-control-allow-credentials" not in stream.headers
 
 
+@pytest.mark.parametrize(("origin", "passes"), ORIGINS.items(), ids=[repr(origin) for origin in ORIGINS])
+async def test_a_page_speaks_socketio_only_from_an_origin_on_the_list(origin: str, passes: bool) -> None:
+    async with serving(allowed_origins=("https://good.example",)) as server:
+        listed = origin if origin != OWN and passes else None
+        poll = await tcp(server)
+        await poll.send(head("GET /socket.io/?EIO=4&transport=polling", Origin=origin))
+        answer = await poll.answer()
+        assert answer.status == (200 if passes else 403)
+        assert answer.headers.get("access-control-allow-origin") == listed
+        assert answer.headers["vary"] == "Origin" and answer.headers["cache-control"] == "no-store"
+        assert "access-control-allow-credentials" not in answer.headers
+        socket = await tcp(server)
+        assert ((await socket.upgrade("/socket.io/?EIO=4&transport=websocket", Origin=origin)).status == 101) is passes
+
+
 async def test_a_page_behind_a_rebound_name_gets_nothing_without_a_credential(server: InProcess) -> None:
     for host in ("evil.example", "127.0.0.1.evil.example", "localhost.evil.example"):
         for path in ("/api/keys", "/api/connections", "/api/channels/a:b/history", "/metrics"):
