@@ -7,12 +7,13 @@ from typing import Any, Final
 
 import attrs
 import orjson
+import trio
 
 from rtlite.auth.grants import is_operator
 from rtlite.domain import access as rights
 from rtlite.domain.streams import MESSAGE, Change, Streams
 from rtlite.endpoints.history import History
-from rtlite.errors import Forbidden, InvalidRequest, NotFound, Refused
+from rtlite.errors import Forbidden, InvalidRequest, NotFound, Overloaded, Refused
 from rtlite.hub.hub import Hub
 from rtlite.hub.slices import Pace
 from rtlite.model import (
@@ -20,6 +21,7 @@ from rtlite.model import (
     Identity,
     Kind,
     NewEvent,
+    Published,
     check_channel,
     check_event_id,
     check_event_name,
@@ -32,6 +34,7 @@ from rtlite.settings import Settings, duration
 from rtlite.store.streams import Stream
 from rtlite.transports.routes import Access, Call, Reply, Route, json_reply
 
+_PAUSE: Final = 0.05  # seconds
 _GROUP: Final = 1000
 """Lines that are committed together, if so many have come."""
 
@@ -166,7 +169,7 @@ class StreamsEndpoint:
             nonlocal accepted, last, waiting
             if waiting:
                 events, waiting = waiting, []
-                last = (await self._hub.publish_all(events))[-1].event
+                last = (await self._publish(events))[-1].event
                 accepted += len(events)
 
         try:
@@ -185,6 +188,17 @@ class StreamsEndpoint:
             error.detail += f" (accepted before: {accepted})"
             raise
         return json_reply({"accepted": accepted, "last": last and jsonframes.receipt(last)}, 201 if accepted else 200)
+
+    async def _publish(self, events: list[NewEvent]) -> list[Published]:
+        """Where too much waits to be stored, the sender is held up rather than refused, for a while."""
+        until = trio.current_time() + self._settings.body_timeout
+        while True:
+            try:
+                return await self._hub.publish_all(events)
+            except Overloaded:
+                if trio.current_time() >= until:
+                    raise
+                await trio.sleep(_PAUSE)
 
     def _visible(self, call: Call) -> Stream:
         """The stream that the path names. :raises NotFound: there is none, as far as this credential may know."""

@@ -10,6 +10,7 @@ import orjson
 import pytest
 import trio
 
+from rtlite.errors import Overloaded, StorageFull
 from tests.servers import InProcess
 from tests.transports.doors import serving
 
@@ -301,9 +302,57 @@ async def test_without_history_there_is_nothing_to_poll(ann: httpx.AsyncClient) 
     assert (answer.status_code, answer.json()["code"]) == (404, "no_history")
 
 
-async def test_a_full_disk_says_what_it_took(ann: httpx.AsyncClient, server: InProcess) -> None:
-    from rtlite.errors import StorageFull
+async def test_where_too_much_waits_to_be_stored_a_sender_of_lines_is_held_up(
+    ann: httpx.AsyncClient, server: InProcess
+) -> None:
+    hub = server.running.server.hub
+    real, full = hub.publish_all, [True] * 3
 
+    async def publish_all(events: Any) -> Any:
+        if full:
+            full.pop()
+            raise Overloaded("full")
+        return await real(events)
+
+    hub.publish_all = publish_all  # type: ignore[method-assign]
+    assert (await ann.post(MESSAGES, content=b"a\nb\n", headers=TEXT)).json()["accepted"] == 2
+    assert await told(ann) == ["a", "b"]
+
+
+async def test_but_not_for_ever() -> None:
+    async with serving(body_timeout=0.2) as server:
+        client = server.http(await server.key("stream", "ann"))
+
+        async def full(_: Any) -> None:
+            raise Overloaded("full")
+
+        server.running.server.hub.publish_all = full  # type: ignore[method-assign,assignment]
+        answer = await client.post(MESSAGES, content=b"a\n", headers=TEXT)
+        assert (answer.status_code, answer.json()["detail"]) == (503, "full (accepted before: 0)")
+
+
+async def test_an_orderly_stop_ends_a_program_that_streams_with_what_it_took() -> None:
+    async with serving(shutdown_timeout=30.0) as server:
+        client = server.http(await server.key("stream", "ann"))
+        await client.put("/streams/s", json={"storeHistory": True})
+
+        async def program() -> AsyncIterator[bytes]:
+            yield b"one\n"
+            while await told(client) != ["one"]:
+                pass
+            server.running.stop()
+            await trio.sleep(0.1)
+            yield b"two\n"
+
+        with trio.fail_after(5):
+            answer = await server.http(await server.key("admin", "root")).post(
+                MESSAGES, content=program(), headers=TEXT
+            )
+        assert (answer.status_code, answer.json()["code"]) == (503, "stopping")
+        assert answer.json()["detail"] == "the server is stopping (accepted before: 1)"
+
+
+async def test_a_full_disk_says_what_it_took(ann: httpx.AsyncClient, server: InProcess) -> None:
     async def fails(*_: Any, **__: Any) -> None:
         raise StorageFull("the disk is full; nothing was stored")
 
