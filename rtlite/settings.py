@@ -218,7 +218,7 @@ class Settings:
     socketio_connect_timeout: float = _setting(
         45 * SECOND, duration, "how long a Socket.IO client may be in no namespace"
     )
-    socketio_upgrade_timeout: float = _setting(10 * SECOND, duration, "for Socket.IO's change from polling to WebSocket")
+    socketio_upgrade_timeout: float = _setting(10 * SECOND, duration, "for Socket.IO to go from polling to WebSocket")
 
     command_rate: int = _setting(50, count, "commands a second per connection; 0 is no limit")
     command_burst: int = _setting(100, count, "commands at once per connection")

@@ -232,11 +232,11 @@ _PYTHON = """
 import sys, socketio
 url, token, transports = sys.argv[1:]
 client = socketio.Client()
-seen = []
-client.on("connect", lambda: print("connect", flush=True))
-client.on("message", lambda data, id: print("message", data, flush=True))
-client.on("error", lambda said: print("error", said["code"], flush=True))
-client.on("disconnect", lambda *_: print("disconnect", flush=True))
+say = lambda *words: (sys.stdout.write(" ".join(map(str, words)) + "\\n"), sys.stdout.flush())
+client.on("connect", lambda: say("connect"))
+client.on("message", lambda data, id: say("message", data))
+client.on("error", lambda said: say("error", said["code"]))
+client.on("disconnect", lambda *_: say("disconnect"))
 client.connect(f"{url}?stream=s&replay=1h&token={token}", transports=transports.split(", "))
 client.wait()
 """
