@@ -12,7 +12,20 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from tests.benchmarks import events, fanout, idle, install, lag, latency, machine, publish, replay, start, table
+from tests.benchmarks import (
+    events,
+    fanout,
+    idle,
+    install,
+    lag,
+    latency,
+    machine,
+    publish,
+    replay,
+    socketio,
+    start,
+    table,
+)
 from tests.benchmarks.plan import FULL, QUICK, Plan
 from tests.benchmarks.promises import verdicts
 from tests.benchmarks.rivals import PEERS_THAT_BROADCAST, NodeHttp
@@ -26,6 +39,7 @@ MEASUREMENTS: dict[str, Measure] = {
     "publish": publish.measure,
     "idle": idle.measure,
     "events": events.measure,
+    "socketio": socketio.measure,
     "replay": replay.measure,
     "start": start.measure,
     "lag": lag.measure,

@@ -26,7 +26,7 @@ def measure(plan: Plan, peers: list[type[Server]]) -> Iterator[Row]:
     for kind in (Rtlite, *peers):
         yield paced(plan, kind)
     for kind in (Rtlite, *peers):
-        yield _bursts(plan, kind)
+        yield bursts(plan, kind)
     yield _single(plan)
 
 
@@ -41,11 +41,11 @@ def paced(plan: Plan, kind: type[Server], measured: str = PACED) -> Row:
     return Row(measured, server.name, figures, _wrong(answer))
 
 
-def _bursts(plan: Plan, kind: type[Server]) -> Row:
+def bursts(plan: Plan, kind: type[Server], measured: str = BURST) -> Row:
     with kind() as server, loads() as (load,):
         load("subscribe", count=plan.burst_subscribers, **server.subscriber)
         load("settle", publisher=server.publisher)
-        return _burst(plan, BURST, server, load, server.publisher)
+        return _burst(plan, measured, server, load, server.publisher)
 
 
 def _single(plan: Plan) -> Row:

@@ -54,8 +54,14 @@ class Rtlite(Server):
 
     def post(self, path: str, body: str, content_type: str = JSON) -> Any:
         """A call with the admin key."""
-        headers = self.headers(self.admin, content_type)
-        request = Request(f"http://127.0.0.1:{self.port}{path}", body.encode(), headers)
+        return self._call("POST", path, body, self.headers(self.admin, content_type))
+
+    def put(self, path: str, body: str, key: str) -> Any:
+        """A call with this key."""
+        return self._call("PUT", path, body, self.headers(key, JSON))
+
+    def _call(self, method: str, path: str, body: str, headers: dict[str, str]) -> Any:
+        request = Request(f"http://127.0.0.1:{self.port}{path}", body.encode(), headers, method=method)
         with urlopen(request, timeout=60) as answer:
             return json.load(answer)
 
