@@ -38,6 +38,7 @@ log = get_logger(__name__)
 PAGE_EVENTS: Final = 64
 PAGE_BYTES: Final = 256 * 1024
 _TRY_AGAIN_SECONDS: Final = 5.0  # after trouble of our own
+_SHORTEST_WAIT: Final = 0.01  # whatever the settings say, an endpoint that refuses is not asked without a pause
 
 
 @attrs.frozen
@@ -271,7 +272,7 @@ class Courier:
         self._failed_at = here
         waits = self._settings.webhook_retries
         wait = waits[min(webhook.attempts, len(waits) - 1)] * random.uniform(0.8, 1.2)  # noqa: S311  # to spread them
-        wait = max(wait, min(wire.retry_after(answer.retry_after, at), max(waits)))
+        wait = max(_SHORTEST_WAIT, wait, min(wire.retry_after(answer.retry_after, at), max(waits)))
         webhook.attempts += 1
         webhook.failing_since = webhook.failing_since or at
         if answer.status == 410:

@@ -25,6 +25,7 @@ from rtlite.store.webhooks import Attempt, Webhook
 log = get_logger(__name__)
 
 SAVE_SECONDS: Final = 0.2
+_TRY_AGAIN_SECONDS: Final = 5.0
 _MOST_ATTEMPTS: Final = 10_000  # that wait to be stored while the storage fails
 
 
@@ -65,7 +66,6 @@ class Ledger:
         """It stands otherwise than stored."""
         self._pending.changed[webhook.id] = webhook
         self._some.set()
-        self.count()
 
     def note(self, attempt: Attempt) -> None:
         self._pending.attempts.append(attempt)
@@ -98,12 +98,15 @@ class Ledger:
                 await self.flush()
             except Refused as error:  # a full disk: tried again, and meanwhile held within its bounds
                 log.warning("the webhooks' books could not be stored", code=error.code)
+                await trio.sleep(_TRY_AGAIN_SECONDS)
             except Exception:
                 log.exception("the webhooks' books could not be stored")
+                await trio.sleep(_TRY_AGAIN_SECONDS)
             await trio.sleep(SAVE_SECONDS)
 
     async def flush(self) -> None:
         """Store what was noted so far. :raises StorageFull, StorageFailed: it waits for the next time."""
+        self.count()
         async with self._flushing:
             pending, self._pending = self._pending, _Pending()
             rows = [tables.row_of(webhook) for webhook in pending.changed.values()]

@@ -10,6 +10,7 @@ import os
 import secrets as random
 import sqlite3
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Final
 
 import attrs
@@ -82,6 +83,7 @@ class Webhooks:
         """Deliver until cancelled. It has started once every webhook listens."""
         for webhook in await self._database.read(tables.all):
             self._ledger.webhooks[webhook.id] = webhook
+            self._check_still_allowed(webhook)
         self._ledger.count()
         async with self._outbound, trio.open_nursery() as self._nursery:
             self._nursery.start_soon(self._ledger.run)
@@ -90,6 +92,15 @@ class Webhooks:
                     starting.start_soon(self._start, webhook)
             task_status.started()
             await trio.sleep_forever()
+
+    def _check_still_allowed(self, webhook: Webhook) -> None:
+        """The settings may have changed since it was made."""
+        try:
+            check_url(webhook.url, self._settings)
+        except InvalidRequest as error:
+            log.warning("a webhook is disabled", webhook=webhook.id, reason=error.detail)
+            webhook.disabled, webhook.next_attempt = "refused", None
+            self._ledger.touch(webhook)
 
     async def stop(self) -> None:
         """Before the end: store what is not stored yet. :raises StorageFull, StorageFailed: it is delivered again."""
@@ -144,7 +155,9 @@ class Webhooks:
         :raises NotFound: there is none. :raises InvalidRequest: a field breaks its rule.
         """
         webhook = self.get(id)
-        url = None if wanted.url is None else check_url(wanted.url, self._settings)
+        url = webhook.url
+        if wanted.url is not None or wanted.enabled:
+            url = check_url(wanted.url or url, self._settings)
         names = webhook.channels if wanted.channels is None else self._names(wanted.channels)
         description = None if wanted.description is None else _described(wanted.description)
         recovered = True
@@ -159,7 +172,7 @@ class Webhooks:
                     webhook.cursor = cursor
                 elif names != webhook.channels:
                     webhook.cursor = await self._database.read(lambda connection: _caught_up(connection, webhook))
-                webhook.url = url or webhook.url
+                webhook.url = url
                 webhook.channels = names
                 webhook.description = webhook.description if description is None else description
                 if wanted.enabled is not None:
@@ -207,7 +220,8 @@ class Webhooks:
     async def attempts(self, id: str, before: int, limit: int) -> list[tuple[int, Attempt]]:
         """What was tried, the newest first, with their numbers. :raises NotFound: there is none."""
         self.get(id)
-        await self._ledger.flush()
+        with suppress(Refused):  # what was stored can still be read
+            await self._ledger.flush()
         return await self._database.read(lambda connection: tables.attempts(connection, id, before, limit))
 
     def _names(self, channels: Sequence[str]) -> tuple[str, ...]:

@@ -22,9 +22,9 @@ class Webhook:
     """One webhook. Times are in milliseconds since 1970, or ``None``.
 
     ``secret`` and, for a while after a rotation, ``old_secret`` sign what is sent: they must be known in
-    clear. ``disabled`` says why nothing is sent: ``operator``, ``gone`` or ``failing``. ``attempts``
-    counts those of the event at hand that failed; ``failing`` is for how long (ms), by a clock that does
-    not jump. ``lost`` counts events that were gone before they were taken.
+    clear. ``disabled`` says why nothing is sent: ``operator``, ``gone``, ``failing``, or ``refused`` by the
+    settings. ``attempts`` counts those of the event at hand that failed; ``failing`` is for how long (ms),
+    by a clock that does not jump. ``lost`` counts events that were gone before they were taken.
     """
 
     id: str

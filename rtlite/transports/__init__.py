@@ -9,4 +9,6 @@ lean.py         hot writes, answered without Quart
 http.py         everything else, answered by Hypercorn and Quart
 websocket.py    the life of a WebSocket
 connections.py  which connections are open
+outbound.py     requests of our own accord, to webhooks
+addresses.py    where those may go
 """

@@ -11,6 +11,7 @@ import re
 import socket
 import ssl
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from functools import partial
 from ipaddress import ip_address
 from typing import Any, Final
 
@@ -96,7 +97,7 @@ class Outbound:
 
     def __init__(self, settings: Settings, resolve: Resolve | None = None, tls: ssl.SSLContext | None = None) -> None:
         self._settings = settings
-        self._resolve = resolve or _resolve
+        self._resolve = resolve or _Names(settings.max_webhooks)
         self._tls = tls
         self._pool: httpcore.AsyncConnectionPool | None = None
 
@@ -227,9 +228,16 @@ class _Stream(httpcore.AsyncNetworkStream):
         return self._stream.get_extra_info(info)
 
 
-async def _resolve(host: str, port: int) -> list[str]:
-    found = await trio.socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return list(dict.fromkeys(str(item[4][0]) for item in found))
+class _Names:
+    """The system's resolver. It has threads of its own: one that hangs for half a minute holds up nobody else."""
+
+    def __init__(self, most: int) -> None:
+        self._limiter = trio.CapacityLimiter(max(1, most))
+
+    async def __call__(self, host: str, port: int) -> list[str]:
+        ask = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
+        found = await trio.to_thread.run_sync(ask, abandon_on_cancel=True, limiter=self._limiter)
+        return list(dict.fromkeys(str(item[4][0]) for item in found))
 
 
 def _field(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> str | None:

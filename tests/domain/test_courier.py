@@ -315,7 +315,7 @@ async def test_while_the_storage_fails_deliveries_go_on_and_are_noted_later(auto
         await trio.sleep(5)
         assert bench.endpoints.data() == [1, 2, 3]
         bench.database.refusal = None
-        await trio.sleep(1)
+        await trio.sleep(6)
         stored = bench.database.connection.execute("SELECT cursor FROM webhooks").fetchone()
         assert stored == (3,)
         assert len(await bench.log(webhook)) == 3
@@ -355,3 +355,12 @@ async def test_a_subscription_that_the_hub_ends_begins_anew(autojump_clock: Cloc
         await bench.publish("news:a", 2)
         await trio.sleep(1)
         assert sorted(bench.endpoints.data()) == [1, 2]
+
+
+async def test_waits_of_nothing_are_no_leave_to_ask_without_a_pause(autojump_clock: Clock) -> None:
+    async with hooked(webhook_retries=(0.0,)) as bench:
+        bench.endpoints.answer(500)
+        await bench.hook()
+        await bench.publish("news:a", 1)
+        await trio.sleep(1)
+        assert 10 < len(bench.endpoints.got) <= 51

@@ -68,7 +68,7 @@ async def test_what_could_not_be_stored_is_stored_later_in_its_order(autojump_cl
         with pytest.raises(StorageFailed):
             await ledger.flush()
         database.refusal = None
-        await trio.sleep(1)
+        await trio.sleep(6)
         found = tables.attempts(database.connection, "wh_1", 2**53, 10)
         assert [item.message for _, item in found] == ["msg_2", "msg_1"]
         assert [body for _, body in tables.read_queue(database.connection, "wh_1", 0, 10)] == [b"one", b"two"]

@@ -239,3 +239,28 @@ async def test_the_log_of_attempts_has_a_limit(autojump_clock: Clock) -> None:
         await trio.sleep(PAUSE)
         found = await bench.webhooks.attempts(webhook.id, 2**53, 100)
         assert [attempt.message[-2:] for _, attempt in found] == ["10", "-9", "-8"]
+
+
+async def test_a_webhook_that_the_settings_allow_no_more_is_disabled_at_the_start(autojump_clock: Clock) -> None:
+    async with hooked(webhook_private=True) as before:
+        webhook = await before.hook(url="http://10.0.0.1/")
+        await before.kill()
+        async with hooked(before) as after:
+            await after.publish("news:a", 1)
+            await trio.sleep(PAUSE)
+            assert after.endpoints.got == [] and after.webhooks.get(webhook.id).disabled == "refused"
+            with pytest.raises(InvalidRequest, match="https"):
+                await after.webhooks.change(webhook.id, Change(enabled=True))
+            await after.webhooks.change(webhook.id, Change(enabled=True, url=URL))
+            await trio.sleep(PAUSE)
+            assert after.endpoints.data() == [1]
+
+
+async def test_what_was_tried_can_be_read_while_nothing_can_be_stored(autojump_clock: Clock) -> None:
+    async with hooked() as bench:
+        webhook = await bench.hook()
+        await bench.publish("news:a", 1)
+        await trio.sleep(PAUSE)
+        await bench.webhooks.test(webhook.id)
+        bench.database.refusal = StorageFailed("no disk")
+        assert await bench.log(webhook) == [(200, None)]

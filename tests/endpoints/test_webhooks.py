@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+
 import httpx
 import pytest
 import trio
@@ -178,10 +180,13 @@ async def test_dev_lets_webhooks_reach_the_own_machine() -> None:
 async def test_an_endpoint_of_another_name_that_leads_inside_is_refused_at_each_connection(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    async def getaddrinfo(host: str, port: int, **_: object) -> list[object]:
-        return [(2, 1, 6, "", ("127.0.0.1", port))]
+    resolve = socket.getaddrinfo
 
-    monkeypatch.setattr(trio.socket, "getaddrinfo", getaddrinfo)
+    def getaddrinfo(host: str, port: int, *more: int, **options: int) -> list[object]:
+        inside = (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))
+        return [inside] if host == "public.example" else resolve(host, port, *more, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
     async with receiving() as receiver, running_server(webhook_ports=(receiver.port,)) as server:
         client = await server.operator()
         url = f"https://public.example:{receiver.port}/"
