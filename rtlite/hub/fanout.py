@@ -190,6 +190,7 @@ class Topic:
         self.groups.setdefault(subscription.encode, {})[subscription] = None
 
     def discard(self, subscription: Subscription) -> None:
+        self.stop_recording(subscription)
         group = self.groups.get(subscription.encode)
         if group is not None:
             group.pop(subscription, None)
@@ -205,6 +206,7 @@ class Topic:
         self.behind[subscription] = None
 
     def stop_recording(self, subscription: Subscription) -> None:
+        """It is live, or closed. Idempotent."""
         self.behind.pop(subscription, None)
         if not self.behind:
             self.recent.clear()

@@ -185,6 +185,7 @@ class Hub:
         topic = subscription.topic
         start = await self.replay.locate(topic.name, since)
         subscription.cursor = start.after
+        topic.start_recording(subscription)  # retention waits for it from here on, however long the greeting takes
         position = topic.position(start.after)
         if greet is not None:
             await subscription.outbox.send(greet(position, start.recovered))

@@ -11,7 +11,7 @@ from rtlite.errors import Reason
 from rtlite.model import Event, Position
 from rtlite.settings import KindSettings
 from rtlite.store.selections import Selection
-from tests.hub.readers import Reader, new, reached, running_hub
+from tests.hub.readers import Reader, greeting, new, reached, running_hub
 from tests.hub.test_sweeper import Clock, sweeper_of
 
 FORGETFUL = {"typing": KindSettings(history=False), "cursor": KindSettings(history=False)}
@@ -117,6 +117,33 @@ async def test_a_slow_reader_of_several_misses_nothing_and_retention_waits_for_i
         assert swept == 297  # those of the one channel that it does not read
         assert sequences(slow) == [n for n in range(1, 1201) if (n - 1) % 4 != 1]
         assert slow.lost == []
+
+
+@pytest.mark.parametrize("name", ["news:0", ("news:0", "jobs:*")])
+async def test_retention_waits_for_a_reader_whose_greeting_waits(tmp_path, name):
+    async with running_hub(tmp_path / "r.db") as hub:
+        await hub.publish_all([new("news:0") for _ in range(300)])
+        slow, here = Reader(full=True), await epoch(hub)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(lambda: slow.subscribe(hub, name, since=Position(here, 0), greet=greeting))
+            await reached(lambda: slow.waiting == 1)
+            await sweeper_of(hub, Clock(), retention_count=3).sweep()
+            slow.drain()
+        await slow.until(lambda it: len(sequences(it)) == 300)
+        assert slow.lost == []
+
+
+async def test_nothing_is_recorded_for_a_reader_that_left_before_its_replay(tmp_path):
+    async with running_hub(tmp_path / "r.db") as hub:
+        await hub.publish(new("news:0"))
+        gone, live = Reader(full=True), Reader()
+        await live.subscribe(hub, "news:0")
+        with trio.CancelScope() as scope:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(lambda: gone.subscribe(hub, "news:0", since=0, greet=greeting))
+                await reached(lambda: gone.waiting == 1)
+                scope.cancel()
+        assert hub.fanout.topics["news:0"].behind == {}
 
 
 async def test_readers_that_come_and_go_and_stall_get_everything_once_in_order():
