@@ -6,13 +6,15 @@ from typing import Any
 
 import orjson
 import pytest
+import trio
 
 from rtlite.endpoints.streamsockets import Pid, wanted
 from rtlite.errors import InvalidRequest, Reason
 from rtlite.hub.since import EventId
 from rtlite.model import Position
+from rtlite.protocols import engineio
 from tests.servers import InProcess
-from tests.transports.doors import Peer, frame, serving, tcp
+from tests.transports.doors import Peer, frame, head, serving, tcp
 
 NOW = 1_790_000_000_000
 
@@ -242,6 +244,71 @@ async def test_metadata_says_what_was_replayed() -> None:
                 "replayed": replayed,
                 "data": {"n": number},
             }
+
+
+# --- polling
+
+
+class Poller:
+    """A client that polls, over one connection."""
+
+    def __init__(self, peer: Peer, key: str) -> None:
+        self.peer = peer
+        self.target = f"/socket.io/?EIO=4&transport=polling&stream=s&token={key}"
+
+    async def connect(self) -> None:
+        (opened,) = await self.poll()
+        self.target += "&sid=" + orjson.loads(opened[1:])["sid"]
+        await self.peer.send(head(f"POST {self.target}", Content_Length="2") + b"40")
+        assert (await self.peer.answer()).body == b"ok"
+        (welcome,) = await self.poll()
+        assert welcome.startswith('40{"sid"')
+
+    async def poll(self) -> list[str]:
+        await self.peer.send(head(f"GET {self.target}"))
+        answer = await self.peer.answer()
+        assert answer.status == 200, answer
+        return [str(packet) for packet in engineio.decode_payload(answer.body, 100_000)]
+
+    async def events(self, count: int) -> list[Any]:
+        packets: list[str] = []
+        while len(packets) < count:
+            packets += await self.poll()
+        return [orjson.loads(packet[2:]) for packet in packets if packet[:2] == "42"]
+
+
+async def poller(server: InProcess, key: str) -> Poller:
+    client = Poller(await tcp(server), key)
+    await client.connect()
+    return client
+
+
+async def test_who_polls_slowly_gets_the_rest_from_history_in_order() -> None:
+    async with serving(outbox=20_000) as server:
+        client = await poller(server, await stream(server))
+        await publish(server, *({"n": number, "pad": "x" * 1000} for number in range(200)))
+        heard = await client.events(200)
+        assert [event[1]["n"] for event in heard] == list(range(200))
+
+
+async def test_who_polls_too_slowly_where_nothing_is_kept_is_told_and_closed() -> None:
+    async with serving(outbox=20_000) as server:
+        client = await poller(server, await stream(server, history=False))
+        await publish(server, *("x" * 1000 for _ in range(50)))
+        assert await client.events(1) == [["error", {"code": "too_slow", "message": "reader too slow"}]]
+        assert await client.poll() == ["1"]
+
+
+async def test_a_stop_waits_for_no_poll_and_tells_those_that_wait() -> None:
+    async with serving(shutdown_timeout=5.0) as server:
+        key = await stream(server)
+        waits, absent = await poller(server, key), await poller(server, key)
+        await waits.peer.send(head(f"GET {waits.target}"))
+        started = trio.current_time()
+        server.running.stop()
+        assert (await waits.peer.answer()).body == b"1"
+        await absent.peer.ended()
+        assert trio.current_time() - started < 1
 
 
 # --- refusals
