@@ -6,6 +6,8 @@ import time
 
 import orjson
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from rtlite.errors import InvalidRequest
 from rtlite.protocols import engineio
@@ -89,3 +91,19 @@ def test_a_handshake_of_another_protocol_is_refused_by_number(
     query: dict[str, str], refusal: engineio.Refusal | None
 ) -> None:
     assert engineio.refuse(query, engineio.WEBSOCKET) == refusal
+
+
+@given(st.binary(max_size=200) | st.lists(st.binary(max_size=10), max_size=20).map(b"\x1e".join))
+def test_any_body_is_packets_or_refused(body: bytes) -> None:
+    try:
+        packets = engineio.decode_payload(body, 16)
+    except InvalidRequest:
+        return
+    assert 1 <= len(packets) <= 16
+
+
+@given(st.lists(st.text(st.characters(exclude_characters="\x1e", exclude_categories=["Cs"])) | st.binary(), min_size=1))
+def test_whatever_is_put_into_a_payload_comes_out_of_it(data: list[str | bytes]) -> None:
+    packets = [(b"4" + item.encode(), False) if isinstance(item, str) else (item, True) for item in data]
+    found = engineio.decode_payload(engineio.encode_payload(packets), 1000)
+    assert found == ["4" + item if isinstance(item, str) else item for item in data]

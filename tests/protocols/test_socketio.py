@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import orjson
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from rtlite.errors import InvalidRequest
 from rtlite.model import Event
@@ -181,3 +184,42 @@ def test_with_metadata_the_data_stands_among_what_else_is_known() -> None:
 def test_another_event_keeps_its_name_unless_clients_give_it_a_meaning(name: str, heard: str) -> None:
     event: Any = Event("i", "stream:s", name, b"1", 0, 1, "abcdefgh")
     assert orjson.loads(socketio.message(event)[2:])[0] == heard
+
+
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(max_size=20) | st.binary(max_size=20),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(data=st.lists(_JSON, max_size=4), id=st.none() | st.integers(0, 10**15 - 1))
+def test_whatever_is_encoded_is_decoded(data: list[Any], id: int | None) -> None:
+    packet = Packet(Type.EVENT, "/admin", ["message", *data], id)
+    text, *attachments = encode(packet)
+    assembler = assembling(limit=1000)
+    try:
+        packets = [assembler.feed(message) for message in (text[1:].decode(), *attachments)]
+    except InvalidRequest:
+        assert len(attachments) > 10
+    else:
+        assert packets[-1] == packet
+
+
+@given(
+    st.lists(st.text(max_size=30) | st.binary(max_size=30) | st.sampled_from([str(m[0]) for _, m in WHOLE]), max_size=5)
+)
+def test_any_messages_are_packets_or_refused(messages: list[str | bytes]) -> None:
+    assembler = assembling()
+    for message in messages:
+        try:
+            packet = assembler.feed(message)
+        except InvalidRequest:
+            return
+        assert packet is None or isinstance(packet, Packet)
+
+
+@given(st.from_regex(r"[0-6]([0-9]+-)?(/[a-z?]*,?)?[0-9]*(\[\"[a-z]*\".*\]|\{.*\})?", fullmatch=True))
+def test_what_looks_like_a_packet_is_one_or_refused(text: str) -> None:
+    with contextlib.suppress(InvalidRequest):
+        assembling().feed(text)
