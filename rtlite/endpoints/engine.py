@@ -389,7 +389,7 @@ class Engine:
 
 
 async def _elsewhere(_: Call) -> Reply:
-    """Never called: the listener has these requests answered before they reach the router."""
+    """What a HEAD is answered; the listener has the others answered before they reach the router."""
     return _refused(engineio.BAD_METHOD)
 
 

@@ -41,6 +41,7 @@ from rtlite.transports.websocket import binary_frame, text_frame
 log = get_logger(__name__)
 
 _WAITING: Final = 16  # events of a client that wait for a handler; then it is read no further
+_MAX_CONNECTS: Final = 1000  # over the life of a connection, each of which it remembers
 _MAX_CALLS: Final = 1000  # acknowledgements that a client owes us
 _STAY_AWAY: Final = frozenset(
     {
@@ -239,6 +240,7 @@ class SocketIOClient:
         self._engine = engine
         self.link = engine.link
         self._sockets: dict[str, Socket] = {}
+        self._connects = 0
         self._assembler = Assembler(
             settings.socketio_max_attachments, settings.socketio_max_payload, self._sockets.__contains__
         )
@@ -290,6 +292,10 @@ class SocketIOClient:
         if namespace is None:
             await self._refuse(packet.namespace, ConnectRefused("Invalid namespace"))
             return
+        self._connects += 1
+        if self._connects > _MAX_CONNECTS:
+            self.link.end(Reason.RATE_LIMITED)
+            await trio.lowlevel.checkpoint()  # the scope is cancelled: the connection ends here
         socket = Socket(self, namespace, packet.data or {}, secrets.token_urlsafe(15))
         self._sockets[name] = socket
         try:

@@ -58,8 +58,8 @@ class LongPolls:
         self._metrics = metrics
 
     def find(self, head: Head) -> LongPollRoute | None:
-        """The route of a request. The preflights of browsers are for the router. :raises BadHead:"""
-        if head.method == "OPTIONS":
+        """The route of a request. Preflights of browsers, and HEAD, are for the router. :raises BadHead:"""
+        if head.method in {"OPTIONS", "HEAD"}:
             return None
         found = self._paths.find(head.path)
         return found[0][0] if found else None

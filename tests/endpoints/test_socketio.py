@@ -143,6 +143,16 @@ async def test_to_connect_twice_closes_the_connection(autojump_clock: trio.testi
         assert await peer.close_code() == 1008
 
 
+async def test_who_comes_and_goes_without_end_is_closed(autojump_clock: trio.testing.MockClock) -> None:
+    async with namespaces(Namespace(), command_rate=0) as door:
+        peer = await engine(door)
+        for _ in range(1000):
+            await say(peer, "40", "41")
+            assert (await peer.text())[:2] == b"40"
+        await say(peer, "40")
+        assert await peer.close_code() == 1008
+
+
 # --- disconnect
 
 

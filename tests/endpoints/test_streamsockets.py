@@ -299,6 +299,20 @@ async def test_who_polls_too_slowly_where_nothing_is_kept_is_told_and_closed() -
         assert await client.poll() == ["1"]
 
 
+async def test_head_and_preflights_are_answered_without_a_session() -> None:
+    async with serving(allowed_origins=("https://good.example",)) as server:
+        peer = await tcp(server)
+        for path in ("/socket.io/?EIO=4&transport=polling", "/socket.io"):
+            await peer.send(head(f"HEAD {path}"))
+            assert (await peer.answer(bodiless=True)).status == 400
+            asked = {"Origin": "https://good.example", "Access_Control_Request_Method": "POST"}
+            await peer.send(head(f"OPTIONS {path}", **asked))
+            answer = await peer.answer()
+            assert (answer.status, answer.headers["allow"]) == (204, "GET, POST")
+            assert answer.headers["access-control-allow-origin"] == "https://good.example"
+        assert not len(server.running.server.connections)
+
+
 async def test_a_stop_waits_for_no_poll_and_tells_those_that_wait() -> None:
     async with serving(shutdown_timeout=5.0) as server:
         key = await stream(server)
