@@ -262,6 +262,9 @@ class Settings:
         durations,
         "waits between the attempts at one delivery, each a fifth shorter or longer at random; the last repeats",
     )
+    webhook_rate: int = _setting(
+        300, count, "attempts a second over all webhooks, so that the rest is for publishers; 0 is no limit"
+    )
     webhook_disable_after: float = _setting(5 * DAY, duration, "how long a webhook may fail before it is disabled")
     webhook_queue_events: int = _setting(
         10_000, count, "events of channels without history that may wait for one webhook"

@@ -65,6 +65,23 @@ class _Page:
     queued: list[tuple[int, bytes]]
 
 
+class Turns:
+    """Spreads the attempts of all couriers over time, in the order in which they come.
+
+    Each costs the event loop the better part of a millisecond, and so many at once would slow publishers.
+    """
+
+    def __init__(self, rate: int) -> None:
+        self._interval = 1 / rate if rate else 0.0
+        self._free = 0.0
+
+    async def take(self) -> None:
+        """Wait for one's turn. A courier waits for one at a time, so that no busy one keeps others from theirs."""
+        at = max(trio.current_time(), self._free)
+        self._free = at + self._interval
+        await trio.sleep_until(at)
+
+
 class Courier:
     def __init__(
         self,
@@ -73,6 +90,7 @@ class Courier:
         database: Database,
         outbound: Outbound,
         ledger: Ledger,
+        turns: Turns,
         settings: Settings,
         metrics: Metrics,
         listening: trio.Event,
@@ -85,6 +103,7 @@ class Courier:
         self._database = database
         self._outbound = outbound
         self._ledger = ledger
+        self._turns = turns
         self._settings = settings
         self._metrics = metrics
         self._now = now
@@ -237,9 +256,11 @@ class Courier:
                 await self._woken.wait()
                 continue
             await trio.sleep_until(self._due)
+            await self._turns.take()
             at = self._now()
             headers = wire.headers(message.id, at, message.body, secrets(self.webhook, at))
-            self._settle(message, at, await self._outbound.post(self.webhook.url, headers, message.body))
+            answer = await self._outbound.post(self.webhook.url, headers, message.body, self.webhook.id)
+            self._settle(message, at, answer)
 
     def _settle(self, message: Message, at: int, answer: Answer) -> None:
         webhook = self.webhook

@@ -16,7 +16,7 @@ from typing import Final
 import attrs
 import trio
 
-from rtlite.domain.courier import Courier, attempted, secrets
+from rtlite.domain.courier import Courier, Turns, attempted, secrets
 from rtlite.domain.ledger import Ledger
 from rtlite.errors import Conflict, InvalidRequest, NotFound, Refused
 from rtlite.hub.hub import Hub
@@ -75,6 +75,7 @@ class Webhooks:
         self._outbound = outbound or Outbound(settings)
         self._now = now
         self._ledger = Ledger(database, settings, metrics)
+        self._turns = Turns(settings.webhook_rate)
         self._changing = trio.Lock()
         self._running: dict[str, tuple[trio.CancelScope, trio.Event]] = {}
         self._nursery: trio.Nursery
@@ -264,13 +265,14 @@ class Webhooks:
                         self._metrics.faults.inc()
                         await trio.sleep(_PAUSE_SECONDS)
         finally:
+            await self._outbound.leave(webhook.id)
             listening.set()
             done.set()
 
     async def _deliver(self, webhook: Webhook, listening: trio.Event) -> None:
         courier = Courier(
-            webhook, self._hub, self._database, self._outbound, self._ledger, self._settings, self._metrics,
-            listening, self._now,
+            webhook, self._hub, self._database, self._outbound, self._ledger, self._turns, self._settings,
+            self._metrics, listening, self._now,
         )  # fmt: skip
         await courier.run()
 

@@ -99,21 +99,27 @@ class Outbound:
         self._settings = settings
         self._resolve = resolve or _Names(settings.max_webhooks)
         self._tls = tls
-        self._pool: httpcore.AsyncConnectionPool | None = None
+        self._pools: dict[str, httpcore.AsyncConnectionPool] = {}
 
     async def __aenter__(self) -> Outbound:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        if self._pool is not None:
-            pool, self._pool = self._pool, None
-            with trio.CancelScope(shield=True):
-                await pool.aclose()
+        for sender in list(self._pools):
+            await self.leave(sender)
 
-    async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> Answer:
+    async def leave(self, sender: str) -> None:
+        """This sender has no more to send."""
+        if sender in self._pools:
+            with trio.CancelScope(shield=True):
+                await self._pools.pop(sender).aclose()
+
+    async def post(self, url: str, headers: Mapping[str, str], body: bytes, sender: str = "") -> Answer:
         """Send ``body`` and read the answer. Whatever goes wrong is in the answer: nothing but cancellation is raised.
 
         The status decides. Once it is here, an answer that is longer than it may be, or never ends, is cut.
+
+        :param sender: each has connections of its own, which it uses again.
         """
         begun = trio.current_time()
         status, error, wait = None, "no answer in time", None
@@ -123,7 +129,8 @@ class Outbound:
         fields = [(name.encode(), value.encode()) for name, value in sent.items()]
         with trio.move_on_after(self._settings.webhook_timeout):
             try:
-                async with self._connections().stream("POST", where, headers=fields, content=_Body(body)) as response:
+                pool = self._connections(sender)
+                async with pool.stream("POST", where, headers=fields, content=_Body(body)) as response:
                     status, wait = response.status, _field(response.headers, b"retry-after")
                     await self._read(response)
             except (_Refusal, *_FAILURES) as failure:
@@ -144,15 +151,19 @@ class Outbound:
                 if size > self._settings.webhook_reply:
                     reading.cancel()
 
-    def _connections(self) -> httpcore.AsyncConnectionPool:
-        if self._pool is None:  # made when first needed: reading the system's certificates takes a while
-            self._pool = httpcore.AsyncConnectionPool(
-                ssl_context=self._tls or ssl.create_default_context(),
-                max_connections=None,  # each webhook has one delivery at a time
+    def _connections(self, sender: str) -> httpcore.AsyncConnectionPool:
+        # Not one pool for all: each request looks at every connection of its pool.
+        if (pool := self._pools.get(sender)) is None:
+            if self._tls is None:  # not before it is needed: to read the system's certificates takes a while
+                self._tls = ssl.create_default_context()
+            pool = self._pools[sender] = httpcore.AsyncConnectionPool(
+                ssl_context=self._tls,
+                max_connections=None,
+                max_keepalive_connections=1,
                 keepalive_expiry=_IDLE_SECONDS,
                 network_backend=_Checked(self._resolve, private=allows_private(self._settings)),
             )
-        return self._pool
+        return pool
 
 
 class _Body:

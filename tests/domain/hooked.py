@@ -78,7 +78,10 @@ class Endpoints:
     def answer(self, *answers: int | Answer, url: str = URL) -> None:
         self.answers[url] = list(answers)
 
-    async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> Answer:
+    async def leave(self, sender: str) -> None:
+        pass
+
+    async def post(self, url: str, headers: Mapping[str, str], body: bytes, sender: str = "") -> Answer:
         self.got.append(Delivery(trio.current_time(), url, headers, orjson.loads(body)))
         answers = self.answers.get(url, [OK])
         answer = answers.pop(0) if len(answers) > 1 else answers[0]

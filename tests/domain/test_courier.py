@@ -364,3 +364,16 @@ async def test_waits_of_nothing_are_no_leave_to_ask_without_a_pause(autojump_clo
         await bench.publish("news:a", 1)
         await trio.sleep(1)
         assert 10 < len(bench.endpoints.got) <= 51
+
+
+async def test_attempts_are_spread_over_time_and_over_the_webhooks(autojump_clock: Clock) -> None:
+    async with hooked(webhook_rate=100) as bench:
+        for number in range(5):
+            await bench.hook(url=f"https://{number}.example/")
+        await bench.publish("news:a", *range(100))
+        begun = trio.current_time()
+        await trio.sleep(2)
+        times = [delivery.at for delivery in bench.endpoints.got]
+        assert all(after - before > 0.0099 for before, after in pairwise(times))
+        assert times[-1] - begun > 1.9
+        assert all(38 <= len(bench.endpoints.data(f"https://{number}.example/")) <= 42 for number in range(5))
