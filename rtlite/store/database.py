@@ -179,7 +179,7 @@ class Database:
 
         :raises StorageFailed: the database could not be read.
         """
-        if not self._readers:  # :memory: is one connection
+        if self.path == ":memory:":  # it is one connection
             return await self._run(self._writer, work)
         async with self._free:
             connection = self._readers.pop()

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 import trio
+import trio.testing
 
 from rtlite.errors import StartError, StorageFailed, StorageFull
 from rtlite.store import database as database_module
@@ -201,6 +202,19 @@ class TestWriting:
                 for _ in range(database_module.READERS):
                     nursery.start_soon(read)
             assert len(os.listdir("/proc/self/fd")) == before
+
+    async def test_a_write_does_not_wait_for_reads_however_many_there_are(self, tmp_path):
+        """When each reader was busy, the next read went to the connection that writes."""
+        may_end = threading.Event()
+        async with open_database(str(tmp_path / "r.db")) as database, trio.open_nursery() as nursery:
+            for _ in range(database_module.READERS + 1):
+                nursery.start_soon(database.read, lambda _: may_end.wait(3))
+                await trio.testing.wait_all_tasks_blocked()
+            started = trio.current_time()
+            await database.write(lambda connection: None)
+            taken = trio.current_time() - started
+            may_end.set()
+            assert taken < 2
 
     async def test_reads_do_not_wait_for_a_write(self, tmp_path):
         async with open_database(str(tmp_path / "r.db")) as database:
