@@ -112,9 +112,10 @@ class ServerSentEvents:
         """
         if text in _NO:
             return False, None
-        said = None if text in {"1", "true"} else jsonframes.parse(str(text))
-        if said is not None and not isinstance(said, dict):
-            raise InvalidRequest("presence: 1, or a JSON object that says something of the user")
+        try:
+            said = None if text in {"1", "true"} else jsonframes.decode(str(text), dict)
+        except InvalidRequest as error:
+            raise InvalidRequest("presence: 1, or a JSON object that says something of the user") from error
         for name in names:
             self._presence.check(name)
         return True, said
