@@ -15,6 +15,7 @@ from typing import Final
 import trio
 
 from rtlite.auth import origins
+from rtlite.endpoints.pulse import Beat, Pulse
 from rtlite.errors import InvalidRequest, Reason, TooLarge
 from rtlite.log import get_logger
 from rtlite.metrics import Metrics
@@ -49,7 +50,7 @@ class EngineSocket:
         self.link = link
         self._read = read
         self._settings = settings
-        self._pong: trio.Event | None = None
+        self._beat: Beat | None = None
         self.settled = False
 
     async def receive(self) -> str | bytes:
@@ -62,8 +63,8 @@ class EngineSocket:
             if type == engineio.MESSAGE:
                 return data
             if type == engineio.PONG:
-                if self._pong is not None:
-                    self._pong.set()
+                if self._beat is not None:
+                    self._beat.answered()
             elif type == engineio.CLOSE:
                 self.link.end(Reason.NORMAL)
                 await trio.lowlevel.checkpoint()  # the scope is cancelled: the application ends here
@@ -76,24 +77,22 @@ class EngineSocket:
         interval, timeout = settings.socketio_ping_interval, settings.socketio_ping_timeout
         return text_frame(engineio.handshake(self.sid, upgrades, interval, timeout, settings.socketio_max_payload))
 
-    async def heartbeat(self) -> None:
-        """Ping every so often; who does not answer is gone. A backlog that is still read goes first (see WebSocket)."""
+    @property
+    def busy(self) -> bool:
+        """Whether the peer still takes what was sent before. Of polls that cannot be told: they come or do not."""
         outbox = self.link.outbox
-        while True:
-            await trio.sleep(self._settings.socketio_ping_interval)
-            answered = self._pong = trio.Event()
-            while True:
-                polled = isinstance(outbox, PollOutbox) and not outbox.carried
-                if not polled:
-                    await outbox.drained()
-                with trio.move_on_after(self._settings.socketio_ping_timeout):
-                    await outbox.send(_PING)
-                    await answered.wait()
-                    break
-                if polled or not outbox.queued:
-                    self.link.end(Reason.NO_PONG)
-                    return
-            self._pong = None
+        return bool(outbox.queued) and not (isinstance(outbox, PollOutbox) and not outbox.carried)
+
+    def ping(self) -> bool:
+        return self.link.outbox.offer(_PING)
+
+    def end(self, reason: Reason) -> None:
+        self.link.end(reason)
+
+    def begin(self, pulse: Pulse) -> None:
+        """Be pinged from now on."""
+        self._beat = pulse.add(self)
+        self.link.on_end(self._beat.stop)
 
 
 Application = Callable[[EngineSocket], Awaitable[None]]
@@ -123,7 +122,7 @@ class PollingSession(Link):
         return self.outbox
 
     async def heartbeat(self) -> None:
-        await self.socket.heartbeat()
+        """The pulse of all sessions is theirs too."""
 
     def send(self, payload: bytes) -> bool:
         return self.outbox.offer(text_frame(payload))
@@ -207,13 +206,14 @@ class Engine:
         self._metrics = metrics
         self._sessions: dict[str, PollingSession] = {}
         self._strangers: dict[str, PollingSession] = {}
+        self._pulse = Pulse(settings)
         self._nursery: trio.Nursery | None = None
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Hold the sessions that outlive a request, until cancelled."""
         async with trio.open_nursery() as self._nursery:
             task_status.started()
-            await trio.sleep_forever()
+            await self._pulse.run()
 
     def websockets(self) -> list[WebSocketRoute]:
         return [
@@ -258,7 +258,7 @@ class Engine:
             return
         socket = EngineSocket(websocket, websocket.receive, self._settings)
         await websocket.outbox.send(socket.open([]))
-        websocket.spawn(socket.heartbeat)
+        socket.begin(self._pulse)
         await self._application(socket)
 
     async def _upgrade(self, websocket: WebSocket, sid: str) -> None:
@@ -342,6 +342,7 @@ class Engine:
             async with trio.open_nursery() as nursery:
                 session = PollingSession(self._application, nursery, poll.head, self._settings)
                 self._sessions[session.socket.sid] = self._strangers[session.socket.sid] = session
+                session.socket.begin(self._pulse)
                 task_status.started(session)
                 try:
                     await session.serve(self._connections, self._metrics, poll.address)
