@@ -144,6 +144,7 @@ class Courier:
             except Exception:
                 log.exception("a webhook's courier failed", webhook=self.webhook.id)
                 self._metrics.faults.inc()
+            self._listening.set()  # whoever waits for the beginning need not wait for the end of the trouble
             await trio.sleep(_TRY_AGAIN_SECONDS)
 
     async def _count_waiting(self) -> tuple[int, int]:

@@ -377,3 +377,23 @@ async def test_attempts_are_spread_over_time_and_over_the_webhooks(autojump_cloc
         assert all(after - before > 0.0099 for before, after in pairwise(times))
         assert times[-1] - begun > 1.9
         assert all(38 <= len(bench.endpoints.data(f"https://{number}.example/")) <= 42 for number in range(5))
+
+
+async def test_a_storage_that_does_not_answer_at_first_keeps_nobody_from_starting(
+    autojump_clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failing = [True]
+
+    def waiting(connection: object, webhook: str) -> tuple[int, int]:
+        if failing:
+            raise StorageFailed("no disk")
+        return 0, 0
+
+    monkeypatch.setattr(courier.tables, "waiting", waiting)
+    async with hooked() as bench:
+        with trio.fail_after(1):
+            await bench.hook()
+        await bench.publish("news:a", 1)
+        failing.clear()
+        await trio.sleep(6)
+        assert bench.endpoints.data() == [1]
