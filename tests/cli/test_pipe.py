@@ -130,6 +130,30 @@ async def test_signals_reach_the_program_and_its_last_words_the_stream(nursery, 
     assert await told(client) == [("message", "ready"), ("message", "bye"), ("exit", {"code": 9, "signal": None})]
 
 
+async def test_the_terminals_interrupt_reaches_the_program_once(nursery, dev_server) -> None:
+    """It goes to everything in the foreground, the program included: to pass it on would double it."""
+    key, client = await owner(dev_server)
+    counting = "count=0; trap 'count=$((count+1))' INT; echo ready; while [ $count = 0 ]; do sleep 0.05; done"
+    pipe = command("pipe", "--url", dev_server.url, "--key", key, "s", "--", "sh", "-c")
+    inside = "import os, pty, sys; sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))"
+    terminal: trio.Process = await nursery.start(
+        partial(
+            trio.run_process,
+            [sys.executable, "-c", inside, *pipe, f"{counting}; sleep 0.3; exit $count"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            check=False,
+        )
+    )
+    assert terminal.stdin is not None
+    with trio.fail_after(30):
+        while await told(client) != [("message", "ready")]:  # noqa: ASYNC110
+            await trio.sleep(0.02)
+        await terminal.stdin.send_all(b"\x03")
+        assert await terminal.wait() == 1
+    assert (await told(client))[-1] == ("exit", {"code": 1, "signal": None})
+
+
 async def test_a_program_that_a_signal_ended_is_told_as_a_shell_does(dev_server) -> None:
     key, client = await owner(dev_server)
     assert (await piped(dev_server, "s", "--", "sh", "-c", "kill -KILL $$", key=key)).code == 128 + 9
