@@ -133,13 +133,16 @@ async def test_signals_reach_the_program_and_its_last_words_the_stream(nursery, 
 async def test_the_terminals_interrupt_reaches_the_program_once(nursery, dev_server) -> None:
     """It goes to everything in the foreground, the program included: to pass it on would double it."""
     key, client = await owner(dev_server)
-    counting = "count=0; trap 'count=$((count+1))' INT; echo ready; while [ $count = 0 ]; do sleep 0.05; done"
-    pipe = command("pipe", "--url", dev_server.url, "--key", key, "s", "--", "sh", "-c")
+    counting = (
+        "import signal, sys, time\ngot = []\nsignal.signal(signal.SIGINT, lambda *_: got.append(1))\n"
+        "print('ready', flush=True)\nwhile not got: time.sleep(0.02)\ntime.sleep(0.3)\nsys.exit(len(got))"
+    )
+    pipe = command("pipe", "--url", dev_server.url, "--key", key, "s", "--", sys.executable, "-c", counting)
     inside = "import os, pty, sys; sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))"
     terminal: trio.Process = await nursery.start(
         partial(
             trio.run_process,
-            [sys.executable, "-c", inside, *pipe, f"{counting}; sleep 0.3; exit $count"],
+            [sys.executable, "-c", inside, *pipe],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             check=False,
