@@ -16,6 +16,7 @@ import orjson
 import trio
 
 from rtlite.model import Event, Position, is_pattern, kind_of
+from rtlite.settings import KIB
 from tests.endpoints.sockets import Client
 from tests.history_checker import Attempt, History, Outcome, Session, Violation, check_history
 from tests.servers import InProcess
@@ -117,7 +118,7 @@ class Wanderer:
         self._server = server
         self._door = door
         self._token = server.token(f"u{number}", subscribe=["news:*", "jobs:*"], publish=["news:*", "jobs:*"])
-        self._buffer = self._dice.choice([0, 4096])
+        self._buffer = self._dice.choice([0, 16 * KIB])  # less than a send buffer, and TCP may wait for seconds
 
     async def run(self, quiet: trio.Event) -> None:
         """Wander until it is quiet, and then listen to the end."""
