@@ -333,6 +333,29 @@ def _leavers() -> list[Case]:
     ]  # type: ignore[arg-type]
 
 
+def _socketio() -> list[Case]:
+    def said(name: str, *messages: bytes, close: int = 1008) -> Case:
+        start = b"GET /socket.io/?EIO=4&transport=websocket HTTP/1.1"
+        return Case(f"socket.io: {name}", handshake(start=start, more=b"".join(messages)), (101,), close)
+
+    return [
+        said("no packet at all", frame("hello")),
+        said("an empty message", frame("")),
+        said("a client's ping", frame("2") * 1000),
+        said("an upgrade of nothing", frame("5")),
+        said("an event before it is connected", frame('42["message"]')),
+        said("an attachment before it is connected", frame(b"x" * 1000, 2)),
+        said("the promise of an attachment before it is connected", frame('451-["x",{"_placeholder":true,"num":0}]')),
+        said("the promise of 99,999 attachments", frame('4599999-["x"]')),
+        said("a binary event without attachments", frame('450-["x"]')),
+        said("a namespace that does not end", frame("40/" + "x" * 100_000)),
+        said("an id of 100,000 digits", frame("42" + "1" * 100_000 + '["x"]')),
+        said("100,000 lists in one another", frame('42["x",' + "[" * 100_000 + "]" * 100_000 + "]")),
+        said("a type past the last", frame("47[]")),
+        said("a message of more than a payload", frame("4" + "x" * 1_000_000), close=1009),
+    ]
+
+
 def _frames() -> list[Case]:
     mask = bytes(4)
     found = [
@@ -383,4 +406,4 @@ def _frames() -> list[Case]:
     return found
 
 
-CASES: Final = [*_non_ascii(), *_hosts(), *_upgrades(), *_lengths(), *_heads(), *_leavers(), *_frames()]
+CASES: Final = [*_non_ascii(), *_hosts(), *_upgrades(), *_lengths(), *_heads(), *_leavers(), *_frames(), *_socketio()]
