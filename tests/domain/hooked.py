@@ -6,14 +6,12 @@ import sqlite3
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, closing
 from typing import Any, TypeVar
-from unittest.mock import patch
 
 import attrs
 import orjson
 import trio
 
 from rtlite.domain.webhooks import Webhooks
-from rtlite.hub import committer
 from rtlite.hub.hub import Hub
 from rtlite.metrics import Metrics
 from rtlite.model import NewEvent, Published
@@ -155,9 +153,7 @@ async def hooked(before: Bench | None = None, wall: list[int] | None = None, **s
                 task_status.started(services.cancel_scope)
             dead.set()
 
-        # It waits busily for those who are about to publish, and a clock that is skipped stands still meanwhile.
-        with patch.object(committer, "_PATIENCE", 0.0):
-            async with trio.open_nursery() as nursery:
-                life = await nursery.start(live)
-                yield Bench(database, endpoints, hub, webhooks, metrics, now, life, dead)
-                life.cancel()
+        async with trio.open_nursery() as nursery:
+            life = await nursery.start(live)
+            yield Bench(database, endpoints, hub, webhooks, metrics, now, life, dead)
+            life.cancel()
