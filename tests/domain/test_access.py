@@ -8,9 +8,11 @@ from typing import Any
 
 import attrs
 import pytest
+import trio
 
 from rtlite.domain.access import Access
 from rtlite.domain.streams import Streams
+from rtlite.errors import Conflict
 from rtlite.hub.hub import Hub
 from rtlite.metrics import Metrics
 from rtlite.model import Identity, Kind, Role
@@ -104,3 +106,69 @@ async def test_what_the_table_decides_reads_nothing() -> None:
     assert not await access.may_read(ANN, "jobs:1")
     assert not await access.may_write(ANN, "article:a", "e", None)
     assert not await access.may_read(ANN, "conversation:*")
+
+
+# --- streams
+
+STREAM_KEY = Identity(Kind.STREAM, "ann", "key_1")
+
+
+@asynccontextmanager
+async def access_to_streams(**settings: Any) -> AsyncIterator[tuple[Access, Streams]]:
+    """Ann has stream ``a``, Bob has ``b``."""
+    chosen = Settings(**settings)
+    async with open_database(":memory:", "normal") as database, trio.open_nursery() as nursery:
+        hub = Hub(database, chosen, Metrics())
+        await nursery.start(hub.run)
+        streams = Streams(hub, database, chosen)
+        await streams.claim("a", "ann")
+        await streams.claim("b", "bob")
+        yield Access(database, chosen, streams), streams
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_stream_key_reads_and_writes_every_channel_of_its_users_streams_and_no_other() -> None:
+    async with access_to_streams() as (access, _):
+        for channel in ("stream:a", "stream:a:errors", "stream:a:x:y"):
+            assert await access.may_read(STREAM_KEY, channel)
+            assert await access.may_write(STREAM_KEY, channel, "message", None)
+        for channel in ("stream:b", "stream:b:errors", "stream:*", "stream:a:*", "stream:", "streams:a", "news:a", "*"):
+            assert not await access.may_read(STREAM_KEY, channel), channel
+            assert not await access.may_write(STREAM_KEY, channel, "message", None), channel
+
+
+async def test_to_ask_to_write_makes_a_stream_and_to_ask_to_read_does_not() -> None:
+    async with access_to_streams() as (access, streams):
+        assert not await access.may_read(STREAM_KEY, "stream:new")
+        assert streams.find("new") is None
+        assert await access.may_write(STREAM_KEY, "stream:new:errors", "message", None)
+        found = streams.find("new")
+        assert found is not None and found.owner == "ann"
+        assert await access.may_read(STREAM_KEY, "stream:new")
+        assert not await access.may_write(attrs.evolve(STREAM_KEY, user="bob"), "stream:new", "message", None)
+
+
+async def test_nobody_but_a_stream_key_owns_or_makes_streams() -> None:
+    async with access_to_streams() as (access, streams):
+        for kind in set(Kind) - {Kind.STREAM, Kind.ADMIN}:
+            identity = attrs.evolve(STREAM_KEY, kind=kind)
+            for channel in ("stream:a", "stream:new"):
+                assert not await access.may_read(identity, channel)
+                assert not await access.may_write(identity, channel, "message", None)
+        assert streams.find("new") is None
+
+
+async def test_a_narrowed_ticket_of_a_stream_key_reaches_and_makes_only_what_it_names() -> None:
+    async with access_to_streams() as (access, streams):
+        ticket = attrs.evolve(STREAM_KEY, only=("stream:a:errors",))
+        assert await access.may_read(ticket, "stream:a:errors")
+        for channel in ("stream:a", "stream:new"):
+            assert not await access.may_write(ticket, channel, "message", None)
+        assert streams.find("new") is None
+
+
+async def test_who_has_too_many_streams_is_told_so() -> None:
+    async with access_to_streams(max_streams=1) as (access, _):
+        assert await access.may_write(STREAM_KEY, "stream:a", "message", None)
+        with pytest.raises(Conflict, match="1 streams at most"):
+            await access.may_write(STREAM_KEY, "stream:new", "message", None)

@@ -229,3 +229,22 @@ async def test_position_of_a_subscription_never_lies_past_what_it_was_sent(tmp_p
         slow.drain()
         await slow.until_offset(2)
         await reached(lambda: behind.subscription.position.offset == 2)
+
+
+async def test_an_end_reaches_every_reader_of_the_channels_it_is_about_though_one_of_them_fails() -> None:
+    async with running_hub() as hub:
+        failing, own, several, other, kind = readers = [Reader() for _ in range(5)]
+
+        def fail(_: Reason) -> None:
+            raise RuntimeError("a bug")
+
+        await failing.subscribe(hub, "news:a", on_lost=fail)
+        await own.subscribe(hub, "news:a")
+        await several.subscribe(hub, ("news:a", "news:b"))
+        await other.subscribe(hub, "news:b")
+        await kind.subscribe(hub, "news:*")
+        hub.fanout.end(lambda name: name == "news:a", Reason.RECONFIGURED)
+        await hub.publish(new("news:a"))
+        assert [len(reader.lines) for reader in readers] == [0, 0, 0, 0, 1]
+        assert own.lost == several.lost == [Reason.RECONFIGURED]
+        assert other.lost == kind.lost == []
