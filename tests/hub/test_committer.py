@@ -245,3 +245,10 @@ async def test_mistaken_statement_is_named_as_ours_and_not_as_the_disks(tmp_path
 
         assert raised.value.code == "internal_error"
         assert isinstance(raised.value.__cause__, sqlite3.OperationalError)
+
+
+async def test_publishers_who_do_not_come_back_are_not_waited_for_even_when_the_clock_stands_still(autojump_clock):
+    async with running_hub() as hub:
+        await in_one_batch(hub, *[lambda: hub.publish(new("news:a"))] * 8)
+        await hub.publish(new("news:a"))
+        assert len(await history_of(hub.database, "news:a")) == 9
