@@ -6,7 +6,7 @@ The package is a pipeline; a module imports only from what stands below it:
     server.py    builds the object graph, starts it, stops it
     endpoints/   what the outside connects to, one module per API
     domain/      what is kept besides events: articles, views, reactions, …
-    transports/  bytes on sockets: listener, outbox, websocket, http
+    transports/  bytes on sockets: listener, outbox, websocket, long polling, http
     protocols/   the meaning of bytes, sans-I/O: no sockets, no clock
     hub/         who listens, in what order, what they missed
     auth/        who are you (keys, tokens, tickets), what may you (grants)

@@ -29,6 +29,7 @@ LINES: Final = (
         " ws.onmessage = (event) => console.log(event.data)",
     ),
     ("server-sent events", "curl -N 'HTTP/sse/changes:product?apiKey=pk_live_dev'"),
+    ("streams", 'io("HTTP/", {query: {stream: "demo", token: "rts_dev"}}).on("message", console.log)'),
     ("sample events", "rtlite trigger updated --url HTTP"),
 )
 _EVENT: Final = '{"channel": "article:hello", "event": "view_update", "data": {"slug": "hello", "viewCount": 1}}'

@@ -74,6 +74,13 @@ def node(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Node, str]:
     return Node(tmp_path), request.param
 
 
+# The text's, as they stand there.
+_ARGUMENTS = """replayLimit: 123, // Optional, number of messages max replayed at connection
+replay: '2h', // Optional
+includeMetadata: false,
+channel: 'errors'"""
+
+
 class TestTheText:
     """*"You can subscribe a stream using a simple setup of socket.io."*"""
 
@@ -89,6 +96,23 @@ class TestTheText:
             )
             assert answer.status_code == 201
             assert await client.says() == ["MESSAGE =>", {"price": 42}]
+
+    async def test_the_snippet_with_every_query_argument_hears_the_replay_of_its_channel(
+        self, socketio: Runtime
+    ) -> None:
+        async with socketio.client() as client, running_server(allowed_origins=client.origins) as server:
+            key = await server.key("stream", "ann")
+            await server.http(key).put("/streams/dwd23RWdwE", json={"storeHistory": True})
+            operator = await server.operator()
+            for channel in ("stream:dwd23RWdwE", "stream:dwd23RWdwE:errors"):
+                await operator.post("/api/publish", json={"channel": channel, "event": "message", "data": channel})
+            token = "token: 'your-token-here', // the token you generated in your settings"
+            text = (HERE / "snippets" / "socketio.js").read_text()
+            text = text.replace(token, f"{token}\n{_ARGUMENTS}")
+            text = text.replace("https://api.bloomr.stream/", f"{server.url}/").replace("your-token-here", key)
+            await client.run(text)
+            assert await client.says() == ["Connected to", f"{server.url}/"]
+            assert await client.says() == ["MESSAGE =>", "stream:dwd23RWdwE:errors"]
 
     async def test_the_snippet_hears_why_it_is_refused(self, socketio: Runtime) -> None:
         async with socketio.client() as client, running_server(allowed_origins=client.origins) as server:
