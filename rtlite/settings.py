@@ -191,7 +191,7 @@ class Settings:
 
     handshake_timeout: float = _setting(10 * SECOND, duration, "for a request head, a TLS or a WebSocket handshake")
     body_timeout: float = _setting(15 * SECOND, duration, "for a request body")
-    append_timeout: float = _setting(HOUR, duration, "how long a program that streams lines into a request may be silent")
+    append_timeout: float = _setting(HOUR, duration, "how long a request that lines are streamed into may be silent")
     keep_alive_timeout: float = _setting(75 * SECOND, duration, "how long an idle HTTP connection stays open")
     write_timeout: float = _setting(60 * SECOND, duration, "how long a peer may accept no byte that waits for it")
     close_timeout: float = _setting(5 * SECOND, duration, "for a WebSocket closing handshake")

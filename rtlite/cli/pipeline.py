@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
+import subprocess  # nosec B404  # to run a program is what the command is for
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Final, Protocol
 
