@@ -116,6 +116,10 @@ class Sessions:
 
         :raises Forbidden: the right to one of them was taken away meanwhile.
         """
+        # Listed first, it is found when the right is taken away from now on; that may have happened just before.
+        if link.listed is not None:
+            link.listed.channels += names
+        await self.check(identity, names)
         subscribed = await self._hub.subscribe(
             names if len(names) > 1 else names[0],
             link.outbox,
@@ -127,10 +131,6 @@ class Sessions:
             replaying=replaying,
         )
         link.on_end(subscribed.close)
-        if link.listed is not None:
-            link.listed.channels += names
-        # Listed, it is found when the right is taken away; that may have happened just before.
-        await self.check(identity, names)
         return subscribed
 
     async def ignore_messages(self, websocket: WebSocket) -> None:

@@ -376,6 +376,22 @@ async def test_nothing_is_left_of_a_client_that_went() -> None:
                 await trio.sleep(0.01)
 
 
+async def test_what_is_published_once_the_right_is_gone_does_not_come(monkeypatch) -> None:
+    """It may be taken away between the first question and the last: nothing is subscribed to until then."""
+    async with serving() as server:
+        answers = [True, False]
+
+        async def may_read(*_: object) -> bool:
+            if not answers[1:]:
+                await publish(server, "conversation:c1", "SECRET")
+            return answers.pop(0)
+
+        monkeypatch.setattr(server.running.server.access, "may_read", may_read)
+        stream = await listen(server, f"/sse/conversation:c1?token={server.token('u')}")
+        assert [event.name for event in await stream.rest()] == ["closed"]
+        assert b"forbidden" in stream.body and b"SECRET" not in stream.body
+
+
 # --- presence
 
 
