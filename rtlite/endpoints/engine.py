@@ -8,6 +8,7 @@ goes out there first, so nothing is lost, said twice, or said in another order.
 
 from __future__ import annotations
 
+import math
 import secrets
 from collections.abc import Awaitable, Callable
 from typing import Final
@@ -34,6 +35,7 @@ log = get_logger(__name__)
 PROTOCOL: Final = "socketio"
 _PING: Final = text_frame(engineio.PING.encode())
 _PLAIN: Final = "text/plain; charset=UTF-8"
+_SOON: Final = 0.1
 _WAITING: Final = 32  # messages that polls brought and nobody took yet; then the next POST waits
 
 
@@ -138,12 +140,17 @@ class PollingSession(Link):
         self._left = True
         self._told.set()
 
-    async def poll(self) -> bytes:
-        """The body of the answer to a poll, once there is something to say."""
-        self.polled = True
+    async def poll(self) -> bytes | None:
+        """The body of the answer to a poll, once there is something to say; ``None`` if a WebSocket has taken over.
+
+        While one is about to, a poll is answered soon, since the client changes over only without one.
+        """
+        self.polled, late = True, self.upgrading
         try:
-            if not self.upgrading:
+            with trio.move_on_after(_SOON if late else math.inf):
                 await self.queue.filled()
+            if late and self.carrier is not None:
+                return None
             packets = list(frames(self.queue.take()))
             if packets and self._reason is not None:
                 self.queue.release()  # the close is for the next poll: clients drop what comes together with it
@@ -159,7 +166,8 @@ class PollingSession(Link):
     def probe(self) -> None:
         """A WebSocket is there: the poll that waits is answered, so that the client can change over."""
         self.upgrading = True
-        self.queue.release()
+        if self.polled:
+            self.queue.release()
 
     def carry(self, websocket: WebSocket) -> None:
         """Everything goes over this WebSocket from here on."""
@@ -243,12 +251,8 @@ class Engine:
         """Why a handshake is refused: it is of another protocol, or of a session that has no use for it."""
         refusal = engineio.refuse(head.query, engineio.WEBSOCKET)
         sid = head.query.get("sid")
-        if refusal is None and sid is not None:
-            session = self._sessions.get(sid)
-            if session is None:
-                refusal = engineio.UNKNOWN_SID
-            elif session.carrier is not None or session.upgrading:
-                refusal = engineio.BAD_REQUEST
+        if refusal is None and sid is not None and sid not in self._sessions:
+            refusal = engineio.UNKNOWN_SID
         return None if refusal is None else _refused(refusal)
 
     async def _converse(self, websocket: WebSocket) -> None:
@@ -264,7 +268,7 @@ class Engine:
     async def _upgrade(self, websocket: WebSocket, sid: str) -> None:
         """A WebSocket for a session that polls: probed, and then in the place of the polls."""
         session = self._sessions.get(sid)
-        if session is None or session.upgrading:
+        if session is None or session.upgrading or session.carrier is not None:
             websocket.end(Reason.ABUSE)
             return
         with trio.move_on_after(self._settings.socketio_upgrade_timeout) as patience:
@@ -326,7 +330,7 @@ class Engine:
             return Reply(503, b"", _PLAIN, {"Retry-After": "5"})
         session: PollingSession = await self._nursery.start(self._live, poll)
         self._make_room()
-        return Reply(200, await session.poll(), _PLAIN)
+        return await self._poll(session)
 
     def _make_room(self) -> None:
         """Of those that nobody vouches for yet, the oldest go."""
@@ -365,7 +369,7 @@ class Engine:
             if not answered:  # the client left while it waited
                 session.leave()
                 session.end(Reason.NORMAL)
-        return Reply(200, body, _PLAIN)
+        return _refused(engineio.BAD_REQUEST) if body is None else Reply(200, body, _PLAIN)
 
     async def _post(self, session: PollingSession, poll: Poll) -> Reply:
         length = poll.head.content_length
@@ -380,6 +384,7 @@ class Engine:
                 engineio.decode(packet)
                 await session.take(packet)
         except InvalidRequest:
+            session.leave()  # a client that does not speak the protocol is told nothing more
             session.end(Reason.ABUSE)
             return _refused(engineio.BAD_REQUEST)
         except (trio.ClosedResourceError, trio.BrokenResourceError):  # the session ended meanwhile

@@ -93,12 +93,12 @@ class Pulse:
             if done % _SLICE == 0:
                 await trio.lowlevel.checkpoint()
 
-    def _ask(self, beat: Beat, session: Pinged, _: float) -> None:
+    def _ask(self, beat: Beat, session: Pinged, due: float) -> None:
         beat.sent = session.ping()
-        self._wait(beat)
+        self._wait(beat, due)
 
-    def _wait(self, beat: Beat) -> None:
-        beat.due = trio.current_time() + self._timeout
+    def _wait(self, beat: Beat, since: float) -> None:
+        beat.due = since + self._timeout  # not since now: a beat that is late makes no session live longer
         self._asked.append((beat.due, beat))
 
     def _judge(self, beat: Beat, session: Pinged, due: float) -> None:
@@ -107,6 +107,6 @@ class Pulse:
             return
         if session.busy:
             beat.sent = beat.sent or session.ping()
-            self._wait(beat)
+            self._wait(beat, due)
         else:
             session.end(Reason.NO_PONG)

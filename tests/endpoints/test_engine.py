@@ -173,7 +173,6 @@ async def test_a_payload_that_cannot_be_read_is_400_and_the_session_is_over(
         client = Polling(door)
         await client.open()
         assert refusal(await client.post(body)) == (400, 3)
-        await client.get()  # the last word
         assert refusal(await client.get()) == (400, 1)
 
 
@@ -398,15 +397,30 @@ async def test_the_poll_that_waits_is_released_by_the_probe(autojump_clock: trio
         assert packets == ["6"]
 
 
+async def test_a_poll_that_comes_while_a_websocket_takes_over_is_answered_soon_or_refused(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with engine_door() as door:
+        client = Polling(door)
+        await client.open()
+        peer = await client.websocket()
+        await say(peer, "2probe")
+        assert await peer.text() == b"3probe"
+        started = trio.current_time()
+        assert await client.poll() == ["6"]
+        assert trio.current_time() - started <= 0.11
+        answer, _ = await together(client.get, lambda: say(peer, "5"))
+        assert refusal(answer) == (400, 3)
+
+
 async def test_after_the_upgrade_polls_are_refused(autojump_clock: trio.testing.MockClock) -> None:
     async with engine_door() as door:
         client = Polling(door)
         await client.open()
         peer = await client.upgraded()
         assert refusal(await client.get()) == (400, 3)
-        again = door.connect()
-        await again.send(handshake(client.target("websocket")))
-        assert refusal(await again.answer()) == (400, 3)
+        again = await client.websocket()
+        assert await again.close_code() == 1008
         await say(peer, "4on")
         assert await peer.text() == b"4on"
 
