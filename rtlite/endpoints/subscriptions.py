@@ -68,6 +68,8 @@ class Subscriptions:
         self._attendance = attendance
         self._limit = limit
         self._held: dict[str, Subscription] = {}
+        self._coming: str | None = None
+        """What is being subscribed to; ``None`` again if the right to it is taken away meanwhile."""
         websocket.on_end(self._end)
         if websocket.listed is not None:
             websocket.listed.drop = self.drop
@@ -114,6 +116,7 @@ class Subscriptions:
     async def listen(self, identity: Identity, name: str, greeting: Greeting, since: Since | None) -> None:
         """Subscribe to what ``identity`` may read, in place of a subscription of this name.
 
+        :raises Forbidden: it may not.
         :raises SubscriptionFailed, Overloaded, StorageFailed: there is no new subscription.
         """
         if name not in self._held and len(self._held) >= self._limit:
@@ -125,31 +128,45 @@ class Subscriptions:
             return greeting(position, recovered)
 
         websocket, encode = self._websocket, self._dialect.event_of_kind if is_pattern(name) else self._dialect.event
-        answer = await self._hub.subscribe(
-            name, websocket.outbox, encode, spawn=websocket.spawn, on_lost=websocket.end, since=since, greet=greet
-        )
-        if name not in self._held and websocket.listed is not None:
-            websocket.listed.channels.append(name)
-        self._held[name] = answer.subscription
-        # Listed, it is found when the right is taken away; that may have happened just before.
+        # Listed first, it is found when the right is taken away from now on; that may have happened just before.
+        self._coming = name
+        self._list(name)
         try:
-            allowed = await self._access.may_read(identity, name)
-        except Refused:  # nobody can say
-            self.unsubscribe(name)
+            if not await self._access.may_read(identity, name):
+                raise Forbidden("channel: this credential may not read it")
+            answer = await self._hub.subscribe(
+                name, websocket.outbox, encode, spawn=websocket.spawn, on_lost=websocket.end, since=since, greet=greet
+            )
+        except BaseException:
+            self._coming = None
+            if name not in self._held:
+                self._unlist(name)
             raise
-        if not allowed:
+        dropped, self._coming = self._coming is None, None
+        self._list(name)
+        self._held[name] = answer.subscription
+        if dropped:
             self.drop(name)
+
+    def _list(self, name: str) -> None:
+        if self._websocket.listed is not None and name not in self._websocket.listed.channels:
+            self._websocket.listed.channels.append(name)
+
+    def _unlist(self, name: str) -> None:
+        if self._websocket.listed is not None and name in self._websocket.listed.channels:
+            self._websocket.listed.channels.remove(name)
 
     def unsubscribe(self, name: str) -> None:
         """Stop listening, and be there no more; nothing happens if it never began."""
         if (held := self._held.pop(name, None)) is not None:
             held.close()
             self._attendance.forget(name)
-            if self._websocket.listed is not None:
-                self._websocket.listed.channels.remove(name)
+            self._unlist(name)
 
     def drop(self, name: str) -> None:
         """The right to read this is gone: the subscription ends, and the client is told."""
+        if name == self._coming:
+            self._coming = None
         if name in self._held:
             self.unsubscribe(name)
             notice = self.dropped(name)

@@ -296,28 +296,50 @@ async def test_a_member_who_is_removed_hears_so_at_once_and_no_more(path: str) -
 
 @SOCKETS
 @pytest.mark.parametrize("second", [False, StorageFailed("the database refused")])
-async def test_a_right_that_is_gone_once_the_subscription_stands_ends_it(
+async def test_a_right_that_is_gone_at_the_second_question_gives_nothing(
     path: str, second: Any, autojump_clock, monkeypatch
 ) -> None:
-    """It may be taken away between the question and the answer."""
+    """It may be taken away after the first: what is published meanwhile does not come."""
     async with scene() as here:
         client = await here.client(path)
         answers = [True, second]
 
         async def may_read(*_: Any) -> bool:
             found = answers.pop(0)
+            if not answers:
+                await here.publish()
             if isinstance(found, Exception):
                 raise found
             return found
 
         monkeypatch.setattr(Access, "may_read", may_read)
-        assert (await client.ask("subscribe", channel="live:a", presence=True))["type"] == "subscribed"
-        told = await client.answer()
-        if second is False:
-            assert (told["type"], told["reason"]) == ("unsubscribed", "unauthorized")
-        else:
-            assert (told["type"], told["code"]) == ("error", "subscription_failed")
+        told = await client.ask("subscribe", channel="live:a", presence=True)
+        assert (told["type"], told["code"]) == ("error", "unauthorized" if second is False else "subscription_failed")
         await here.publish()
         assert (await client.ask("ping"))["type"] == "pong"
         assert here.hub.presence.count("live:a") == 0
         assert "live:a" not in here.hub.fanout.topics
+        assert all("live:a" not in connection.channels for connection in here.door.connections)
+
+
+@SOCKETS
+async def test_a_right_that_is_taken_away_while_a_subscription_begins_ends_it(
+    path: str, autojump_clock, monkeypatch
+) -> None:
+    async with scene() as here:
+        client = await here.client(path)
+        subscribe = here.hub.subscribe
+
+        async def meanwhile(*arguments: Any, **options: Any) -> Any:
+            here.door.connections.drop("live:a", lambda _: True)
+            return await subscribe(*arguments, **options)
+
+        monkeypatch.setattr(here.hub, "subscribe", meanwhile)
+        assert (await client.ask("subscribe", channel="live:a", presence=True))["type"] == "subscribed"
+        told = await client.answer()
+        assert (told["type"], told["reason"]) == ("unsubscribed", "unauthorized")
+        await here.publish()
+        assert (await client.ask("ping"))["type"] == "pong"
+        assert here.hub.presence.count("live:a") == 0
+        assert "live:a" not in here.hub.fanout.topics
+        assert all("live:a" not in connection.channels for connection in here.door.connections)
