@@ -30,7 +30,7 @@ from typing import Any, Final
 import trio
 
 from rtlite.auth.throttle import Buckets
-from rtlite.endpoints.engine import EngineSocket
+from rtlite.endpoints.enginesockets import EngineSocket
 from rtlite.errors import InvalidRequest, Overloaded, Reason, Refused
 from rtlite.log import get_logger
 from rtlite.protocols.socketio import Assembler, Packet, Type, encode

@@ -10,7 +10,8 @@ import orjson
 import trio
 import trio.testing
 
-from rtlite.endpoints.engine import Application, Engine, EngineSocket
+from rtlite.endpoints.engine import Engine
+from rtlite.endpoints.enginesockets import Application, EngineSocket
 from rtlite.protocols import engineio
 from rtlite.settings import Settings
 from rtlite.transports.longpoll import LongPollRoute, Poll

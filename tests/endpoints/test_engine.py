@@ -9,7 +9,7 @@ import pytest
 import trio
 import trio.testing
 
-from rtlite.endpoints.engine import EngineSocket
+from rtlite.endpoints.enginesockets import EngineSocket
 from rtlite.errors import Reason
 from rtlite.protocols import engineio
 from rtlite.transports.websocket import text_frame
