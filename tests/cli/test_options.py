@@ -41,7 +41,13 @@ def test_values_are_shown_with_their_unit(name, value, text):
 
 @pytest.mark.parametrize(
     ("name", "text"),
-    [("durability", "full|normal"), ("ping_interval", "DURATION"), ("outbox", "SIZE"), ("port", "NUMBER"), ("webhook_retries", "DURATION,…")],
+    [
+        ("durability", "full|normal"),
+        ("ping_interval", "DURATION"),
+        ("outbox", "SIZE"),
+        ("port", "NUMBER"),
+        ("webhook_retries", "DURATION,…"),
+    ],
 )
 def test_help_says_what_kind_of_value_is_wanted(name, text):
     assert options.metavar(named(name)) == text

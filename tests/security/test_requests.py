@@ -292,6 +292,8 @@ def test_every_writing_route_stands_in_the_table_of_bodies() -> None:
         ("DELETE", "/conversations/it/members/it"),
         ("DELETE", "/streams/it"),
         ("POST", "/streams/it/messages"),  # any JSON, or lines; see below
+        ("POST", "/socket.io"),  # packets: see tests/endpoints/test_engine.py
+        ("POST", "/socket.io/"),
     }
 
 
