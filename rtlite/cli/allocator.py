@@ -8,6 +8,7 @@ glibc does: freed blocks of 64 KiB stay in per-thread arenas. Measured with 100 
 from __future__ import annotations
 
 import ctypes
+import gc
 from typing import Final
 
 # mallopt(3); the numbers are glibc's and part of its binary interface.
@@ -24,3 +25,13 @@ def give_memory_back() -> bool:
         return False
     options = ((_M_ARENA_MAX, 2), (_M_MMAP_THRESHOLD, 64 * 1024), (_M_TRIM_THRESHOLD, 128 * 1024))
     return [mallopt(option, value) for option, value in options] == [1] * len(options)
+
+
+def set_aside() -> None:
+    """Have the garbage collector pass over what the start made: modules, tables, the server itself.
+
+    All of it stays for as long as the process runs. To look through it again held the event loop
+    for 30 ms, four times a second under load, and was an eighth of a publish.
+    """
+    gc.collect()
+    gc.freeze()

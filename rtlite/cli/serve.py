@@ -54,6 +54,7 @@ async def serve_until_signal(chosen: Settings, on_ready: Callable[[Running], Awa
                 running: Running = await inner.start(run_server, chosen)
                 stop.stop = running.stop
                 await on_ready(running)
+                allocator.set_aside()
             outer.cancel_scope.cancel()
 
 
