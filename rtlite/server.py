@@ -213,9 +213,7 @@ async def serve(
         raise first from None
 
 
-async def _serve(
-    settings: Settings, namespaces: Sequence[Namespace], task_status: trio.TaskStatus[Running]
-) -> None:
+async def _serve(settings: Settings, namespaces: Sequence[Namespace], task_status: trio.TaskStatus[Running]) -> None:
     if settings.dev and not settings.loopback and not settings.dev_anywhere:
         raise StartError("--dev listens on loopback only: its credentials are public (--dev-anywhere overrides this)")
     async with open_database(settings.data, settings.durability, settings.disk_reserve) as database:
