@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 
 import trio
 
@@ -116,20 +117,21 @@ class Sessions:
 
         :raises Forbidden: the right to one of them was taken away meanwhile.
         """
-        # Listed first, it is found when the right is taken away from now on; that may have happened just before.
+        # It is found when the right is taken away from now on; that may have happened just before.
+        with link.listed.about_to_listen(names) if link.listed is not None else nullcontext():
+            await self.check(identity, names)
+            subscribed = await self._hub.subscribe(
+                names if len(names) > 1 else names[0],
+                link.outbox,
+                encode,
+                spawn=link.spawn,
+                on_lost=link.end,
+                since=since,
+                greet=greet,
+                replaying=replaying,
+            )
         if link.listed is not None:
             link.listed.channels += names
-        await self.check(identity, names)
-        subscribed = await self._hub.subscribe(
-            names if len(names) > 1 else names[0],
-            link.outbox,
-            encode,
-            spawn=link.spawn,
-            on_lost=link.end,
-            since=since,
-            greet=greet,
-            replaying=replaying,
-        )
         link.on_end(subscribed.close)
         return subscribed
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any, Protocol
 
 import attrs
@@ -128,19 +129,23 @@ class Subscriptions:
             return greeting(position, recovered)
 
         websocket, encode = self._websocket, self._dialect.event_of_kind if is_pattern(name) else self._dialect.event
-        # Listed first, it is found when the right is taken away from now on; that may have happened just before.
+        # It is found when the right is taken away from now on; that may have happened just before.
         self._coming = name
-        self._list(name)
         try:
-            if not await self._access.may_read(identity, name):
-                raise Forbidden("channel: this credential may not read it")
-            answer = await self._hub.subscribe(
-                name, websocket.outbox, encode, spawn=websocket.spawn, on_lost=websocket.end, since=since, greet=greet
-            )
+            with websocket.listed.about_to_listen((name,)) if websocket.listed is not None else nullcontext():
+                if not await self._access.may_read(identity, name):
+                    raise Forbidden("channel: this credential may not read it")
+                answer = await self._hub.subscribe(
+                    name,
+                    websocket.outbox,
+                    encode,
+                    spawn=websocket.spawn,
+                    on_lost=websocket.end,
+                    since=since,
+                    greet=greet,
+                )
         except BaseException:
             self._coming = None
-            if name not in self._held:
-                self._unlist(name)
             raise
         dropped, self._coming = self._coming is None, None
         self._list(name)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -29,7 +29,22 @@ class Connection:
     drop: Callable[[str], None] | None = None
     """Ends the subscription to one channel; ``None`` if the connection is nothing without it."""
     channels: list[str] = attrs.field(factory=list)
+    """What it listens to."""
+    coming: tuple[str, ...] = ()
+    """What it is about to listen to: its right is asked, and may be taken away, before it does."""
     opened: int = attrs.field(factory=now_ms)
+
+    @contextmanager
+    def about_to_listen(self, names: Sequence[str]) -> Iterator[None]:
+        """While this lasts, whoever takes away the right to one of ``names`` finds this connection."""
+        self.coming = (*self.coming, *names)
+        try:
+            yield
+        finally:
+            left = list(self.coming)
+            for name in names:
+                left.remove(name)
+            self.coming = tuple(left)
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -99,7 +114,11 @@ class Connections:
 
         A connection that cannot do without the channel ends, as one that may not read it.
         """
-        found = [item for item in self if item.identity is not None and who(item.identity) and channel in item.channels]
+        found = [
+            item
+            for item in self
+            if item.identity is not None and who(item.identity) and (channel in item.channels or channel in item.coming)
+        ]
         for connection in found:
             if connection.drop is not None:
                 connection.drop(channel)
