@@ -222,7 +222,10 @@ class Committer:
             finally:
                 self._fanning_out.release()
             for job in batch:
-                job.on_done()
+                try:
+                    job.on_done()
+                except Exception:
+                    log.exception("a publisher could not be told what became of its events")
             if not queue:
                 queue.wake = trio.Event()
 

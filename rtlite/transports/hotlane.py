@@ -37,6 +37,7 @@ _PATIENCE: Final = 0.00006  # seconds
 class _Parked:
     """A connection that waits here, and its task."""
 
+    descriptor: int
     stream: ServerStream
     head: Head
     route: Route
@@ -86,9 +87,12 @@ class HotLane:
             self._some = trio.Event()
             answers, self._answers = self._answers, []
             for parked, answer in answers:
-                parked.stream.outbox.offer(answer)
                 parked.busy = False
-                parked.settle()
+                try:
+                    parked.stream.outbox.offer(answer)
+                    parked.settle()
+                except Exception as error:  # noqa: BLE001  # raised in the connection's own task, which it ends
+                    self._give_back(parked, outcome.Error(error))
             self._owed += len(answers)
 
     async def _read(self) -> None:
@@ -101,7 +105,12 @@ class HotLane:
                 while True:
                     ready = self._epoll.poll(0, _MOST)
                     for descriptor, _ in ready:
-                        self._serve(descriptor, self._parked[descriptor])
+                        parked = self._parked[descriptor]
+                        try:
+                            self._serve(parked)
+                        except Exception as error:  # noqa: BLE001  # raised in the connection's own task, which it ends
+                            parked.busy = False
+                            self._give_back(parked, outcome.Error(error))
                     served += len(ready)
                     now = time.perf_counter()
                     if ready:
@@ -130,7 +139,7 @@ class HotLane:
         """
         descriptor = stream.descriptor
         assert descriptor is not None  # noqa: S101  # takes() saw to it
-        parked = _Parked(stream, head, route, address, scheme, patience, trio.lowlevel.current_task())
+        parked = _Parked(descriptor, stream, head, route, address, scheme, patience, trio.lowlevel.current_task())
 
         def abort(_: object) -> trio.lowlevel.Abort:
             parked.result = outcome.Value(True)  # and then the cancellation finds the task at its next step
@@ -150,29 +159,33 @@ class HotLane:
         if self._parked.pop(descriptor, None) is not None:
             self._epoll.unregister(descriptor)
 
-    def _serve(self, descriptor: int, parked: _Parked) -> None:
+    def _serve(self, parked: _Parked) -> None:
         """Something arrived: answer it, or give it back."""
         stream, head = parked.stream, parked.head
         self._owed -= 1
         try:
-            data = os.read(descriptor, _READ)
+            data = os.read(parked.descriptor, _READ)
         except BlockingIOError:
             return
         except OSError as error:
             broken = trio.BrokenResourceError("the connection was reset")
             broken.__cause__ = error
-            self._give_back(descriptor, parked, outcome.Error(broken))
+            self._give_back(parked, outcome.Error(broken))
             return
         start = len(head.raw)
         whole = len(data) == start + (head.content_length or 0) and data.startswith(head.raw)
         if not whole or parked.busy or stream.outbox.queued:
             stream.keep(data)
-            self._give_back(descriptor, parked, outcome.Value(bool(data)))
+            self._give_back(parked, outcome.Value(bool(data)))
             return
 
         def answered(reply: Reply) -> None:
-            self._answers.append((parked, self._lean.whole(reply, keep_alive=True)))
-            self._some.set()
+            try:
+                self._answers.append((parked, self._lean.whole(reply, keep_alive=True)))
+                self._some.set()
+            except Exception as error:  # noqa: BLE001  # raised in the connection's own task, which it ends
+                parked.busy = False
+                self._give_back(parked, outcome.Error(error))
 
         now = trio.current_time()
         if parked.patience.deadline - now < self._settings.keep_alive_timeout / 2:  # moving it is not for nothing
@@ -183,9 +196,9 @@ class HotLane:
         if not self._router.answer_soon(call, parked.route, answered):
             parked.busy = False
             stream.keep(data)
-            self._give_back(descriptor, parked, outcome.Value(True))
+            self._give_back(parked, outcome.Value(True))
 
-    def _give_back(self, descriptor: int, parked: _Parked, result: outcome.Value[bool] | outcome.Error) -> None:
-        self._forget(descriptor)
+    def _give_back(self, parked: _Parked, result: outcome.Value[bool] | outcome.Error) -> None:
+        self._forget(parked.descriptor)
         parked.result = result
         parked.settle()

@@ -222,8 +222,8 @@ class Router:
                     reply = attrs.evolve(reply, headers={**reply.headers, **extra})
             except Exception as error:  # noqa: BLE001  # logged where it is our own
                 reply = self._failed(error, route.pattern)
-            self._count("hot", reply.status)
             done(reply)
+            self._count("hot", reply.status)
 
         try:
             self._identify(route, call)

@@ -14,12 +14,16 @@ from typing import Any
 import attrs
 import pytest
 import trio
+import trio.testing
 import trio_websocket
 
 from rtlite.errors import Reason
+from rtlite.model import NewEvent
 from rtlite.protocols import jsonframes
 from rtlite.transports.http import _Protocol
+from rtlite.transports.lean import LeanLane
 from rtlite.transports.outbox import Outbox
+from rtlite.transports.routes import Router
 from rtlite.transports.websocket import WebSocket, Wire
 from tests.servers import InProcess
 from tests.transports.doors import BINARY, Peer, frame, handshake, head, post, serving, tcp
@@ -244,7 +248,42 @@ async def the_listener_itself(scene: Scene) -> None:
         assert await peer.ended() == b""
 
 
+async def in_the_hot_lane(scene: Scene, target: Any, name: str) -> None:
+    """The second publish of a connection is answered there; a mistake ends that connection."""
+    peer = await tcp(scene.server)
+    request = post("/api/publish", {"channel": "article:it", "event": "e", "data": {}}, X_Api_Key=scene.admin)
+    await peer.send(request)
+    assert (await peer.answer()).status == 201
+    await trio.testing.wait_all_tasks_blocked(0.01)
+    with scene.patch.context() as patch:
+        patch.setattr(target, name, fail)
+        await peer.send(request)
+        assert await peer.ended() == b""
+
+
+async def the_hot_lane(scene: Scene) -> None:
+    await in_the_hot_lane(scene, Router, "answer_soon")
+
+
+async def the_hot_lanes_answers(scene: Scene) -> None:
+    await in_the_hot_lane(scene, LeanLane, "whole")
+
+
+async def the_hot_lanes_writing(scene: Scene) -> None:
+    await in_the_hot_lane(scene, Outbox, "offer")
+
+
+async def whoever_is_told_what_became_of_an_event(scene: Scene) -> None:
+    event = NewEvent("article:it", "e", b"{}")
+    scene.server.running.server.hub.publish_soon(event, fail)
+    await trio.testing.wait_all_tasks_blocked(0.05)
+
+
 HOOKS: list[Callable[[Scene], Awaitable[None]]] = [
+    the_hot_lane,
+    the_hot_lanes_answers,
+    the_hot_lanes_writing,
+    whoever_is_told_what_became_of_an_event,
     the_gate,
     a_lean_handler,
     a_handler_behind_quart,
