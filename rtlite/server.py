@@ -102,6 +102,7 @@ class Server:
         )
         dialogues = Dialogues(self.hub, sessions, self.access, settings, self.metrics)
         history = History(self.hub, database, self.access, settings)
+        self.keyring.on_revoked.append(history.end_credential)
         management = Management(
             self.hub,
             database,

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable
 from typing import Any
 
+import attrs
 import trio
 
+from rtlite.auth.tokens import INVALID
 from rtlite.domain.access import Access
-from rtlite.errors import Forbidden, InvalidRequest, NotFound
+from rtlite.errors import Forbidden, InvalidRequest, NotFound, Unauthorized
 from rtlite.hub.hub import Hub
 from rtlite.hub.since import parse_since
 from rtlite.hub.slices import Pace
-from rtlite.model import Event, Position, check_channel, now_ms, rfc3339
+from rtlite.model import Event, Identity, Position, check_channel, now_ms, rfc3339
 from rtlite.protocols import jsonframes
 from rtlite.settings import Settings, duration
 from rtlite.store import events
@@ -27,12 +30,29 @@ Show = Callable[[Event], dict[str, Any]]
 _PAGE_BYTES = 4 * 1024 * 1024
 
 
+@attrs.define(eq=False)
+class _Wait:
+    """A poll that waits for what comes next."""
+
+    credential: str
+    over: trio.Event = attrs.field(factory=trio.Event)
+    revoked: bool = False
+
+
 class History:
     def __init__(self, hub: Hub, database: Database, access: Access, settings: Settings) -> None:
         self._hub = hub
         self._database = database
         self._access = access
         self._settings = settings
+        self._waits: set[_Wait] = set()
+
+    def end_credential(self, key: str) -> None:
+        """A key was revoked: its polls that wait are refused at once."""
+        for wait in self._waits:
+            if wait.credential == key:
+                wait.revoked = True
+                wait.over.set()
 
     async def answer(self, call: Call) -> Reply:
         """``?since=POSITION|ID|2h|ISO&limit=&order=asc|desc&wait=20s`` on one channel.
@@ -55,7 +75,7 @@ class History:
         if order != "asc":
             raise InvalidRequest("order: asc or desc is wanted")
         wait = self._wait(call.query.get("wait"))
-        answer = await self._forwards(channel, call.query.get("since"), limit, wait, show)
+        answer = await self._forwards(call, channel, limit, wait, show)
         if wait:
             await self._check_right(call, channel)  # it may have been taken away meanwhile
         return json_reply(answer)
@@ -64,8 +84,8 @@ class History:
         if not await self._access.may_read(call.identity, channel):
             raise Forbidden("this credential may not read that channel")
 
-    async def _forwards(self, channel: str, since: str | None, limit: int, wait: float, show: Show) -> dict[str, Any]:
-        after, recovered = 0, True
+    async def _forwards(self, call: Call, channel: str, limit: int, wait: float, show: Show) -> dict[str, Any]:
+        after, recovered, since = 0, True, call.query.get("since")
         if since is None:
             info = await self._database.read(lambda connection: events.channel_info(connection, channel))
             after = info.oldest - 1 if info else 0
@@ -75,7 +95,7 @@ class History:
             after, recovered = start.after, start.recovered
         page, epoch = await self._read(channel, after, limit)
         if not page and wait:
-            await self._wait_for(channel, after, wait)
+            await self._wait_for(call.identity, channel, after, wait)
             page, epoch = await self._read(channel, after, limit)
         return {
             "items": await _shown(page, show),
@@ -109,22 +129,33 @@ class History:
 
         return await self._database.read(read)
 
-    async def _wait_for(self, channel: str, after: int, wait: float) -> None:
-        """Until an event past ``after`` is there, or the time is up."""
-        arrived = trio.Event()
-        async with trio.open_nursery() as nursery:
-            bell = _Bell(arrived)
-            subscribed = await self._hub.subscribe(
-                channel, bell, _ring, spawn=nursery.start_soon, on_lost=lambda _: arrived.set()
-            )
-            try:
-                # What was committed between the page and the subscription has been fanned out by now.
-                if (subscribed.subscription.topic.cursor or 0) <= after:
-                    with trio.move_on_after(wait):
-                        await arrived.wait()
-            finally:
-                subscribed.subscription.close()
-                nursery.cancel_scope.cancel()
+    async def _wait_for(self, identity: Identity, channel: str, after: int, seconds: float) -> None:
+        """Until an event past ``after`` is there, or the time is up: that of the wait, or the credential's.
+
+        :raises Unauthorized: the key was revoked meanwhile.
+        """
+        if identity.expires is not None:
+            seconds = max(0.0, min(seconds, identity.expires - time.time()))
+        wait = _Wait(identity.credential)
+        self._waits.add(wait)
+        try:
+            async with trio.open_nursery() as nursery:
+                bell = _Bell(wait.over)
+                subscribed = await self._hub.subscribe(
+                    channel, bell, _ring, spawn=nursery.start_soon, on_lost=lambda _: wait.over.set()
+                )
+                try:
+                    # What was committed between the page and the subscription has been fanned out by now.
+                    if (subscribed.subscription.topic.cursor or 0) <= after:
+                        with trio.move_on_after(seconds):
+                            await wait.over.wait()
+                finally:
+                    subscribed.subscription.close()
+                    nursery.cancel_scope.cancel()
+        finally:
+            self._waits.discard(wait)
+        if wait.revoked:
+            raise Unauthorized(INVALID)
 
     def _limit(self, text: str) -> int:
         if not re.fullmatch("[0-9]{1,9}", text) or not 1 <= int(text) <= self._settings.max_replay:

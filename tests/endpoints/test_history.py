@@ -262,3 +262,27 @@ async def test_a_poller_that_leaves_leaves_nothing() -> None:
         with trio.fail_after(5):
             while "news:a" in topics:
                 await trio.lowlevel.checkpoint()
+
+
+async def test_a_poll_that_waits_is_refused_at_once_when_its_key_is_revoked_and_no_other_is() -> None:
+    async with running_server() as server:
+        operator = await server.operator()
+        made = [(await operator.post("/api/keys", json={"kind": "admin", "user": "u"})).json() for _ in range(2)]
+        answers: dict[str, int] = {}
+        refused = trio.Event()
+
+        async def poll(key: dict) -> None:
+            answer = await server.http(key["key"]).get("/api/channels/news:a/history?wait=20s")
+            answers[key["id"]] = answer.status_code
+            refused.set()
+
+        async with trio.open_nursery() as nursery:
+            for key in made:
+                nursery.start_soon(poll, key)
+            await trio.testing.wait_all_tasks_blocked(0.2)
+            with trio.fail_after(5):
+                assert (await operator.delete(f"/api/keys/{made[0]['id']}")).status_code == 200
+                await refused.wait()
+            assert answers == {made[0]["id"]: 401}
+            await publish(server, 1)
+        assert answers == {made[0]["id"]: 401, made[1]["id"]: 200}
