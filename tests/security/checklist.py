@@ -128,6 +128,7 @@ CHECKLIST: Final[dict[int, list[str]]] = {
         "auth/test_gate.py::test_unknown_and_wrong_keys_take_the_same_time",
     ],
     27: [
+        "endpoints/test_history.py::test_a_poll_that_waits_is_refused_at_once_when_its_key_is_revoked_and_no_other_is",
         "security/test_secrets.py::test_a_revoked_key_ends_its_live_connections_and_new_ones_within_2_seconds",
         "endpoints/test_sessions.py::test_a_token_ends_its_connection_with_1008_at_its_expiry_and_the_leeway",
         "endpoints/test_dialogue.py::test_a_token_that_expires_is_told_before_and_its_connection_ends_with_4401",
