@@ -1,14 +1,33 @@
 """Bytes on sockets: the only place that knows Trio streams.
 
-listener.py     sockets, TLS, the accept loop, and what a connection turns out to be
-stream.py       one accepted connection: bytes already read, and everything out through the outbox
-outbox.py       the only way out of a connection
-head.py         the request head, read strictly before anyone acts on it
-routes.py       the table of HTTP routes, and how a request is answered
-lean.py         hot writes, answered without Quart
-http.py         everything else, answered by Hypercorn and Quart
-websocket.py    the life of a WebSocket
-connections.py  which connections are open
-outbound.py     requests of our own accord, to webhooks
-addresses.py    where those may go
+What comes in:
+
+    sockets.py      the sockets listened on: TCP, unix, TLS
+    listener.py     the accept loop, and what a connection turns out to be
+    proxies.py      who a request comes from
+    head.py         the request head, read strictly before anyone acts on it
+    stream.py       one accepted connection: bytes already read, and everything out through the outbox
+    outbox.py       the only way out of a connection
+
+Requests, by one table in three lanes:
+
+    routes.py       the table of HTTP routes, and how a request is answered
+    http.py         answered by Hypercorn and Quart
+    lean.py         hot writes, answered without them
+    hotlane.py      the hottest, repeated on a connection: answered by one task for all
+    bodies.py       how much of request bodies is held at one time
+    uploads.py      bodies that are taken as they come
+
+Connections that last:
+
+    link.py         what they have in common: an endpoint, tasks, an end
+    websocket.py    the life of a WebSocket
+    eventstream.py  the life of an event stream
+    longpoll.py     polls that wait until there is something to say
+    connections.py  which are open
+
+What goes out of our own accord:
+
+    outbound.py     requests to webhooks
+    addresses.py    where those may go
 """
