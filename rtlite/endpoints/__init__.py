@@ -1,14 +1,14 @@
 """What the outside connects to, one module per API: authenticate, decode, call, encode.
 
-    blog.py           the blog's sockets and REST
-    commands.py       WS /ws              both by dialogue.py (a connection that takes commands),
-    events.py         WS /_events         subscriptions.py (its channels), attendance.py (its presence)
-    sse.py            GET /sse
-    streamsockets.py  streams over Socket.IO, on socketio.py (namespaces), engine.py (Engine.IO),
-                      enginesockets.py (its sessions), pulse.py (their heartbeat)
-    streams.py        /streams
-    conversations.py  /conversations, /status
-    history.py, presence.py, webhooks.py, management.py    /api
-    health.py, conformance.py
-    sessions.py       what all that last do alike: admit, subscribe, hold the limits
+blog.py           the blog's sockets and REST
+commands.py       WS /ws              both by dialogue.py (a connection that takes commands),
+events.py         WS /_events         subscriptions.py (its channels), attendance.py (its presence)
+sse.py            GET /sse
+streamsockets.py  streams over Socket.IO, on socketio.py (namespaces), engine.py (Engine.IO),
+                  enginesockets.py (its sessions), pulse.py (their heartbeat)
+streams.py        /streams
+conversations.py  /conversations, /status
+history.py, presence.py, webhooks.py, management.py    /api
+health.py, conformance.py
+sessions.py       what all that last do alike: admit, subscribe, hold the limits
 """
