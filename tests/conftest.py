@@ -13,10 +13,10 @@ import pytest
 from tests.clients.browser import find_chromium, running_chromium
 
 # How long a property takes says nothing here: two cores are shared with servers and browsers.
-hypothesis.settings.register_profile(
-    "shared machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
-)
-hypothesis.settings.load_profile("shared machine")
+_SHARED = hypothesis.settings(deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.register_profile("long run", _SHARED)
+# The same examples each time: this run fails by a change alone. The long one looks for new ones.
+hypothesis.settings.register_profile("short run", _SHARED, derandomize=True)
 
 
 # These measure time or memory: no other test runs meanwhile.
@@ -34,6 +34,10 @@ ALONE = {
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--full", action="store_true", help="also run the tests marked 'full'")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    hypothesis.settings.load_profile("long run" if config.getoption("--full") else "short run")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

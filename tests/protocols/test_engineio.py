@@ -68,10 +68,10 @@ def test_sixteen_packets_are_a_payload() -> None:
 
 def test_eight_megabytes_of_separators_take_less_than_50_ms() -> None:
     body = b"\x1e" * 8_000_000
-    started = time.perf_counter()
+    started = time.thread_time()
     with pytest.raises(InvalidRequest):
         engineio.decode_payload(body, 16)
-    assert time.perf_counter() - started < 0.05
+    assert time.thread_time() - started < 0.05
 
 
 @pytest.mark.parametrize(

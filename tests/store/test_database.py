@@ -607,7 +607,7 @@ class TestLog:
                 for number in range(60):
                     await put(database, f"a{number}", "x" * 100_000)
                 grown = size_of(wal)
-                with trio.fail_after(2):  # must not wait for the reader, as it would hold up every write
+                with trio.fail_after(4):  # must not wait for the reader, as it would hold up every write
                     await database.keep_house()
                 assert size_of(wal) == grown > 5_000_000
             await database.keep_house()
