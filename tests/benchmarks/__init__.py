@@ -10,6 +10,8 @@ Each measurement is a module named after what it measures; the rest is shared:
     latency.py      from publish to receive
     publish.py      durable publishes a second, over HTTP (beside bare Node) and in process
     idle.py         memory of an idle connection, connects a second
+    events.py, socketio.py, graphql.py
+                    the first and the fourth over server-sent events, Socket.IO, GraphQL subscriptions
     replay.py       10,000 events out of history
     start.py        from the command to the ready line
     lag.py          the event loop's lag while publishers run

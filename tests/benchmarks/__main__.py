@@ -15,6 +15,7 @@ from typing import Any
 from tests.benchmarks import (
     events,
     fanout,
+    graphql,
     idle,
     install,
     lag,
@@ -28,7 +29,7 @@ from tests.benchmarks import (
 )
 from tests.benchmarks.plan import FULL, QUICK, Plan
 from tests.benchmarks.promises import verdicts
-from tests.benchmarks.rivals import PEERS_THAT_BROADCAST, NodeHttp
+from tests.benchmarks.rivals import PEERS_THAT_BROADCAST, GraphQlWs, NodeHttp
 from tests.benchmarks.servers import Server
 from tests.benchmarks.table import Row
 
@@ -40,6 +41,7 @@ MEASUREMENTS: dict[str, Measure] = {
     "idle": idle.measure,
     "events": events.measure,
     "socketio": socketio.measure,
+    "graphql": graphql.measure,
     "replay": replay.measure,
     "start": start.measure,
     "lag": lag.measure,
@@ -61,15 +63,16 @@ def _peers(wanted: bool) -> tuple[list[type[Server]], dict[str, str]]:
     if not wanted:
         return [], {}
     skipped = install.install_peers()
-    return [peer for peer in (*PEERS_THAT_BROADCAST, NodeHttp) if peer.name not in skipped], skipped
+    return [peer for peer in (*PEERS_THAT_BROADCAST, NodeHttp, GraphQlWs) if peer.name not in skipped], skipped
 
 
 def _measure(names: list[str], plan: Plan, peers: list[type[Server]]) -> Iterator[Row]:
-    broadcasting = [peer for peer in peers if peer is not NodeHttp]
+    broadcasting = [peer for peer in peers if peer in PEERS_THAT_BROADCAST]
+    special = {"publish", "graphql"}  # which have peers of their own
     for name in names:
         print(f"measuring: {name}", file=sys.stderr)
         try:
-            for row in MEASUREMENTS[name](plan, peers if name == "publish" else broadcasting):
+            for row in MEASUREMENTS[name](plan, peers if name in special else broadcasting):
                 print("  ", *table.lines([row])[1:], file=sys.stderr)
                 yield row
         except Exception as error:  # one that fails must not cost the others

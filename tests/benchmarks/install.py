@@ -36,7 +36,7 @@ def install_peers() -> dict[str, str]:
     """Everything else; returns what could not be had and why."""
     skipped = {}
     for names, source, target, make in (
-        (("ws", "bun", "socket.io", "node http"), PEERS / "package-lock.json", CACHE / "npm", _npm),
+        (("ws", "bun", "socket.io", "node http", "graphql-ws"), PEERS / "package-lock.json", CACHE / "npm", _npm),
         (("nchan",), PEERS / "debian.txt", DEBIAN, _unpack),
     ):
         try:
@@ -54,7 +54,7 @@ def install_peers() -> dict[str, str]:
 def versions() -> dict[str, str]:
     """What the peers' own manifests say."""
     found = {}
-    for name in ("ws", "bun", "socket.io"):
+    for name in ("ws", "bun", "socket.io", "graphql-ws", "graphql"):
         manifest = NODE_MODULES / name / "package.json"
         if manifest.exists():
             found[name] = json.loads(manifest.read_text())["version"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tests.benchmarks import events, socketio
+from tests.benchmarks import events, graphql, socketio
 from tests.benchmarks.fanout import BURST, PACED
 from tests.benchmarks.idle import IDLE
 from tests.benchmarks.publish import HTTP_16
@@ -34,6 +34,8 @@ def verdicts(rows: list[Row]) -> Iterator[tuple[str, str, bool]]:
         else:
             yield f"{START} ({row.remark}): at most 2 s", number(row.figures["s"]), row.figures["s"] <= 2
     yield from _socketio(rows)
+    for measured in (graphql.PACED, graphql.BURST):
+        yield from _beside(rows, measured, "graphql-ws", "µs CPU/message", most=0.5)
     for measured in (PACED, BURST):
         ours, theirs = _rows(rows, measured, "rtlite"), _rows(rows, measured, "ws")
         if ours and theirs:
@@ -48,12 +50,18 @@ def _socketio(rows: list[Row]) -> Iterator[tuple[str, str, bool]]:
         (socketio.BURST, "messages/s", 1.0, float("inf")),
         (next((row.measured for row in rows if row.measured.startswith(socketio.IDLE)), ""), "KiB each", 0.0, 1.0),
     ):
-        ours, theirs = _rows(rows, measured, "rtlite"), _rows(rows, measured, "socket.io")
-        if ours and theirs:
-            ratio = ours[0].figures[unit] / theirs[0].figures[unit]
-            wanted = f"at most {most:g}" if least == 0 else f"at least {least:g}"
-            shown = "; ".join(filter(None, (f"{number(ratio)} ×", ours[0].remark)))
-            yield f"{measured}: {wanted} × npm socket.io's {unit}", shown, least <= ratio <= most and not ours[0].remark
+        yield from _beside(rows, measured, "socket.io", unit, least, most)
+
+
+def _beside(
+    rows: list[Row], measured: str, peer: str, unit: str, least: float = 0.0, most: float = float("inf")
+) -> Iterator[tuple[str, str, bool]]:
+    ours, theirs = _rows(rows, measured, "rtlite"), _rows(rows, measured, peer)
+    if ours and theirs:
+        ratio = ours[0].figures[unit] / theirs[0].figures[unit]
+        wanted = f"at most {most:g}" if least == 0 else f"at least {least:g}"
+        shown = "; ".join(filter(None, (f"{number(ratio)} ×", ours[0].remark)))
+        yield f"{measured}: {wanted} × npm {peer}'s {unit}", shown, least <= ratio <= most and not ours[0].remark
 
 
 def _rows(rows: list[Row], measured: str, server: str) -> list[Row]:

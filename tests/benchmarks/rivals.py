@@ -52,6 +52,11 @@ class SocketIo(_NodePeer):
         return {"url": f"ws://127.0.0.1:{self.port}/socket.io/?EIO=4&transport=websocket", "socketio": True}
 
 
+class GraphQlWs(_NodePeer):
+    name = "graphql-ws"
+    script = "graphql.cjs"
+
+
 class NodeHttp(_NodePeer):
     name = "node http"
     script = "node_http.cjs"

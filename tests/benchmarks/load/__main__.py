@@ -14,6 +14,7 @@ import uvloop
 from tests.benchmarks.load import http, sockets
 from tests.benchmarks.load.events import listen
 from tests.benchmarks.load.fleet import Fleet, connect
+from tests.benchmarks.load.graphql import operate
 from tests.benchmarks.load.message import FIRST
 from tests.benchmarks.load.publishers import open_publisher
 
@@ -45,6 +46,7 @@ class Load:
         headers: dict[str, str] | None = None,
         socketio: bool = False,
         events: bool = False,
+        graphql: dict[str, Any] | None = None,
         sources: tuple[str, ...] = (),
         parallel: int = 64,
     ) -> dict[str, Any]:
@@ -58,6 +60,8 @@ class Load:
                     source = sources[number % len(sources)] if sources else None
                     if events:
                         self.fleet.subscribers.append(await listen(self.fleet, url, headers, source))
+                    elif graphql:
+                        self.fleet.subscribers.append(await operate(self.fleet, url, graphql, source))
                     else:
                         self.fleet.subscribers.append(await connect(self.fleet, url, headers, socketio, source))
                 except (OSError, picows.WSError, TimeoutError) as error:

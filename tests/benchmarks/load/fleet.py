@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import picows
@@ -101,9 +102,16 @@ async def connect(
     fleet: Fleet, url: str, headers: dict[str, str] | None, socketio: bool = False, source: str | None = None
 ) -> Subscriber:
     """Open a subscriber's connection. It is not yet one of ``fleet.subscribers``."""
+    return await open_socket(lambda: Subscriber(fleet, socketio), url, headers, source)
+
+
+async def open_socket(
+    make: Callable[[], Subscriber], url: str, headers: dict[str, str] | None, source: str | None
+) -> Subscriber:
+    """A WebSocket whose listener is ``make()``, once that is connected."""
     extra: dict[str, Any] = {"local_addr": (source, 0)} if source else {}
     _, subscriber = await picows.ws_connect(
-        lambda: Subscriber(fleet, socketio),
+        make,
         url,
         extra_headers=headers,
         enable_auto_pong=False,

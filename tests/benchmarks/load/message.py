@@ -20,6 +20,17 @@ def message(number: int, size: int = SIZE) -> str:
     return text + "x" * (size - len(text) - 2) + '"}'
 
 
+def change(channel: str, number: int, size: int = SIZE) -> str:
+    """A record's change with the message for its data, as a publish request's body."""
+    fields = "{" + message(number, size).removeprefix('{"type":"bench",')
+    model = channel.partition(":")[2]
+    record = (
+        f'{{"id":"rec_0123456789ab","modelKey":"{model}","naturalKey":"blue-mug","data":{fields},"version":1,'
+        '"publishedVersion":null,"createdAt":"2026-01-01T00:00:00.000Z","updatedAt":"2026-01-01T00:00:00.000Z"}'
+    )
+    return f'{{"channel":"{channel}","event":"UPDATED","data":{{"type":"UPDATED","record":{record}}}}}'
+
+
 def event(channel: str, number: int, size: int = SIZE) -> str:
     """The same message as a publish request's body."""
     fields = "{" + message(number, size).removeprefix('{"type":"bench",')  # rtlite puts the type in itself

@@ -9,7 +9,7 @@ import picows
 
 from tests.benchmarks.load.fleet import Fleet, Subscriber, connect
 from tests.benchmarks.load.http import HttpConnection, request_bytes
-from tests.benchmarks.load.message import event, message
+from tests.benchmarks.load.message import change, event, message
 
 
 class HttpPublisher:
@@ -32,7 +32,7 @@ class HttpPublisher:
         await asyncio.gather(*map(work, self.connections))
 
     def _event(self, number: int) -> str:
-        return event(self.spec["channel"], number)
+        return (change if self.spec.get("change") else event)(self.spec["channel"], number)
 
     async def _post(self, connection: HttpConnection, door: dict[str, Any], body: str) -> None:
         request = request_bytes("POST", door["path"], door["headers"], body.encode())
