@@ -19,8 +19,12 @@ from rtlite.model import now_ms, rfc3339
 Data = Callable[[str, str], dict[str, Any]]  # of a channel's kind and name
 
 # Doors made for a kind of channel, and those where whoever subscribes gets any channel's events.
-_OF_KIND: Final = {"notifications": "/blog/ws/notifications", "article": "/blog/ws/articles/{name}"}
-_OF_ANY: Final = ("/ws", "/_events", "/sse/{channel}")
+_OF_KIND: Final = {
+    "notifications": "/blog/ws/notifications",
+    "article": "/blog/ws/articles/{name}",
+    "stream": "/socket.io/",
+}
+_OF_ANY: Final = ("/ws", "/_events", "/sse/{channel}", "/graphql/ws")
 
 
 @attrs.frozen
@@ -101,31 +105,47 @@ def _notification_new(kind: str, user: str) -> dict[str, Any]:
         "type": "order_update",
         "title": "Order Shipped",
         "message": "Your order #1234 has been shipped.",
+        "actionUrl": "/orders/1234",
         "userId": user,
+        "read": False,
+        "createdAt": _now(),
     }
 
 
 def _change(type: str) -> Data:
     def change(kind: str, model: str) -> dict[str, Any]:
+        now = _now()
         record = {
-            "id": "rec_blue_mug",  # the same one each time, so that its life can be followed
+            "id": "rec_b1ue0b1ue0b1",  # the same one each time, so that its life can be followed
             "modelKey": model,
             "naturalKey": "blue-mug",
             "data": {"name": "Blue mug", "price": 12.5, "stock": 40},
-            "updatedAt": _now(),
+            "version": 1,
+            "publishedVersion": 1 if type == "PUBLISHED" else None,
+            "createdAt": now,
+            "updatedAt": now,
         }
         return {"type": type, "record": record}
 
     return change
 
 
-def _job_progress(kind: str, job: str) -> dict[str, Any]:
-    return {"id": job, "type": "import", "status": "running", "progress": 40, "updatedAt": _now()}
+def _job(status: str, progress: int | None, result: Any = None, error: str | None = None) -> Data:
+    def job(kind: str, id: str) -> dict[str, Any]:
+        now = _now()
+        return {
+            "id": id,
+            "type": "import",
+            "status": status,
+            "progress": progress,
+            "userId": "dev",
+            "result": result,
+            "error": error,
+            "createdAt": now,
+            "updatedAt": now,
+        }
 
-
-def _job_completed(kind: str, job: str) -> dict[str, Any]:
-    result = {"imported": 120, "skipped": 3}
-    return _job_progress(kind, job) | {"status": "completed", "progress": 100, "result": result}
+    return job
 
 
 def _stream_message(kind: str, stream: str) -> dict[str, Any]:
@@ -148,15 +168,18 @@ SAMPLES: Final = (
     Sample("notification", "the system has something to say", "notifications:dev", _notification),
     Sample("chat_message", "someone wrote in a conversation", "conversation:conv-123", _chat_message),
     Sample("status_update", "a task's status changed", "task:task-789", _status_update),
-    # Event channels and record changes.
+    # The inbox, changes of records, jobs.
     Sample("notification.new", "a notification came into the inbox", "notifications:dev", _notification_new),
     Sample("CREATED", "a record was created", "changes:product", _change("CREATED")),
     Sample("UPDATED", "a record was modified", "changes:product", _change("UPDATED")),
     Sample("DELETED", "a record was deleted", "changes:product", _change("DELETED")),
     Sample("PUBLISHED", "a record's version was published", "changes:product", _change("PUBLISHED")),
     Sample("UNPUBLISHED", "a record was unpublished", "changes:product", _change("UNPUBLISHED")),
-    Sample("job.progress", "a job went on", "jobs:job_9", _job_progress),
-    Sample("job.completed", "a job is done", "jobs:job_9", _job_completed),
+    Sample("job.created", "a job was made", "jobs:job_9", _job("pending", None)),
+    Sample("job.progress", "a job went on", "jobs:job_9", _job("running", 40)),
+    Sample("job.completed", "a job is done", "jobs:job_9", _job("completed", 100, {"imported": 120, "skipped": 3})),
+    Sample("job.failed", "a job went wrong", "jobs:job_9", _job("failed", 40, error="row 12 has no price")),
+    Sample("job.cancelled", "a job was given up", "jobs:job_9", _job("cancelled", 40)),
     # Streams: a script's standard output, and its errors.
     Sample("message", "a script wrote a message", "stream:dwd23RWdwE", _stream_message),
     Sample("message.error", "a script wrote an error", "stream:dwd23RWdwE:errors", _stream_error, "message"),

@@ -97,7 +97,7 @@ async def test_on_a_terminal_it_says_what_went_where(dev_server, monkeypatch):
     first, second, third = (await rtlite("trigger", "view_update", "--url", dev_server.url)).out.splitlines()
     assert first.startswith("article:hello  offset 1  id ")
     assert second.startswith('view_update  {"slug":"hello","viewCount":1042,')
-    assert third == "arrives at /blog/ws/articles/hello, /ws, /_events, /sse/article:hello"
+    assert third == "arrives at /blog/ws/articles/hello, /ws, /_events, /sse/article:hello, /graphql/ws"
 
 
 async def test_the_fixed_key_is_presented_only_to_a_server_that_says_it_is_for_development():

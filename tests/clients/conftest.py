@@ -52,6 +52,17 @@ def socketio(request: pytest.FixtureRequest, tmp_path: Path) -> Runtime:
 
 
 @pytest.fixture(params=["Node", "Chromium"])
+def graphql(request: pytest.FixtureRequest, tmp_path: Path) -> Runtime:
+    """Where there are npm's graphql-ws and Apollo's client."""
+    for library in ("graphql-ws", "@apollo/client", "ws", "esbuild"):
+        if why := why_no_npm(library):
+            pytest.skip(why)
+    if request.param == "Chromium":
+        return Chromium(request.getfixturevalue("chromium"))
+    return Node(tmp_path, library="ws")
+
+
+@pytest.fixture(params=["Node", "Chromium"])
 def fetching(request: pytest.FixtureRequest, tmp_path: Path) -> Runtime:
     """Where there is a ``fetch`` that streams."""
     if request.param == "Chromium":

@@ -28,7 +28,8 @@ from tests.clients.pages import Site, site
 from tests.servers import Doors, ungrouped
 
 HERE = Path(__file__).parent
-HOSTS, KEY = ("wss://api.misar.io", "wss://realtime.foir.io"), "mbk_your_api_key"
+HOSTS = ("wss://api.misar.io", "wss://realtime.foir.io", "wss://api.foir.io")
+KEY, PROJECT_KEY = "mbk_your_api_key", "pk_live_your_api_key"
 
 # Two snippets are TypeScript; this is what a compiler erases of them.
 _TYPES = {"(token: string, slug?: string)": "(token, slug)", '("view-count")!.': '("view-count").'}
@@ -56,6 +57,8 @@ new MutationObserver(() => console.log("view-count", count.textContent)).observe
 
 # What a page imports by the name of a package of npm comes from its build for browsers.
 _BUILDS = {"socket.io-client": "socket.io-client/dist/socket.io.esm.min.js"}
+# Those that have none are bundled with the program, as whoever makes a page of them does.
+_BUNDLED = ("graphql-ws", "@apollo/client")
 
 
 def snippet(name: str, server: Doors, key: str = KEY) -> str:
@@ -66,7 +69,7 @@ def snippet(name: str, server: Doors, key: str = KEY) -> str:
             text = text.replace(types, nothing)
     for host in HOSTS:
         text = text.replace(host, server.ws_url).replace(host.replace("wss", "https", 1), server.url)
-    return text.replace(KEY, key)
+    return text.replace(PROJECT_KEY if PROJECT_KEY in text else KEY, key)
 
 
 class Client(Protocol):
@@ -111,6 +114,8 @@ class BrowserClient:
         return (self.pages.url,)
 
     async def run(self, program: str) -> None:
+        if any(f'"{name}' in program for name in _BUNDLED):
+            program = await _bundle(program)
         await self.tab.goto(self.pages.put("/snippet", _PAGE % (_imports(program), program)))
 
     async def says(self) -> list[Any]:
@@ -123,6 +128,13 @@ def _imports(program: str) -> str:
     builds = {name: HERE.parent / "node_modules" / path for name, path in _BUILDS.items() if name in program}
     code = {name: base64.b64encode(path.read_bytes()).decode() for name, path in builds.items()}
     return json.dumps({"imports": {name: f"data:text/javascript;base64,{text}" for name, text in code.items()}})
+
+
+async def _bundle(program: str) -> str:
+    """The program and what it imports, as one module."""
+    command = [HERE.parent / "node_modules" / ".bin" / "esbuild", "--bundle", "--format=esm", "--log-level=warning"]
+    bundled = await trio.run_process(command, stdin=program.encode(), capture_stdout=True, cwd=HERE.parent)
+    return bundled.stdout.decode()
 
 
 class Runtime(Protocol):

@@ -1,0 +1,7 @@
+const client = createClient({
+  url: "wss://api.foir.io/graphql/ws",
+  connectionParams: {
+    apiKey: "pk_live_your_api_key",
+    authorization: `Bearer ${customerAccessToken}`,
+  },
+});
