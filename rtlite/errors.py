@@ -162,3 +162,10 @@ class Reason(Enum):
     OVER_CAPACITY = CloseCode(1013, 1013, 1013, "over capacity")
     TOO_SLOW = CloseCode(4408, 4408, 4408, "reader too slow")
     CLOSED_BY_OPERATOR = CloseCode(1000, 1000, 1000, "closed by the operator")
+    # Of graphql-transport-ws alone; the texts are the protocol's own.
+    INVALID_MESSAGE = CloseCode(1008, 1008, 4400, "Invalid message received")
+    NOT_INITIALISED = CloseCode(1008, 1008, 4401, "Unauthorized")
+    SUBPROTOCOL = CloseCode(1008, 1008, 4406, "Subprotocol not acceptable")
+    INIT_TIMEOUT = CloseCode(1008, 1008, 4408, "Connection initialisation timeout")
+    DUPLICATE_ID = CloseCode(1008, 1008, 4409, "Subscriber already exists")
+    SECOND_INIT = CloseCode(1008, 1008, 4429, "Too many initialisation requests")

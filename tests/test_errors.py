@@ -22,6 +22,13 @@ TABLE = {
     Reason.RECONFIGURED: (1012, 1012, 1012),
     Reason.OVER_CAPACITY: (1013, 1013, 1013),
     Reason.TOO_SLOW: (4408, 4408, 4408),
+    # The protocol's own, of graphql-transport-ws (PROTOCOL.md of graphql-ws).
+    Reason.INVALID_MESSAGE: (1008, 1008, 4400),
+    Reason.NOT_INITIALISED: (1008, 1008, 4401),
+    Reason.SUBPROTOCOL: (1008, 1008, 4406),
+    Reason.INIT_TIMEOUT: (1008, 1008, 4408),
+    Reason.DUPLICATE_ID: (1008, 1008, 4409),
+    Reason.SECOND_INIT: (1008, 1008, 4429),
 }
 
 

@@ -60,6 +60,8 @@ class WebSocketRoute:
     :param max_fragments: the most frames that one message may come in.
     :param pings: whether we ping by frames of RFC 6455; a protocol with pings of its own needs none.
     :param refuse: why a handshake is answered with something else than a WebSocket, or ``None``.
+    :param subprotocols: of those that a client offers, the first of these is chosen; without one, none is
+        (RFC 6455, section 4.2.2).
     """
 
     pattern: str
@@ -70,6 +72,7 @@ class WebSocketRoute:
     max_fragments: int = MAX_FRAGMENTS
     pings: bool = True
     refuse: Callable[[Head], Reply | None] | None = None
+    subprotocols: tuple[str, ...] = ()
 
 
 class WebSocket(Link):
@@ -98,6 +101,11 @@ class WebSocket(Link):
         """Whether it was the peer who ended it, with a close frame."""
         closed = self._connection.closed
         return self._reason is Reason.NORMAL and closed is not None and closed.code != _ABNORMAL
+
+    @property
+    def subprotocol(self) -> str | None:
+        """The one that was chosen at the handshake."""
+        return self._connection.subprotocol
 
     async def receive(self) -> str | bytes:
         """The next message. :raises trio_websocket.ConnectionClosed: no more will come."""
@@ -230,18 +238,21 @@ class WebSockets:
             )
             websocket = WebSocket(connection, wire, stream, nursery, route, params, head, self._settings)
             with trio.fail_after(self._settings.handshake_timeout):
-                await self._accept(connection, wire)
+                await self._accept(connection, wire, route.subprotocols)
                 await stream.outbox.drained()
             # Only now: frames that came with the handshake are frames, and not more of the handshake.
             websocket.spawn(connection._reader_task)
             await websocket.serve(self._connections, self._metrics, address)
 
     @staticmethod
-    async def _accept(connection: trio_websocket.WebSocketConnection, wire: Wire) -> None:
+    async def _accept(
+        connection: trio_websocket.WebSocketConnection, wire: Wire, subprotocols: tuple[str, ...]
+    ) -> None:
         """Answer the handshake."""
         for event in wire.events():
             await connection._handle_request_event(event)
         request = await connection._get_request()
-        await request.accept()
+        offered = request.proposed_subprotocols
+        await request.accept(subprotocol=next((name for name in subprotocols if name in offered), None))
         del wire.handshake  # h11's state machine is not needed any more: 5 KiB per connection
         connection._path, connection._handshake_headers = "", ()  # a copy of the head, of which we have our own

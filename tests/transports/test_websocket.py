@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import attrs
 import pytest
 import trio
 import trio.testing
@@ -459,3 +460,33 @@ async def test_what_was_to_be_called_at_the_end_is_called_whatever_the_end(how: 
         with trio.CancelScope(shield=True):
             await trio.testing.wait_all_tasks_blocked()
         assert ended == ["bad", "good"]
+
+
+@pytest.mark.parametrize(
+    ("offered", "chosen"),
+    [
+        ("", None),
+        ("new", "new"),
+        ("old, new", "new"),
+        ("old", "old"),
+        ("other, old", "old"),
+        ("other", None),
+        ("NEW", None),
+        ("new other", None),
+    ],
+)
+async def test_of_the_subprotocols_offered_the_first_of_the_routes_own_is_chosen(
+    offered: str, chosen: str | None, autojump_clock
+) -> None:
+    """RFC 6455, section 4.2.2. Names are compared exactly (section 11.5)."""
+    seen = []
+
+    async def endpoint(websocket: WebSocket) -> None:
+        seen.append(websocket.subprotocol)
+
+    route = attrs.evolve(websocket_route("/choosy", endpoint), subprotocols=("new", "old"))
+    async with open_door(websockets=[route]) as door:
+        answer = await door.connect().upgrade("/choosy", Sec_WebSocket_Protocol=offered)
+        assert answer.status == 101
+        assert answer.headers.get("sec-websocket-protocol") == chosen
+        assert seen == [chosen]
