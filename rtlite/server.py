@@ -24,6 +24,8 @@ from rtlite.auth.tokens import Tokens
 from rtlite.domain.access import Access
 from rtlite.domain.blog import Blog
 from rtlite.domain.conversations import Conversations
+from rtlite.domain.inbox import Inbox
+from rtlite.domain.jobs import Jobs
 from rtlite.domain.streams import Streams
 from rtlite.domain.webhooks import Webhooks
 from rtlite.endpoints import conformance
@@ -95,6 +97,8 @@ class Server:
         self.stopping = trio.Event()
         self.streams = Streams(self.hub, database, settings)
         self.access = Access(database, settings, self.streams)
+        self.jobs = Jobs(self.hub, database, self.connections, settings)
+        self.inbox = Inbox(self.hub, database, settings)
         sessions = Sessions(self.hub, self.gate, self.access, settings)
         blog = BlogEndpoint(Blog(self.hub, database, settings), sessions, self.tickets, settings)
         conversations = ConversationsEndpoint(

@@ -240,6 +240,14 @@ class Settings:
         100_000, count, "most members in their grace period, and most last-seen times that wait to be written"
     )
     conversation_members: int = _setting(10_000, count, "most members of a conversation")
+    job_bytes: int = _setting(64 * KIB, size, "largest result of a job, and its error")
+    job_age: float = _setting(30 * DAY, duration, "how long a job is kept after its last change, over or not")
+    job_count: int = _setting(100_000, count, "how many jobs that are over are kept; the one that ended first goes")
+    inbox_size: int = _setting(
+        1_000, count, "notifications that a user's inbox keeps; the oldest that is read goes, or else the oldest"
+    )
+    inbox_age: float = _setting(90 * DAY, duration, "how long notifications are kept, read or not")
+    notification_bytes: int = _setting(8 * KIB, size, "largest title, message and action URL of a notification")
     max_streams: int = _setting(1_000, count, "most streams of one owner")
     stream_age: float = _setting(365 * DAY, duration, "the longest that an owner may have a stream's messages kept")
     stream_count: int = _setting(10_000_000, count, "the most messages that an owner may have a stream's channel keep")

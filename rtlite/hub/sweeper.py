@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 import trio
@@ -39,6 +39,8 @@ class Sweeper:
         self._now = now
         self._monotonic = monotonic
         self._clock = (now(), monotonic())
+        self.chores: list[Callable[[int], Awaitable[None]]] = []
+        """What else is deleted at each pass: each gets the time (ms) that retention goes by."""
 
     async def run(self) -> None:
         """Sweep until cancelled."""
@@ -67,6 +69,8 @@ class Sweeper:
             after = found[-1].id
         self._metrics.swept.inc(swept)
         await self._forget(now)
+        for chore in self.chores:
+            await chore(now)
         return swept
 
     async def _forget(self, now: int) -> None:

@@ -108,12 +108,35 @@ def _webhooks(connection: sqlite3.Connection) -> None:
         connection.execute(statement)
 
 
+def _jobs(connection: sqlite3.Connection) -> None:
+    for statement in (
+        # number: in the order of creation. progress is whole where it can be. ended: NULL until the job is over.
+        """CREATE TABLE jobs (
+            number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, type TEXT NOT NULL, status TEXT NOT NULL,
+            progress NUMERIC, user TEXT, result BLOB, error TEXT, created INTEGER NOT NULL, updated INTEGER NOT NULL,
+            ended INTEGER)""",
+        # Each index ends with the number, as all of SQLite's do.
+        """CREATE INDEX jobs_by_status ON jobs (status)""",
+        """CREATE INDEX jobs_by_user ON jobs (user) WHERE user IS NOT NULL""",
+        """CREATE INDEX jobs_by_user_and_status ON jobs (user, status) WHERE user IS NOT NULL""",
+        """CREATE INDEX jobs_by_age ON jobs (updated)""",
+        """CREATE INDEX jobs_by_end ON jobs (ended) WHERE ended IS NOT NULL""",
+        """CREATE TABLE notifications (
+            number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, user TEXT NOT NULL, type TEXT NOT NULL,
+            title TEXT NOT NULL, message TEXT, action_url TEXT, read INTEGER NOT NULL, created INTEGER NOT NULL)""",
+        """CREATE INDEX notifications_by_user ON notifications (user)""",
+        """CREATE INDEX notifications_by_read ON notifications (user, read)""",
+    ):
+        connection.execute(statement)
+
+
 MIGRATIONS: Final[tuple[Callable[[sqlite3.Connection], None], ...]] = (
     _first,
     _conversations,
     _presence,
     _streams,
     _webhooks,
+    _jobs,
 )
 
 
