@@ -37,6 +37,8 @@ from rtlite.endpoints.engine import Engine
 from rtlite.endpoints.events import EventsEndpoint
 from rtlite.endpoints.health import Health
 from rtlite.endpoints.history import History
+from rtlite.endpoints.inbox import InboxEndpoint
+from rtlite.endpoints.jobs import JobsEndpoint
 from rtlite.endpoints.management import Management
 from rtlite.endpoints.presence import PresenceEndpoint
 from rtlite.endpoints.sessions import Sessions
@@ -122,6 +124,8 @@ class Server:
         self.routes: list[Route] = [*health.routes(), *blog.routes(), *conversations.routes(), *management.routes()]
         self.routes += PresenceEndpoint(self.hub.presence, self.access).routes()
         self.routes += StreamsEndpoint(self.streams, self.hub, history, self.access, settings).routes()
+        self.routes += JobsEndpoint(self.jobs, self.access, settings).routes()
+        self.routes += InboxEndpoint(self.inbox, self.access, settings).routes()
         self.webhooks = Webhooks(self.hub, database, settings, self.metrics)
         self.routes += WebhooksEndpoint(self.webhooks).routes()
         self.websocket_routes: list[WebSocketRoute] = [

@@ -186,6 +186,7 @@ class Settings:
     max_connections: int = _setting(10_000, count, "most WebSocket and SSE connections")
     max_channels: int = _setting(128, count, "most channels per connection")
     max_replay: int = _setting(10_000, count, "most events in one replay or history page")
+    max_page: int = _setting(1_000, count, "most items in one page of a list")
     outbox: int = _setting(MIB, size, "bytes that wait for one connection before it counts as slow")
     send_buffer: int = _setting(64 * KIB, size, "kernel send buffer per connection (SO_SNDBUF)")
 

@@ -104,6 +104,12 @@ def may_publish(identity: Identity, channel: str, settings: Settings) -> bool:
     return _covered(TABLE[row].publish, channel)
 
 
+def owns_inbox(identity: Identity, channel: str, settings: Settings) -> bool:
+    """Whether ``channel`` is the identity's own inbox, so that it is for it to say what is read."""
+    own = TABLE[row_of(identity, settings)].inbox and _is_own_inbox(identity, channel)
+    return own and within(identity.only, channel)
+
+
 def within(only: tuple[str, ...] | None, channel: str) -> bool:
     """Whether a ticket that is narrowed to ``only`` reaches ``channel``; without one everything is in reach."""
     return only is None or _covered(only, channel)

@@ -8,16 +8,21 @@ from __future__ import annotations
 
 from typing import Final
 
-from rtlite.auth.grants import may_publish, may_subscribe, within
+from rtlite.auth.grants import is_backend, may_publish, may_subscribe, owns_inbox, within
+from rtlite.domain.inbox import check_inbox
+from rtlite.domain.jobs import job_of
 from rtlite.domain.streams import Streams
+from rtlite.errors import Forbidden, InvalidRequest
 from rtlite.model import Identity, Kind, is_pattern, stream_of
 from rtlite.settings import Settings
 from rtlite.store import conversations as tables
+from rtlite.store import jobs
 from rtlite.store.conversations import Member
 from rtlite.store.database import Database
 
 CHAT_MESSAGE: Final = "chat_message"
 _CONVERSATION: Final = "conversation:"
+_ALL_JOBS: Final = "jobs:*"
 
 
 class Access:
@@ -41,7 +46,7 @@ class Access:
             return True
         if identity.kind is Kind.STREAM:
             return self._owns(identity, channel)
-        return await self._membership(identity, channel) is not None
+        return await self._has_job(identity, channel) or await self._membership(identity, channel) is not None
 
     async def may_write(
         self,
@@ -75,6 +80,40 @@ class Access:
         if member is None or not member.write:
             return False
         return name != CHAT_MESSAGE or (isinstance(data, dict) and data.get("sender_id") == identity.user)
+
+    def whose_jobs(self, identity: Identity, user: str | None) -> str | None:
+        """Of whose jobs a list is to be, where those of ``user`` are asked for, or all; ``None`` is everybody's.
+
+        :raises Forbidden: ``identity`` may not see them.
+        """
+        if may_subscribe(identity, _ALL_JOBS, self._settings):
+            return user
+        if identity.kind is Kind.JWT and user in {None, identity.user} and within(identity.only, _ALL_JOBS):
+            return identity.user
+        raise Forbidden("this credential may not see those jobs")
+
+    def whose_inbox(self, identity: Identity, user: str | None, *, own: bool = False) -> str:
+        """The user whose inbox is asked for: ``user``, or who asks.
+
+        :param own: whether it is to be one's own, since something is marked as read; the backend may do it for all.
+        :raises Forbidden: ``identity`` may not. :raises InvalidRequest: it names no user, and has no inbox itself.
+        """
+        if user is None and identity.kind in {Kind.JWT, Kind.BLOG}:
+            user = identity.user
+        if user is None:
+            raise InvalidRequest("userId: missing")
+        channel = check_inbox("userId", user)
+        allowed = owns_inbox if own else may_subscribe
+        if not is_backend(identity) and not allowed(identity, channel, self._settings):
+            raise Forbidden("this is not the inbox of this credential's user")
+        return user
+
+    async def _has_job(self, identity: Identity, channel: str) -> bool:
+        """Whether ``channel`` is that of a job of a token's user; a pattern is of none."""
+        job = job_of(channel)
+        if identity.kind is not Kind.JWT or not job or is_pattern(channel) or not within(identity.only, channel):
+            return False
+        return await self._database.read(lambda connection: jobs.belongs_to(connection, job, identity.user))
 
     def _owns(self, identity: Identity, channel: str) -> bool:
         """Whether ``channel`` is of one of the user's streams; a pattern is of none."""

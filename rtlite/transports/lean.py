@@ -19,6 +19,7 @@ from rtlite.transports.head import Head
 from rtlite.transports.routes import Call, Reply, Route, Router
 from rtlite.transports.stream import ServerStream
 
+_WRITES = {"POST", "PATCH"}
 _REASONS = {status.value: status.phrase for status in HTTPStatus}
 
 
@@ -30,7 +31,7 @@ class LeanLane:
 
     def takes(self, head: Head) -> tuple[Route, dict[str, str]] | None:
         """The route and its parameters, if this lane answers the request. Anything unusual is for the other one."""
-        if head.method != "POST" or head.chunked or head.content_length is None or "expect" in head.headers:
+        if head.method not in _WRITES or head.chunked or head.content_length is None or "expect" in head.headers:
             return None
         try:
             found = self._router.find(head.method, head.path)

@@ -1,0 +1,66 @@
+"""Notifications over HTTP: the backend puts them into inboxes, users read their own."""
+
+from __future__ import annotations
+
+import attrs
+
+from rtlite.auth.grants import is_backend
+from rtlite.domain import access as rights
+from rtlite.domain.inbox import Inbox
+from rtlite.endpoints.pages import flag, page_reply, page_size
+from rtlite.errors import Forbidden
+from rtlite.protocols import jsonframes
+from rtlite.settings import Settings
+from rtlite.transports.routes import Access, Call, Reply, Route, json_reply
+
+
+@attrs.frozen
+class NewNotification:
+    userId: str
+    type: str
+    title: str
+    message: str | None = None
+    actionUrl: str | None = None
+    id: str | None = None
+
+
+class InboxEndpoint:
+    def __init__(self, inbox: Inbox, access: rights.Access, settings: Settings) -> None:
+        self._inbox = inbox
+        self._access = access
+        self._settings = settings
+
+    def routes(self) -> list[Route]:
+        key = Access.CREDENTIAL
+        return [
+            Route("POST", "/notifications", self.add, "Notify a user", key, lean=True, publishing=True),
+            Route("GET", "/notifications", self.list, "A user's notifications, the newest first", key),
+            Route("POST", "/notifications/read-all", self.read_all, "Mark all as read", key, publishing=True),
+            Route("POST", "/notifications/{id}/read", self.read, "Mark a notification as read", key, publishing=True),
+        ]
+
+    async def add(self, call: Call) -> Reply:
+        """Again with the same id and text: 200 and the notification as it is."""
+        if not is_backend(call.identity):
+            raise Forbidden("an admin key or a project key with write is needed")
+        wanted = jsonframes.decode(call.body, NewNotification)
+        notification, new = await self._inbox.add(
+            wanted.userId, wanted.type, wanted.title, wanted.message, wanted.actionUrl, wanted.id
+        )
+        return json_reply(notification.as_json(), 201 if new else 200)
+
+    async def list(self, call: Call) -> Reply:
+        """``?unread=true&limit=&after=``, and for the backend ``userId``; also how many are not read."""
+        user = self._access.whose_inbox(call.identity, call.query.get("userId"))
+        unread, limit = flag(call, "unread"), page_size(call, self._settings.max_page)
+        found, following = await self._inbox.page(user, unread=unread, after=call.query.get("after"), limit=limit)
+        return page_reply(found, following, unread=await self._inbox.unread(user))
+
+    async def read(self, call: Call) -> Reply:
+        user = self._access.whose_inbox(call.identity, call.query.get("userId"), own=True)
+        return json_reply((await self._inbox.read(user, call.params["id"])).as_json())
+
+    async def read_all(self, call: Call) -> Reply:
+        """``{"read"}``: how many were not before."""
+        user = self._access.whose_inbox(call.identity, call.query.get("userId"), own=True)
+        return json_reply({"read": await self._inbox.read_all(user)})
