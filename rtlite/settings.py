@@ -283,6 +283,20 @@ class Settings:
     webhook_rotation: float = _setting(DAY, duration, "how long a webhook's old secret signs beside the new one")
     max_webhooks: int = _setting(100, count, "most webhooks")
 
+    graphql_introspection: bool = _setting(True, boolean, "let clients ask for the GraphQL schema")
+    graphql_query: int = _setting(64 * KIB, size, "largest GraphQL document")
+    graphql_tokens: int = _setting(1_000, count, "most words, signs and comments in a GraphQL document")
+    graphql_depth: int = _setting(20, count, "how many fields may stand within one another in a GraphQL document")
+    graphql_fields: int = _setting(
+        1_000, count, "most fields of a GraphQL document, with those of its fragments wherever they are spread"
+    )
+    graphql_aliases: int = _setting(30, count, "most aliases in a GraphQL document, counted in the same way")
+    graphql_root_fields: int = _setting(10, count, "most root fields of a GraphQL operation")
+    graphql_complexity: int = _setting(
+        5_000, count, "most fields of a GraphQL result: a list counts as often as its argument first says"
+    )
+    graphql_variables: int = _setting(50, count, "most variables of a GraphQL operation")
+
     conformance_echo: bool = _setting(False, boolean, "serve /conformance/echo, for WebSocket test suites", hidden=True)
 
     channels: Mapping[str, KindSettings] = attrs.field(factory=dict, metadata={"help": "per kind of channel"})
