@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 import click
@@ -12,7 +13,7 @@ from rtlite.cli import options, output
 from rtlite.cli.client import Client, connected
 from rtlite.cli.failures import CallFailed
 from rtlite.cli.options import Server
-from rtlite.cli.pipeline import SIGNALS, Command, Output, Source, StandardInput
+from rtlite.cli.pipeline import Command, Output, Source, StandardInput, heeded
 from rtlite.cli.program import run
 from rtlite.cli.relay import Relay
 from rtlite.errors import InvalidRequest
@@ -75,10 +76,18 @@ def pipe(
     rtlite pipe nightly -- ./backup.sh --all
     tail -f app.log | rtlite pipe app
     """
-    if not command and sys.stdin.isatty():
+    _open_what_is_closed()
+    if not command and (sys.stdin is None or sys.stdin.isatty()):
         raise click.UsageError("Give a command after --, or pipe something in.")
     server = options.server_or_dev(url, key, dev)
     sys.exit(run(_pipe, server, stream, command, as_text, buffer, wait))
+
+
+def _open_what_is_closed() -> None:
+    """Without a descriptor 0, 1 or 2, the next file or socket would be given its number, and lines written into it."""
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    os.close(descriptor)
 
 
 async def _pipe(server: Server, stream: str, command: tuple[str, ...], as_text: bool, buffer: int, wait: float) -> int:
@@ -87,7 +96,7 @@ async def _pipe(server: Server, stream: str, command: tuple[str, ...], as_text: 
         await _check_key(client, stream)
         relay = Relay(client, stream, buffer)
         stopped_by = 0
-        with trio.open_signal_receiver(*SIGNALS) as signals:
+        with trio.open_signal_receiver(*heeded()) as signals:
             async with trio.open_nursery() as nursery:
 
                 async def obey() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import subprocess  # nosec B404  # to run a program is what the command is for
 from collections.abc import Awaitable, Callable, Iterator
@@ -20,7 +21,13 @@ _READ: Final = 64 * KIB
 LONGEST: Final = 128 * KIB
 """Bytes of a line; a longer one is published in pieces, as no message may be larger than 1 MiB once it is JSON."""
 SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
+"""Signals that reach the program through us."""
 _FIRST_OF_JSON: Final = frozenset(b'{["-0123456789tfn \t')
+
+
+def heeded() -> list[signal.Signals]:
+    """Of :data:`SIGNALS` those that are not ignored: under ``nohup`` a hangup is to stay what it is, nothing."""
+    return [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
 
 
 @attrs.frozen
@@ -82,14 +89,15 @@ class Command:
 class StandardInput:
     """What another program writes into our standard input."""
 
-    def __init__(self) -> None:
+    def __init__(self, descriptor: int = 0) -> None:
+        self._descriptor = descriptor
         self._reading = trio.CancelScope()
         self._asked = False
         self._ended = Ended()
 
     async def run(self, output: Output) -> Ended:
         async def read(size: int) -> bytes:
-            return await trio.to_thread.run_sync(os.read, 0, size, abandon_on_cancel=True)
+            return await trio.to_thread.run_sync(_read, self._descriptor, size, abandon_on_cancel=True)
 
         with self._reading:
             await output.copy(read, 1)
@@ -170,16 +178,30 @@ def _pieces(line: bytes) -> Iterator[bytes]:
     yield line
 
 
+# Who shares our terminal or pipe may have made it non-blocking, for us as well.
+
+
+def _read(descriptor: int, size: int) -> bytes:
+    while True:
+        try:
+            return os.read(descriptor, size)
+        except BlockingIOError:
+            select.select([descriptor], [], [])
+
+
+def _write(descriptor: int, data: bytes | bytearray) -> None:
+    left = memoryview(data)
+    while left:
+        try:
+            left = left[os.write(descriptor, left) :]
+        except BlockingIOError:
+            select.select([], [descriptor], [])
+
+
 async def _pass_through(descriptor: int, data: bytes | bytearray) -> bool:
     """Write as a program does whose output this were; ``False`` if nobody reads it any more."""
-
-    def write() -> None:
-        left = memoryview(data)
-        while left:
-            left = left[os.write(descriptor, left) :]
-
     try:
-        await trio.to_thread.run_sync(write)
+        await trio.to_thread.run_sync(_write, descriptor, data)
     except OSError:  # a pipe without a reader, a terminal that is gone: the stream goes on
         return False
     return True

@@ -130,6 +130,50 @@ async def test_signals_reach_the_program_and_its_last_words_the_stream(nursery, 
     assert await told(client) == [("message", "ready"), ("message", "bye"), ("exit", {"code": 9, "signal": None})]
 
 
+async def test_under_nohup_a_hangup_ends_neither_the_pipe_nor_the_program(nursery, dev_server) -> None:
+    key, client = await owner(dev_server)
+    program = "echo ready; sleep 1; kill -HUP $$; echo survived"
+    pipe: trio.Process = await nursery.start(
+        partial(
+            trio.run_process,
+            ["nohup", *command("pipe", "--url", dev_server.url, "--key", key, "s", "--", "sh", "-c", program)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            check=False,
+        )
+    )
+    with trio.fail_after(30):
+        while await told(client) != [("message", "ready")]:  # noqa: ASYNC110
+            await trio.sleep(0.02)
+        pipe.send_signal(signal.SIGHUP)
+        assert await pipe.wait() == 0
+    assert await told(client) == [
+        ("message", "ready"),
+        ("message", "survived"),
+        ("exit", {"code": 0, "signal": None}),
+    ]
+
+
+@pytest.mark.parametrize("closed", [">&-", "<&- >&-"])
+async def test_without_a_standard_output_of_its_own_everything_arrives(closed: str, dev_server) -> None:
+    """A descriptor that is missing would go to the next file that is opened, and lines be written into that."""
+    key, client = await owner(dev_server)
+    program = "echo one; echo oops >&2; exit 3"
+    pipe = command("pipe", "--url", dev_server.url, "--key", key, "s", "--", "sh", "-c", program)
+    with trio.fail_after(30):
+        done = await trio.run_process(["sh", "-c", f'"$@" {closed}', "sh", *pipe], check=False)
+    assert done.returncode == 3
+    assert await told(client) == [("message", "one"), ("exit", {"code": 3, "signal": None})]
+    assert await told(client, "errors") == [("message", "oops")]
+
+
+async def test_without_a_command_and_with_standard_input_closed_it_is_wrong_usage() -> None:
+    pipe = command("pipe", "--url", "http://127.0.0.1:9", "--key", "rts_x", "s")
+    done = await trio.run_process(["sh", "-c", '"$@" <&-', "sh", *pipe], check=False, capture_stderr=True)
+    assert done.returncode == 2 and b"Give a command after --" in done.stderr
+
+
 async def test_the_terminals_interrupt_reaches_the_program_once(nursery, dev_server) -> None:
     """It goes to everything in the foreground, the program included: to pass it on would double it."""
     key, client = await owner(dev_server)

@@ -129,6 +129,51 @@ async def test_when_nobody_reads_what_is_passed_through_the_stream_goes_on() -> 
     assert [text for text, _ in sink.messages] == ['"a"', '"b"']
 
 
+async def test_who_reads_a_non_blocking_output_slowly_gets_all_of_it() -> None:
+    """A program that shares our terminal may have made it so: an output that is full is not one that is gone."""
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    pieces = [b"", b"x" * MIB]
+    passed = bytearray()
+
+    async def read(_: int) -> bytes:
+        return pieces.pop()
+
+    def read_slowly() -> None:
+        while data := os.read(reading, 65536):
+            passed.extend(data)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(trio.to_thread.run_sync, read_slowly)
+        await Output(Sink()).copy(read, writing)  # type: ignore[arg-type]
+        os.close(writing)
+    os.close(reading)
+    assert len(passed) == MIB
+
+
+async def test_a_non_blocking_standard_input_is_waited_for(capfdbinary) -> None:
+    reading, writing = os.pipe()
+    os.set_blocking(reading, False)
+    sink = Sink()
+    with trio.fail_after(10):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(StandardInput(reading).run, Output(sink))  # type: ignore[arg-type]
+            await trio.sleep(0.05)
+            os.write(writing, b"late\n")
+            os.close(writing)
+    os.close(reading)
+    assert sink.messages == [('"late"', False)]
+
+
+def test_a_signal_that_is_ignored_stays_so() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        assert signal.SIGHUP not in module.heeded() and signal.SIGTERM in module.heeded()
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert signal.SIGHUP in module.heeded()
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGINT])
 async def test_a_signal_is_passed_on_to_the_command(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_from_terminal", lambda _: False)
