@@ -157,6 +157,7 @@ class Identity:
     logs; it is never the secret. ``expires`` is in seconds since 1970, or ``None``.
     ``subscribe`` and ``publish`` are the channel patterns granted besides those that the
     kind has anyway; ``only`` narrows a ticket to the patterns it names.
+    ``key`` is an API key that came beside a token: what it may comes on top.
     """
 
     kind: Kind
@@ -168,6 +169,11 @@ class Identity:
     publish: tuple[str, ...] = ()
     only: tuple[str, ...] | None = None
     expires: float | None = None
+    key: Identity | None = None
+
+    def rests_on(self, credential: str) -> bool:
+        """Whether this is over once that key or token is."""
+        return credential == self.credential or (self.key is not None and credential == self.key.credential)
 
 
 def new_epoch() -> str:

@@ -10,6 +10,8 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Final
 
+import attrs
+
 from rtlite.auth import keyring as keyrings
 from rtlite.auth import tickets as single_use
 from rtlite.auth.keyring import Keyring
@@ -19,7 +21,7 @@ from rtlite.auth.tokens import INVALID, Tokens
 from rtlite.errors import InvalidRequest, TooMany, Unauthorized
 from rtlite.log import get_logger
 from rtlite.metrics import Metrics
-from rtlite.model import Identity
+from rtlite.model import Identity, Kind
 from rtlite.settings import Settings
 
 log = get_logger(__name__)
@@ -79,6 +81,23 @@ class Gate:
             log.info("login refused", address=who, reason=_reason(refusal))
             raise Unauthorized(INVALID, headers=_NOT_VALID) from None
 
+    def beside(self, identity: Identity, key: str | None, address: str) -> Identity:
+        """Who asks, where an API key comes beside a token (see :func:`presented_beside`).
+
+        The user is the token's. What either of the two may is allowed, until the first of them ends:
+        a key that does not hold is refused, however good the token is.
+
+        :param identity: the token's; :param key: the other secret, if there is one.
+        :raises Unauthorized, TooMany: as :meth:`identify`.
+        """
+        if key is None or identity.kind is not Kind.JWT:
+            return identity
+        other = self.identify(key, address)
+        if other.kind is Kind.JWT:
+            raise Unauthorized("one token is enough", headers=_NOT_VALID)
+        ends = [each.expires for each in (identity, other) if each.expires is not None]
+        return attrs.evolve(identity, key=other, expires=min(ends, default=None))
+
     def _check(self, secret: str) -> Identity:
         if len(secret) > _LONGEST:
             raise Unauthorized("too long")
@@ -114,6 +133,12 @@ def presented(headers: Mapping[str, str], query: Mapping[str, str]) -> str | Non
         query.get("apiKey", ""),
     )
     return next((found for candidate in candidates if (found := candidate.strip())), None)
+
+
+def presented_beside(headers: Mapping[str, str], query: Mapping[str, str]) -> str | None:
+    """The API key that came besides what :func:`presented` found: ``X-Api-Key`` or ``?apiKey=``."""
+    key = (headers.get("x-api-key") or query.get("apiKey") or "").strip()
+    return key if key and key != presented(headers, query) else None
 
 
 def _reason(refusal: Unauthorized) -> str:

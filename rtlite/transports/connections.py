@@ -104,7 +104,7 @@ class Connections:
 
     def end_credential(self, credential: str, reason: Reason) -> int:
         """End every connection that a key or token opened; returns how many."""
-        found = [item for item in self if item.identity is not None and item.identity.credential == credential]
+        found = [item for item in self if item.identity is not None and item.identity.rests_on(credential)]
         for connection in found:
             connection.end(reason)
         return len(found)

@@ -10,7 +10,8 @@ import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rtlite.auth.gate import Gate, presented
+from rtlite.auth.gate import Gate, presented, presented_beside
+from rtlite.auth.grants import is_backend, may_publish, may_subscribe
 from rtlite.auth.keyring import Keyring
 from rtlite.auth.tickets import Tickets
 from rtlite.auth.tokens import Tokens
@@ -259,3 +260,55 @@ def test_a_credential_is_found_wherever_it_may_stand(headers, query, found):
 def test_any_header_gives_a_credential_or_none(authorization, key, token):
     found = presented({"authorization": authorization, "x-api-key": key}, {"token": token})
     assert found is None or found == found.strip() != ""
+
+
+# --- a key beside a token
+
+
+async def test_who_shows_a_key_beside_a_token_is_the_tokens_user_with_the_rights_of_both():
+    async with door() as it:
+        key, secret = await it.keyring.create(Kind.PROJECT, "site", write=True)
+        token = it.gate.identify(it.tokens.sign("ann", ttl=60), HOME)
+        both = it.gate.beside(token, secret, HOME)
+        assert (both.kind, both.user, both.credential) == (Kind.JWT, "ann", token.credential)
+        assert is_backend(both) and not is_backend(token)
+        assert may_subscribe(both, "jobs:*", Settings()) and not may_subscribe(token, "jobs:*", Settings())
+        assert may_subscribe(both, "notifications:ann", Settings())
+        assert may_publish(both, "article:x", Settings()) and not may_publish(token, "article:x", Settings())
+        assert not may_subscribe(both, "notifications:bob", Settings())
+        assert both.rests_on(key.id) and both.rests_on(token.credential) and not both.rests_on("key_other")
+
+
+async def test_both_end_when_the_first_of_them_does():
+    async with door() as it:
+        _, brief = await it.keyring.create(Kind.PROJECT, "site", expires_in=10)
+        _, lasting = await it.keyring.create(Kind.PROJECT, "site")
+        token = it.gate.identify(it.tokens.sign("ann", ttl=60), HOME)
+        assert it.gate.beside(token, brief, HOME).expires == it.clock() + 10
+        assert it.gate.beside(token, lasting, HOME).expires == it.clock() + 60
+
+
+async def test_a_key_that_does_not_hold_is_refused_however_good_the_token_is():
+    async with door() as it:
+        token = it.gate.identify(it.tokens.sign("ann", ttl=60), HOME)
+        for bad in ("pk_live_unknown", it.tokens.sign("bob", ttl=60)):
+            with pytest.raises(Unauthorized):
+                it.gate.beside(token, bad, HOME)
+        assert it.gate.beside(token, None, HOME) is token
+        key = it.gate.identify((await it.keyring.create(Kind.PROJECT, "site"))[1], HOME)
+        assert it.gate.beside(key, "pk_live_unknown", HOME) is key  # a key alone says who asks
+
+
+@pytest.mark.parametrize(
+    ("headers", "query", "found"),
+    [
+        ({"authorization": "Bearer a.b.c", "x-api-key": "pk_1"}, {}, "pk_1"),
+        ({"authorization": "Bearer a.b.c"}, {"apiKey": "pk_1"}, "pk_1"),
+        ({}, {"token": "a.b.c", "apiKey": "pk_1"}, "pk_1"),
+        ({"x-api-key": "pk_1"}, {}, None),
+        ({"authorization": "Bearer pk_1", "x-api-key": "pk_1"}, {}, None),
+        ({"authorization": "Bearer a.b.c"}, {}, None),
+    ],
+)
+def test_the_key_beside_a_token_is_found_where_keys_are(headers, query, found):
+    assert presented_beside(headers, query) == found
