@@ -180,6 +180,7 @@ class StreamsEndpoint:
                         await publish()
                     await pace.pause()
                 await publish()
+                await pace.pause()
             for line in cut.feed_eof():
                 waiting += source.event(line)
             await publish()

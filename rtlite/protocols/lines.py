@@ -18,30 +18,32 @@ class Lines:
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._rest = b""
+        self._rest = bytearray()
 
     def feed(self, piece: bytes) -> Iterator[bytes]:
         """The lines that are whole with this piece. :raises TooLarge: one is too long."""
         *whole, rest = piece.split(b"\n")
         if whole:
-            whole[0] = self._rest + whole[0]
-            self._rest = rest
-        else:
-            self._rest += rest
+            whole[0] = bytes(self._rest + whole[0])
+            self._rest.clear()
+        self._rest += rest
         for line in whole:
             yield self._checked(line.removesuffix(b"\r"))
-        self._checked(self._rest)
+        self._check(len(self._rest))
 
     def feed_eof(self) -> Iterator[bytes]:
         """The last line, if it has no end."""
         if self._rest:
-            rest, self._rest = self._rest, b""
+            rest, self._rest = bytes(self._rest), bytearray()
             yield self._checked(rest.removesuffix(b"\r"))
 
     def _checked(self, line: bytes) -> bytes:
-        if len(line) > self._limit:
-            raise TooLarge(f"a line may have {self._limit} bytes")
+        self._check(len(line))
         return line
+
+    def _check(self, size: int) -> None:
+        if size > self._limit:
+            raise TooLarge(f"a line may have {self._limit} bytes")
 
 
 def text(line: bytes) -> bytes | None:

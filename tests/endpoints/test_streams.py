@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -225,6 +226,29 @@ async def test_a_line_over_the_limit_is_413() -> None:
         client = server.http(await server.key("stream", "ann"))
         answer = await client.post(MESSAGES, content=b"ok\n" + b"x" * 11, headers=TEXT)
         assert answer.status_code == 413 and "accepted before: 1" in answer.json()["detail"]
+
+
+async def test_a_line_in_chunks_of_a_byte_each_holds_up_nobody_else(ann: httpx.AsyncClient) -> None:
+    worst = 0.0
+
+    async def tick() -> None:
+        nonlocal worst
+        last = time.thread_time()
+        while True:
+            await trio.sleep(0.001)
+            last, before = time.thread_time(), last
+            worst = max(worst, last - before)
+
+    peer = await trio.open_tcp_stream(ann.base_url.host, ann.base_url.port or 0)
+    head = f"POST {MESSAGES} HTTP/1.1\r\nHost: x\r\nAuthorization: {ann.headers['authorization']}\r\n"
+    head += "Content-Type: text/plain\r\nTransfer-Encoding: chunked\r\n\r\n"
+    async with peer, trio.open_nursery() as nursery:
+        nursery.start_soon(tick)
+        await peer.send_all(head.encode() + b"1\r\nx\r\n" * 100_000 + b"0\r\n\r\n")
+        assert (await peer.receive_some()).startswith(b"HTTP/1.1 201")
+        nursery.cancel_scope.cancel()
+    assert await told(ann) == ["x" * 100_000]
+    assert worst < 0.1
 
 
 async def test_ten_thousand_lines_arrive_in_order(ann: httpx.AsyncClient) -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -45,6 +47,14 @@ def test_a_line_over_the_limit_is_refused_before_it_is_whole(pieces: list[bytes]
     with pytest.raises(TooLarge, match="10 bytes"):
         cut(*pieces, limit=10)
     assert cut(b"x" * 10, b"\n", limit=10) == [b"x" * 10]
+
+
+def test_a_line_that_comes_byte_by_byte_costs_no_more_than_its_bytes() -> None:
+    begun, found = time.thread_time(), Lines(10**6)
+    for _ in range(400_000):
+        assert not list(found.feed(b"x"))
+    assert time.thread_time() - begun < 2
+    assert list(found.feed_eof()) == [b"x" * 400_000]
 
 
 def test_text_becomes_json_whatever_bytes_it_has() -> None:
