@@ -12,13 +12,14 @@ import trio
 
 from rtlite.domain.access import Access
 from rtlite.domain.streams import Streams
-from rtlite.errors import Conflict
+from rtlite.errors import Conflict, Forbidden, InvalidRequest
 from rtlite.hub.hub import Hub
 from rtlite.metrics import Metrics
 from rtlite.model import Identity, Kind, Role
 from rtlite.settings import Settings
 from rtlite.store.conversations import Member, put_member
 from rtlite.store.database import open_database
+from rtlite.store.jobs import Job, insert
 
 ANN = Identity(Kind.JWT, "ann", "jwt:ann")
 
@@ -103,7 +104,7 @@ async def test_what_the_table_decides_reads_nothing() -> None:
     assert await access.may_read(named, "conversation:c")
     assert await access.may_write(named, "conversation:c", "typing", None)
     assert await access.may_read(ANN, "article:a")
-    assert not await access.may_read(ANN, "jobs:1")
+    assert not await access.may_read(ANN, "jobs:*")
     assert not await access.may_write(ANN, "article:a", "e", None)
     assert not await access.may_read(ANN, "conversation:*")
 
@@ -172,3 +173,104 @@ async def test_who_has_too_many_streams_is_told_so() -> None:
         assert await access.may_write(STREAM_KEY, "stream:a", "message", None)
         with pytest.raises(Conflict, match="1 streams at most"):
             await access.may_write(STREAM_KEY, "stream:new", "message", None)
+
+
+# --- jobs and inboxes
+
+
+@asynccontextmanager
+async def access_with_jobs(**owners: str | None) -> AsyncIterator[Access]:
+    """Those jobs, of those users."""
+    async with open_database(":memory:", "normal") as database:
+        for job in [Job(id, "import", user=user) for id, user in owners.items()]:
+            await database.write(lambda connection, job=job: insert(connection, job))
+        yield Access(database, Settings(), Streams(Hub(database, Settings(), Metrics()), database, Settings()))
+
+
+async def test_a_token_reads_its_users_jobs_and_no_others() -> None:
+    async with access_with_jobs(a="ann", b="bob", c=None) as access:
+        assert await access.may_read(ANN, "jobs:a")
+        for channel in ("jobs:b", "jobs:c", "jobs:d", "jobs:A", "jobs:", "jobs:*", "jobs:a:*", "jobs", "xjobs:a", "a"):
+            assert not await access.may_read(ANN, channel), channel
+        for user in ("Ann", ""):
+            assert not await access.may_read(attrs.evolve(ANN, user=user), "jobs:a")
+        assert not await access.may_write(ANN, "jobs:a", "job.progress", None)
+
+
+@pytest.mark.parametrize("kind", set(Kind) - {Kind.JWT, Kind.ADMIN, Kind.PROJECT})
+async def test_a_key_whose_user_has_a_jobs_name_does_not_read_it(kind: Kind) -> None:
+    async with access_with_jobs(a="ann") as access:
+        assert not await access.may_read(attrs.evolve(ANN, kind=kind), "jobs:a")
+
+
+async def test_a_narrowed_ticket_reads_only_the_jobs_it_names() -> None:
+    async with access_with_jobs(a="ann", b="bob") as access:
+        for only, allowed in (((), False), (("jobs:b",), False), (("jobs:a",), True), (("jobs:*",), True)):
+            ticket = attrs.evolve(ANN, only=only)
+            assert await access.may_read(ticket, "jobs:a") == allowed
+            assert not await access.may_read(ticket, "jobs:b")
+
+
+ADMIN = Identity(Kind.ADMIN, "root", "key_1")
+PROJECT = Identity(Kind.PROJECT, "ann", "key_2")
+BACKEND = attrs.evolve(PROJECT, write=True)
+BLOG_KEY = Identity(Kind.BLOG, "ann", "key_3")
+REFUSED = "refused"
+
+
+def answer(ask: Any, *arguments: Any, **more: Any) -> Any:
+    try:
+        return ask(*arguments, **more)
+    except (Forbidden, InvalidRequest):
+        return REFUSED
+
+
+@pytest.mark.parametrize(
+    ("identity", "all", "own", "others"),
+    [
+        (ANN, "ann", "ann", REFUSED),
+        (attrs.evolve(ANN, subscribe=("jobs:b",)), "ann", "ann", REFUSED),
+        (attrs.evolve(ANN, subscribe=("jobs:*",)), None, "ann", "bob"),
+        (attrs.evolve(ANN, role=Role.COLLAB), None, "ann", "bob"),
+        (attrs.evolve(ANN, role=Role.ADMIN), None, "ann", "bob"),
+        (attrs.evolve(ANN, only=("jobs:a",)), REFUSED, REFUSED, REFUSED),
+        (attrs.evolve(ANN, only=("jobs:*",)), "ann", "ann", REFUSED),
+        (ADMIN, None, "ann", "bob"),
+        (attrs.evolve(ADMIN, only=("article:a",)), REFUSED, REFUSED, REFUSED),
+        (PROJECT, None, "ann", "bob"),
+        (BACKEND, None, "ann", "bob"),
+        (BLOG_KEY, REFUSED, REFUSED, REFUSED),
+        (STREAM_KEY, REFUSED, REFUSED, REFUSED),
+    ],
+)
+async def test_whose_jobs_are_listed(identity: Identity, all: Any, own: Any, others: Any) -> None:
+    async with access_with() as access:
+        assert [answer(access.whose_jobs, identity, user) for user in (None, "ann", "bob")] == [all, own, others]
+
+
+@pytest.mark.parametrize(
+    ("identity", "seen", "marked"),
+    [
+        (ANN, ["ann", "ann", REFUSED], ["ann", "ann", REFUSED]),
+        (attrs.evolve(ANN, role=Role.ADMIN), ["ann", "ann", REFUSED], ["ann", "ann", REFUSED]),
+        (attrs.evolve(ANN, subscribe=("notifications:bob",)), ["ann", "ann", "bob"], ["ann", "ann", REFUSED]),
+        (attrs.evolve(ANN, subscribe=("*",)), ["ann", "ann", REFUSED], ["ann", "ann", REFUSED]),
+        (attrs.evolve(ANN, only=("article:a",)), [REFUSED] * 3, [REFUSED] * 3),
+        (attrs.evolve(ANN, only=("notifications:ann",)), ["ann", "ann", REFUSED], ["ann", "ann", REFUSED]),
+        (BLOG_KEY, ["ann", "ann", REFUSED], ["ann", "ann", REFUSED]),
+        (ADMIN, [REFUSED, "ann", "bob"], [REFUSED, "ann", "bob"]),
+        (BACKEND, [REFUSED, "ann", "bob"], [REFUSED, "ann", "bob"]),
+        (attrs.evolve(BACKEND, only=("article:a",)), [REFUSED] * 3, [REFUSED] * 3),
+        (attrs.evolve(ADMIN, only=("notifications:bob",)), [REFUSED, REFUSED, "bob"], [REFUSED] * 3),
+        (PROJECT, [REFUSED] * 3, [REFUSED] * 3),
+        (STREAM_KEY, [REFUSED] * 3, [REFUSED] * 3),
+    ],
+)
+async def test_whose_inbox_is_seen_and_marked(identity: Identity, seen: list[str], marked: list[str]) -> None:
+    async with access_with() as access:
+        users = (None, "ann", "bob")
+        assert [answer(access.whose_inbox, identity, user) for user in users] == seen
+        assert [answer(access.whose_inbox, identity, user, own=True) for user in users] == marked
+        for user in ("", "*", "Zo\u00eb", "x" * 250):
+            with pytest.raises(InvalidRequest, match=r"^userId"):
+                access.whose_inbox(ADMIN, user)
