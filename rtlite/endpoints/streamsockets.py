@@ -48,6 +48,10 @@ from rtlite.transports.websocket import text_frame
 
 _NO: Final = frozenset({"", "0", "false", "no", "off"})
 _ALL: Final = frozenset({"true", "yes", "all"})
+_NAMES: Final = (
+    "stream channel replay replayId replaySince replayDate replayLimit includeMetadata recovery".split()  # noqa: SIM905
+)
+_MISSING: Final = frozenset({"undefined", "null"})  # what JavaScript writes into a query for a value that is none
 _NUMBER: Final = re.compile("[0-9]{1,15}")
 _UNLIMITED: Final = 2**62
 
@@ -91,7 +95,8 @@ def wanted(query: Mapping[str, str], auth: Mapping[str, Any], most: int, now: in
     :param most: messages of one replay. :param now: milliseconds since 1970, which ages count back from.
     :raises InvalidRequest: something is missing or cannot be read; the detail names it.
     """
-    given = {**query, **{name: _text(name, value) for name, value in auth.items() if value is not None}}
+    given = {name: value for name, value in query.items() if value not in _MISSING}
+    given |= {name: _text(name, auth[name]) for name in _NAMES if auth.get(name) is not None}
     stream, channel = given.get("stream", ""), given.get("channel", "")
     check_stream(stream)
     name = check_channel(stream_channel(stream, channel))

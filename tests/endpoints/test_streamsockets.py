@@ -492,6 +492,19 @@ def test_of_several_places_the_id_counts_first_and_replay_last() -> None:
     assert ask(replay="1h", replaySince="2h").since == NOW - 7_200_000
 
 
+@pytest.mark.parametrize("nothing", ["undefined", "null"])
+def test_what_javascript_writes_for_a_missing_value_is_none(nothing: str) -> None:
+    """``io(host, {query: {channel: undefined}})`` sends ``channel=undefined``."""
+    names = ("channel", "replay", "replayId", "replaySince", "replayDate", "replayLimit", "includeMetadata", "recovery")
+    assert ask(**dict.fromkeys(names, nothing)) == ask()
+    with pytest.raises(InvalidRequest, match="stream"):
+        ask(stream=nothing)
+
+
+def test_what_else_stands_in_auth_is_not_for_us() -> None:
+    assert wanted({"stream": "s"}, {"user": {"name": "Ann"}, "version": 1.5}, 10_000, NOW) == ask()
+
+
 def test_what_is_no_text_number_or_boolean_in_auth_is_refused() -> None:
     with pytest.raises(InvalidRequest, match="replay"):
         wanted({"stream": "s"}, {"replay": {"a": 1}}, 10_000, NOW)
