@@ -86,6 +86,20 @@ class TooLarge(Refused):
     code = "too_large"
 
 
+class NotAcceptable(Refused):
+    """The client accepts none of the types that the answer may have."""
+
+    status = 406
+    title = "Not acceptable"
+    code = "not_acceptable"
+
+
+class UnsupportedMediaType(Refused):
+    status = 415
+    title = "Unsupported media type"
+    code = "unsupported_media_type"
+
+
 class TooMany(Refused):
     """A rate limit was crossed; ``retry_after`` is in seconds."""
 

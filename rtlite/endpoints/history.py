@@ -66,8 +66,7 @@ class History:
     async def page(self, call: Call, channel: str, show: Show) -> Reply:
         """The same, where the endpoint says which channel, and how an event looks."""
         await self._check_right(call, channel)
-        if not self._hub.policies.keeps(channel):
-            raise NotFound("this channel keeps no history", code="no_history")
+        self._check_kept(channel)
         limit = self._limit(call.query.get("limit", "100"))
         order = call.query.get("order", "asc")
         if order == "desc":
@@ -85,14 +84,7 @@ class History:
             raise Forbidden("this credential may not read that channel")
 
     async def _forwards(self, call: Call, channel: str, limit: int, wait: float, show: Show) -> dict[str, Any]:
-        after, recovered, since = 0, True, call.query.get("since")
-        if since is None:
-            info = await self._database.read(lambda connection: events.channel_info(connection, channel))
-            after = info.oldest - 1 if info else 0
-        else:
-            # A page is no replay: its limit is the page's, so nothing is cut from the far end.
-            start = await self._hub.replay.locate(channel, parse_since(since, now_ms()), 2**62)
-            after, recovered = start.after, start.recovered
+        after, recovered = await self._place(channel, call.query.get("since"))
         page, epoch = await self._read(channel, after, limit)
         if not page and wait:
             await self._wait_for(call.identity, channel, after, wait)
@@ -102,6 +94,39 @@ class History:
             "next": str(Position(epoch, page[-1].offset if page else after)),
             "recovered": recovered,
         }
+
+    async def following(self, channel: str, since: str | None, limit: int) -> tuple[list[Event], Position, bool]:
+        """The events after ``since``, at most ``limit``; where the next page begins; whether all of them are there.
+
+        :raises NotFound: the channel keeps none. :raises InvalidRequest: ``since`` cannot be read.
+        """
+        self._check_kept(channel)
+        after, recovered = await self._place(channel, since)
+        page, epoch = await self._read(channel, after, limit)
+        return page, Position(epoch, page[-1].offset if page else after), recovered
+
+    async def position(self, channel: str) -> Position:
+        """Where a channel is now. :raises NotFound: it keeps no history."""
+        self._check_kept(channel)
+
+        def read(connection: Any) -> Position:
+            info = events.channel_info(connection, channel)
+            return info.position if info else Position(store_epoch(connection), 0)
+
+        return await self._database.read(read)
+
+    def _check_kept(self, channel: str) -> None:
+        if not self._hub.policies.keeps(channel):
+            raise NotFound("this channel keeps no history", code="no_history")
+
+    async def _place(self, channel: str, since: str | None) -> tuple[int, bool]:
+        """The offset that ``since`` names, without one that before the oldest event; and whether that is still there."""
+        if since is None:
+            info = await self._database.read(lambda connection: events.channel_info(connection, channel))
+            return info.oldest - 1 if info else 0, True
+        # A page is no replay: its limit is the page's, so nothing is cut from the far end.
+        start = await self._hub.replay.locate(channel, parse_since(since, now_ms()), 2**62)
+        return start.after, start.recovered
 
     async def _backwards(self, channel: str, since: str | None, limit: int, show: Show) -> dict[str, Any]:
         """Newest first; ``since`` is a position to go back from."""
