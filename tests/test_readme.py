@@ -38,7 +38,7 @@ async def test_every_path_in_the_readme_is_served() -> None:
     async with running_server(dev=True) as server:
         served = {(route.method, route.pattern) for route in server.running.server.routes}
         sockets = {route.pattern for route in server.running.server.websocket_routes}
-    rows = re.findall(r"^\| (`(?:GET|POST|PUT|DELETE)[^|]*)\|", README, re.MULTILINE)
+    rows = re.findall(r"^\| (`(?:GET|POST|PUT|PATCH|DELETE)[^|]*)\|", README, re.MULTILINE)
     named = set()
     for row in rows:
         for methods, path in re.findall(r"`((?:[A-Z]+`?, `?)*[A-Z]+) (/[^`]*)`", row):

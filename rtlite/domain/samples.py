@@ -112,6 +112,14 @@ def _notification_new(kind: str, user: str) -> dict[str, Any]:
     }
 
 
+def _notification_read(kind: str, user: str) -> dict[str, Any]:
+    return {"id": f"notif_{uuid4().hex[:12]}", "userId": user, "unread": 2}
+
+
+def _all_read(kind: str, user: str) -> dict[str, Any]:
+    return {"userId": user, "unread": 0}
+
+
 def _change(type: str) -> Data:
     def change(kind: str, model: str) -> dict[str, Any]:
         now = _now()
@@ -170,6 +178,8 @@ SAMPLES: Final = (
     Sample("status_update", "a task's status changed", "task:task-789", _status_update),
     # The inbox, changes of records, jobs.
     Sample("notification.new", "a notification came into the inbox", "notifications:dev", _notification_new),
+    Sample("notification.read", "a notification was read", "notifications:dev", _notification_read),
+    Sample("notification.read_all", "all notifications were read", "notifications:dev", _all_read),
     Sample("CREATED", "a record was created", "changes:product", _change("CREATED")),
     Sample("UPDATED", "a record was modified", "changes:product", _change("UPDATED")),
     Sample("DELETED", "a record was deleted", "changes:product", _change("DELETED")),

@@ -313,6 +313,7 @@ def _nothing(reason: Reason) -> None:
 
 async def test_a_transaction_of_anothers_may_deliver_a_notification() -> None:
     """So that whatever changes and the notification of it are there both or neither."""
+
     def work(transaction: Transaction) -> None:
         inbox.deliver(transaction, inbox.about("ann", "note", "Hello", None, None), Settings())
         raise Conflict("after all not")

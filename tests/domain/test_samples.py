@@ -10,6 +10,8 @@ import pytest
 from rtlite.domain import samples
 from rtlite.domain.samples import SAMPLES
 from rtlite.model import check_channel, check_event_name
+from rtlite.store.inbox import Notification
+from rtlite.store.jobs import Job
 
 # What the references print, word for word but for the values.
 TEXTS = {
@@ -49,6 +51,17 @@ def test_every_sample_can_be_published(sample):
     check_channel(sample.channel)
     check_event_name(sample.event_name)
     assert orjson.dumps(sample.data(sample.channel)).startswith(b"{")
+
+
+@pytest.mark.parametrize(
+    ("kind", "stored"),
+    [("job.", Job("j", "import")), ("notification.new", Notification("n", "ann", "note", "Hello"))],
+)
+def test_samples_of_jobs_and_notifications_have_the_fields_of_real_ones(kind, stored):
+    found = [sample for sample in SAMPLES if sample.name.startswith(kind)]
+    assert found
+    for sample in found:
+        assert list(sample.data(sample.channel)) == list(stored.as_json())
 
 
 def test_names_are_unique_in_any_case_and_found_so():
