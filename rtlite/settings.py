@@ -284,7 +284,7 @@ class Settings:
     max_webhooks: int = _setting(100, count, "most webhooks")
 
     graphql_introspection: bool = _setting(True, boolean, "let clients ask for the GraphQL schema")
-    graphql_query: int = _setting(64 * KIB, size, "largest GraphQL document")
+    graphql_query: int = _setting(64 * KIB, size, "largest GraphQL document, and largest variables of a subscription")
     graphql_tokens: int = _setting(1_000, count, "most words, signs and comments in a GraphQL document")
     graphql_depth: int = _setting(20, count, "how many fields may stand within one another in a GraphQL document")
     graphql_fields: int = _setting(
@@ -296,6 +296,26 @@ class Settings:
         5_000, count, "most fields of a GraphQL result: a list counts as often as its argument first says"
     )
     graphql_variables: int = _setting(50, count, "most variables of a GraphQL operation")
+    graphql_operations: int = _setting(100, count, "most GraphQL subscriptions of one connection")
+    graphql_init_timeout: float = _setting(
+        3 * SECOND, duration, "how long a GraphQL client may take to say who it is, once it is connected"
+    )
+
+    record_bytes: int = _setting(MIB, size, "largest data of a record")
+    record_versions: int = _setting(20, count, "versions of a record that are kept; the published one is, besides")
+    record_page: int = _setting(1_000, count, "most records in a page")
+    record_page_bytes: int = _setting(4 * MIB, size, "bytes of data after which a page of records ends")
+    record_conditions: int = _setting(16, count, "most conditions in a filter of records")
+    record_scan: int = _setting(
+        20_000, count, "most records that are looked through for a filter or an order that no index of the model serves"
+    )
+    record_query_time: float = _setting(1 * SECOND, duration, "the longest that looking through records may take")
+    max_models: int = _setting(1_000, count, "most models")
+    model_indexes: int = _setting(8, count, "most indexes of a model")
+    model_schema: int = _setting(64 * KIB, size, "largest JSON Schema of a model")
+    model_schema_steps: int = _setting(
+        20_000, count, "most steps (keywords of the schema, each time one is applied) to check a record"
+    )
 
     conformance_echo: bool = _setting(False, boolean, "serve /conformance/echo, for WebSocket test suites", hidden=True)
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
+from typing import Any
 
 import trio
 
-from rtlite.auth.gate import Gate, presented
+from rtlite.auth.gate import Gate, presented, presented_beside
 from rtlite.auth.throttle import Bucket
 from rtlite.domain.access import Access
 from rtlite.errors import Forbidden, InvalidRequest, Reason, TooMany, Unauthorized
@@ -50,6 +51,27 @@ class Sessions:
         :raises Unauthorized: it does not hold. :raises TooMany: too many did not, from this address.
         """
         return self._gate.identify(secret, link.listed.address if link.listed is not None else "")
+
+    def identify_by(self, link: Link, said: Mapping[str, Any]) -> Identity:
+        """Whom the credentials stand for that a client says once it is connected: ``apiKey`` and ``authorization``.
+
+        What it does not say counts as the handshake has it.
+
+        :raises Unauthorized, TooMany: as :meth:`identify`.
+        """
+        key, token = said.get("apiKey"), said.get("authorization")
+        if not isinstance(key, str | None) or not isinstance(token, str | None):
+            raise Unauthorized("apiKey, authorization: texts are wanted")
+        headers = dict(link.head.headers)
+        if key:
+            headers["x-api-key"] = key
+        query = link.head.query
+        token = (token or "").strip() or (query.get("token") if "authorization" not in headers else None)
+        if token:
+            headers["authorization"] = token if token.lower().startswith("bearer ") else f"Bearer {token}"
+        address = link.listed.address if link.listed is not None else ""
+        identity = self._gate.identify(presented(headers, query), address)
+        return self._gate.beside(identity, presented_beside(headers, query), address)
 
     def take_on(self, link: Link, identity: Identity) -> None:
         """The connection is this identity's from now on, until that expires."""
