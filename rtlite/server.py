@@ -26,6 +26,8 @@ from rtlite.domain.blog import Blog
 from rtlite.domain.conversations import Conversations
 from rtlite.domain.inbox import Inbox
 from rtlite.domain.jobs import Jobs
+from rtlite.domain.models import Models
+from rtlite.domain.records import Records
 from rtlite.domain.streams import Streams
 from rtlite.domain.webhooks import Webhooks
 from rtlite.endpoints import conformance
@@ -35,12 +37,18 @@ from rtlite.endpoints.conversations import ConversationsEndpoint
 from rtlite.endpoints.dialogue import Dialogues
 from rtlite.endpoints.engine import Engine
 from rtlite.endpoints.events import EventsEndpoint
+from rtlite.endpoints.graphiql import GraphiQL
+from rtlite.endpoints.graphql import GraphQLEndpoint, read_schema
+from rtlite.endpoints.graphqlevents import EventFields
+from rtlite.endpoints.graphqljobs import JobFields
+from rtlite.endpoints.graphqlrecords import RecordFields
 from rtlite.endpoints.health import Health
 from rtlite.endpoints.history import History
 from rtlite.endpoints.inbox import InboxEndpoint
 from rtlite.endpoints.jobs import JobsEndpoint
 from rtlite.endpoints.management import Management
 from rtlite.endpoints.presence import PresenceEndpoint
+from rtlite.endpoints.resolvers import Resolvers
 from rtlite.endpoints.sessions import Sessions
 from rtlite.endpoints.socketio import Namespace, SocketIO
 from rtlite.endpoints.sse import ServerSentEvents
@@ -52,6 +60,8 @@ from rtlite.hub.hub import Hub
 from rtlite.log import get_logger
 from rtlite.metrics import Metrics
 from rtlite.model import Kind
+from rtlite.protocols.graphqldocuments import Documents
+from rtlite.protocols.graphqllimits import Limits
 from rtlite.settings import DEV_JWT_SECRET, Settings, control_path
 from rtlite.store import schema
 from rtlite.store.database import Database, open_database
@@ -98,7 +108,9 @@ class Server:
         self.keyring.on_revoked.append(self._end_connections)
         self.stopping = trio.Event()
         self.streams = Streams(self.hub, database, settings)
-        self.access = Access(database, settings, self.streams)
+        self.models = Models(self.hub, database, self.connections, settings)
+        self.access = Access(database, settings, self.streams, self.models)
+        self.records = Records(self.hub, database, self.models, settings)
         self.jobs = Jobs(self.hub, database, self.connections, settings)
         self.inbox = Inbox(self.hub, database, settings)
         sessions = Sessions(self.hub, self.gate, self.access, settings)
@@ -126,6 +138,18 @@ class Server:
         self.routes += StreamsEndpoint(self.streams, self.hub, history, self.access, settings).routes()
         self.routes += JobsEndpoint(self.jobs, self.access, settings).routes()
         self.routes += InboxEndpoint(self.inbox, self.access, settings).routes()
+        documents = Documents(read_schema(), Limits.of(settings), introspection=settings.graphql_introspection)
+        resolvers = Resolvers(
+            documents,
+            [
+                RecordFields(self.records, self.models, self.access, settings).fields(),
+                JobFields(self.jobs, self.inbox, self.access, settings).fields(),
+                EventFields(self.hub, history, self.access, settings).fields(),
+            ],
+            self.metrics,
+        )
+        graphiql = GraphiQL() if settings.dev else None
+        self.routes += GraphQLEndpoint(documents, resolvers, self.gate, graphiql).routes()
         self.webhooks = Webhooks(self.hub, database, settings, self.metrics)
         self.routes += WebhooksEndpoint(self.webhooks).routes()
         self.websocket_routes: list[WebSocketRoute] = [
@@ -231,9 +255,11 @@ async def _serve(settings: Settings, namespaces: Sequence[Namespace], task_statu
         async with trio.open_nursery() as services:
             await server.streams.load()
             await services.start(server.hub.run)
+            await server.models.load()
             await services.start(server.webhooks.run)
             services.start_soon(server.keep_books)
             services.start_soon(server.hot.run)
+            services.start_soon(server.listener.run)
             await services.start(server.engine.run)
             async with trio.open_nursery() as connections:
                 async with trio.open_nursery() as listeners:

@@ -11,6 +11,7 @@ from typing import Final
 from rtlite.auth.grants import is_backend, may_publish, may_subscribe, owns_inbox, within
 from rtlite.domain.inbox import check_inbox
 from rtlite.domain.jobs import job_of
+from rtlite.domain.models import Models
 from rtlite.domain.streams import Streams
 from rtlite.errors import Forbidden, InvalidRequest
 from rtlite.model import Identity, Kind, is_pattern, stream_of
@@ -28,10 +29,11 @@ _ALL_JOBS: Final = "jobs:*"
 class Access:
     """Who may read and write which channel."""
 
-    def __init__(self, database: Database, settings: Settings, streams: Streams) -> None:
+    def __init__(self, database: Database, settings: Settings, streams: Streams, models: Models) -> None:
         self._database = database
         self._settings = settings
         self._streams = streams
+        self._models = models
 
     async def may_read(self, identity: Identity, channel: str) -> bool:
         """Whether ``identity`` may read ``channel``, a channel's name or a pattern: live, its history, its presence.
@@ -43,7 +45,7 @@ class Access:
         :raises StorageFailed: the database could not be read.
         """
         if may_subscribe(identity, channel, self._settings):
-            return True
+            return self._models.is_open(identity, channel)
         if identity.kind is Kind.STREAM:
             return self._owns(identity, channel)
         return await self._has_job(identity, channel) or await self._membership(identity, channel) is not None

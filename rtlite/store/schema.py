@@ -130,6 +130,35 @@ def _jobs(connection: sqlite3.Connection) -> None:
         connection.execute(statement)
 
 
+def _records(connection: sqlite3.Connection) -> None:
+    for statement in (
+        # indexes: fields of the data, a JSON list; ready: those of them that hold every record by now.
+        """CREATE TABLE models (
+            number INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, schema TEXT, private INTEGER NOT NULL,
+            indexes TEXT NOT NULL, ready TEXT NOT NULL, created INTEGER NOT NULL, updated INTEGER NOT NULL)""",
+        # AUTOINCREMENT: a page may begin after a record that is gone. natural_key: '' where there is none.
+        """CREATE TABLE records (
+            number INTEGER PRIMARY KEY AUTOINCREMENT, model INTEGER NOT NULL REFERENCES models, id TEXT NOT NULL UNIQUE,
+            natural_key TEXT NOT NULL, data TEXT NOT NULL, version INTEGER NOT NULL, published_version INTEGER,
+            created INTEGER NOT NULL, updated INTEGER NOT NULL)""",
+        """CREATE INDEX records_by_model ON records (model)""",
+        """CREATE INDEX records_by_update ON records (model, updated)""",
+        """CREATE INDEX records_by_natural_key ON records (model, natural_key)""",
+        """CREATE UNIQUE INDEX records_natural_key ON records (model, natural_key) WHERE natural_key <> ''""",
+        """CREATE INDEX records_published ON records (model) WHERE published_version IS NOT NULL""",
+        """CREATE TABLE record_versions (
+            record INTEGER NOT NULL REFERENCES records, version INTEGER NOT NULL, data TEXT NOT NULL,
+            created INTEGER NOT NULL)""",
+        """CREATE UNIQUE INDEX record_versions_by_number ON record_versions (record, version)""",
+        # published: 1 of the published data, 0 of the data as it stands. kind, value: rtlite.store.filters.index_key.
+        """CREATE TABLE record_fields (
+            model INTEGER NOT NULL, published INTEGER NOT NULL, path TEXT NOT NULL, kind INTEGER NOT NULL,
+            value NOT NULL, number INTEGER NOT NULL,
+            PRIMARY KEY (model, published, path, kind, value, number)) WITHOUT ROWID""",
+    ):
+        connection.execute(statement)
+
+
 MIGRATIONS: Final[tuple[Callable[[sqlite3.Connection], None], ...]] = (
     _first,
     _conversations,
@@ -137,6 +166,7 @@ MIGRATIONS: Final[tuple[Callable[[sqlite3.Connection], None], ...]] = (
     _streams,
     _webhooks,
     _jobs,
+    _records,
 )
 
 

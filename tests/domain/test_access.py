@@ -11,6 +11,7 @@ import pytest
 import trio
 
 from rtlite.domain.access import Access
+from rtlite.domain.models import Models
 from rtlite.domain.streams import Streams
 from rtlite.errors import Conflict, Forbidden, InvalidRequest
 from rtlite.hub.hub import Hub
@@ -20,6 +21,7 @@ from rtlite.settings import Settings
 from rtlite.store.conversations import Member, put_member
 from rtlite.store.database import open_database
 from rtlite.store.jobs import Job, insert
+from rtlite.transports.connections import Connections
 
 ANN = Identity(Kind.JWT, "ann", "jwt:ann")
 
@@ -31,13 +33,20 @@ class Unread:
         raise AssertionError("the database was read")
 
 
+def access_on(database: Any) -> Access:
+    settings, metrics = Settings(), Metrics()
+    hub = Hub(database, settings, metrics)
+    models = Models(hub, database, Connections(1, metrics), settings)
+    return Access(database, settings, Streams(hub, database, settings), models)
+
+
 @asynccontextmanager
 async def access_with(*members: Member) -> AsyncIterator[Access]:
     """Those are in conversation ``c``."""
     async with open_database(":memory:", "normal") as database:
         for member in members:
             await database.write(lambda connection, member=member: put_member(connection, "c", member))
-        yield Access(database, Settings(), Streams(Hub(database, Settings(), Metrics()), database, Settings()))
+        yield access_on(database)
 
 
 async def test_a_member_reads_its_conversation_and_no_other() -> None:
@@ -98,8 +107,7 @@ async def test_a_role_is_no_membership() -> None:
 
 async def test_what_the_table_decides_reads_nothing() -> None:
     database = Unread()
-    streams = Streams(Hub(database, Settings(), Metrics()), database, Settings())  # type: ignore[arg-type]
-    access = Access(database, Settings(), streams)  # type: ignore[arg-type]
+    access = access_on(database)
     named = attrs.evolve(ANN, subscribe=("conversation:c",), publish=("conversation:c",))
     assert await access.may_read(named, "conversation:c")
     assert await access.may_write(named, "conversation:c", "typing", None)
@@ -124,7 +132,7 @@ async def access_to_streams(**settings: Any) -> AsyncIterator[tuple[Access, Stre
         streams = Streams(hub, database, chosen)
         await streams.claim("a", "ann")
         await streams.claim("b", "bob")
-        yield Access(database, chosen, streams), streams
+        yield Access(database, chosen, streams, Models(hub, database, Connections(1, Metrics()), chosen)), streams
         nursery.cancel_scope.cancel()
 
 
@@ -184,7 +192,7 @@ async def access_with_jobs(**owners: str | None) -> AsyncIterator[Access]:
     async with open_database(":memory:", "normal") as database:
         for job in [Job(id, "import", user=user) for id, user in owners.items()]:
             await database.write(lambda connection, job=job: insert(connection, job))
-        yield Access(database, Settings(), Streams(Hub(database, Settings(), Metrics()), database, Settings()))
+        yield access_on(database)
 
 
 async def test_a_token_reads_its_users_jobs_and_no_others() -> None:

@@ -16,6 +16,7 @@ import trio
 import trio.testing
 
 from rtlite.domain.access import Access
+from rtlite.domain.models import Models
 from rtlite.domain.streams import Streams
 from rtlite.endpoints.commands import CommandsEndpoint
 from rtlite.endpoints.dialogue import Dialogues
@@ -26,6 +27,7 @@ from rtlite.metrics import Metrics
 from rtlite.model import NewEvent, Role
 from rtlite.settings import KindSettings, Settings
 from rtlite.store.events import last_sequence
+from rtlite.transports.connections import Connections
 from rtlite.transports.websocket import WebSocket, WebSocketRoute
 from tests.servers import InProcess
 from tests.transports.doors import CLOSE, TEXT, Door, Peer, frame, open_door, tcp
@@ -124,7 +126,8 @@ async def scene(**options: Any) -> AsyncIterator[Scene]:
     options = {"channels": PASSING, "ping_interval": 100_000.0, **options}
     settings, metrics, database = Settings(**options), Metrics(), _NoDatabase()
     hub = Hub(database, settings, metrics)  # type: ignore[arg-type]
-    access = Access(database, settings, Streams(hub, database, settings))  # type: ignore[arg-type]
+    models = Models(hub, database, Connections(1, metrics), settings)  # type: ignore[arg-type]
+    access = Access(database, settings, Streams(hub, database, settings), models)  # type: ignore[arg-type]
     endpoints: dict[str, Callable[[WebSocket], Awaitable[None]]] = {}
 
     def route(path: str) -> WebSocketRoute:

@@ -1,0 +1,148 @@
+"""JSON Schemas that the data of records must fit (draft 2020-12), at a bounded cost.
+
+Nothing is fetched: a schema refers to itself only. What Python's validator does without a bound
+is bounded here: the steps to check one record, and what would try regular expressions or compare
+each item of a list with each other one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache
+from typing import Any, Final
+
+import orjson
+import referencing.exceptions
+import referencing.jsonschema
+from jsonschema import Draft202012Validator, validators  # type: ignore[import-untyped]
+from jsonschema.exceptions import SchemaError, ValidationError, best_match  # type: ignore[import-untyped]
+
+from rtlite.errors import InvalidRequest
+
+_UNIQUE_ITEMS: Final = 1000
+_REFERENCES: Final = ("$ref", "$dynamicRef")
+_REFUSED: Final = ("pattern", "patternProperties")  # a regular expression may take for ever
+
+
+class _TooManySteps(Exception):
+    pass
+
+
+class _Steps:
+    left = 0
+
+    def take(self) -> None:
+        self.left -= 1
+        if self.left < 0:
+            raise _TooManySteps
+
+
+Keyword = Callable[[Any, Any, Any, Any], Iterator[ValidationError] | None]
+
+
+class Schema:
+    """A checked schema. One check at a time: it counts its steps."""
+
+    def __init__(self, text: bytes, steps: int) -> None:
+        self._most = steps
+        self._steps = _Steps()
+        keywords = {name: self._counted(function) for name, function in Draft202012Validator.VALIDATORS.items()}
+        keywords["uniqueItems"] = self._counted(_unique_items)
+        counting = validators.extend(Draft202012Validator, keywords)
+        self._validator = counting(orjson.loads(text), registry=referencing.Registry())
+
+    def _counted(self, function: Keyword) -> Keyword:
+        steps = self._steps
+
+        def counted(*arguments: Any) -> Iterator[ValidationError] | None:
+            steps.take()
+            return function(*arguments)
+
+        return counted
+
+    def check(self, data: Mapping[str, Any]) -> None:
+        """:raises InvalidRequest: the data does not fit; the text names the place in it."""
+        self._steps.left = self._most
+        try:
+            error = best_match(self._validator.iter_errors(data))
+        except _TooManySteps as error:
+            raise _misfit("data: too large to be checked by the model's schema") from error
+        except RecursionError as error:
+            raise _misfit("data: the model's schema refers to itself without end") from error
+        if error is not None:
+            place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in error.absolute_path)
+            raise _misfit(f"data{place}: {_shortened(error)}"[:300])
+
+
+def parse_schema(value: object, most: int) -> bytes:
+    """A schema as it is stored. :param most: bytes.
+
+    :raises InvalidRequest: it is none, is too large, refers to another document, or has no bounded cost.
+    """
+    if not isinstance(value, Mapping):
+        raise _invalid("an object is wanted")
+    text = orjson.dumps(value)
+    if len(text) > most:
+        raise _invalid(f"{most} bytes at most")
+    if value.get("$schema", _DIALECT).rstrip("#") != _DIALECT if isinstance(value.get("$schema", ""), str) else True:
+        raise _invalid(f"$schema: only {_DIALECT} is known")
+    try:
+        Draft202012Validator.check_schema(value)
+    except (SchemaError, RecursionError) as error:
+        where = ".".join(str(part) for part in getattr(error, "absolute_path", ()))
+        raise _invalid(f"{where or 'it'}: {_shortened(error)}"[:300]) from error
+    _check_parts(value, referencing.Registry().resolver_with_root(_resource(value)))
+    return text
+
+
+_DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
+
+
+def _resource(value: Mapping[str, Any]) -> Any:
+    return referencing.Resource.from_contents(value, default_specification=referencing.jsonschema.DRAFT202012)
+
+
+def _check_parts(part: object, resolver: Any) -> None:
+    if isinstance(part, Mapping):
+        for name, value in part.items():
+            if name in _REFERENCES and isinstance(value, str):
+                if not value.startswith("#"):
+                    raise _invalid(f"{name}: {value[:80]}: only what begins with # can be referred to")
+                try:
+                    resolver.lookup(value)
+                except referencing.exceptions.Unresolvable as error:
+                    raise _invalid(f"{name}: {value[:80]}: there is no such part") from error
+            if name in _REFUSED and isinstance(value, str | Mapping):
+                raise _invalid(f"{name}: regular expressions are not checked here")
+            _check_parts(value, resolver)
+    elif isinstance(part, list):
+        for value in part:
+            _check_parts(value, resolver)
+
+
+@lru_cache(maxsize=256)
+def compiled(text: bytes, steps: int) -> Schema:
+    """The schema ready for use. It is used by one thread, that of the database."""
+    return Schema(text, steps)
+
+
+def _unique_items(validator: Any, wanted: Any, items: Any, schema: Any) -> Iterator[ValidationError] | None:
+    if wanted and isinstance(items, list) and len(items) > _UNIQUE_ITEMS:
+        return iter([ValidationError(f"a list of unique items has {_UNIQUE_ITEMS} of them at most")])
+    found: Iterator[ValidationError] | None = Draft202012Validator.VALIDATORS["uniqueItems"](
+        validator, wanted, items, schema
+    )
+    return found
+
+
+def _shortened(error: BaseException) -> str:
+    text = str(getattr(error, "message", error))
+    return text if len(text) <= 200 else f"…{text[-200:]}"
+
+
+def _misfit(text: str) -> InvalidRequest:
+    return InvalidRequest(text, code="invalid_record")
+
+
+def _invalid(text: str) -> InvalidRequest:
+    return InvalidRequest(f"schema: {text}", code="invalid_schema")
