@@ -211,10 +211,21 @@ class Courier:
     async def _next(self) -> Message | None:
         """The oldest event that was not taken yet; ``None`` if there is none."""
         if (self._more_history and not self._history) or (self._more_queued and not self._queue):
-            self._fill(await self._database.read(self._read))
+            await self._read_on()
         if self._history and self._queue:  # they are of different channels, so either order is one
             return min(self._history[0], self._queue[0], key=lambda message: message.timestamp)
         return next(iter(self._history or self._queue), None)
+
+    async def _read_on(self) -> None:
+        # Before the reading, not during it: what is published meanwhile may not be in what it sees.
+        self._more_history = self._more_history and bool(self._history)
+        self._more_queued = self._more_queued and bool(self._queue)
+        try:
+            page = await self._database.read(self._read)
+        except BaseException:
+            self._more_history = self._more_queued = True
+            raise
+        self._fill(page)
 
     def _read(self, connection: sqlite3.Connection) -> _Page:
         connection.execute("BEGIN")  # one view: what retention deletes meanwhile is either read or said to be gone
@@ -223,10 +234,8 @@ class Courier:
             events: list[Event] = []
             queued: list[tuple[int, bytes]] = []
             if not self._history:
-                self._more_history = False  # unless more is published from here on
                 events = self._selection.read(connection, self._read_to, PAGE_EVENTS, PAGE_BYTES, last)
             if not self._queue:
-                self._more_queued = False
                 queued = tables.read_queue(connection, self.webhook.id, self._read_queue_to, PAGE_EVENTS)
             return _Page(store_epoch(connection), last, self._selection.held(connection).trimmed, events, queued)
         finally:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import socket
+import sqlite3
+from pathlib import Path
 
 import httpx
+import orjson
 import pytest
 import trio
 
+from rtlite.domain import courier
 from tests import receivers
 from tests.receivers import Receiver, receiving
 from tests.servers import InProcess, running_server
@@ -50,6 +54,28 @@ async def test_an_event_reaches_the_endpoint_signed_with_the_secret_that_was_sho
         shown = (await client.get(f"/api/webhooks/{webhook['id']}")).json()
         assert shown == {name: value for name, value in webhook.items() if name != "secret"}
         assert (await client.get("/api/webhooks")).json() == {"items": [shown], "next": None}
+
+
+async def test_what_is_published_while_a_courier_looks_into_the_history_does_not_wait_for_the_next_event(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """It is not in what the courier sees there, and the bell has rung already."""
+    data = str(tmp_path / "rtlite.db")
+    async with receiving() as receiver, running_server(webhook_private=True, data=data) as server:
+        client, other = await server.operator(), await server.operator()
+        token, look, looks = trio.lowlevel.current_trio_token(), courier.last_sequence, []
+
+        def look_slowly(connection: sqlite3.Connection) -> int:
+            looks.append(look(connection))
+            if len(looks) == 2:  # all is delivered
+                trio.from_thread.run(publish, other, "news:a", "second", trio_token=token)
+            return looks[-1]
+
+        await created(client, receiver)
+        await trio.sleep(0.1)
+        monkeypatch.setattr(courier, "last_sequence", look_slowly)
+        await publish(client, "news:a", "first")
+        assert [orjson.loads((await receiver.request()).body)["data"] for _ in range(2)] == ["first", "second"]
 
 
 @pytest.mark.parametrize("channel", ["stream:dwd23RWdwE", "stream:dwd23RWdwE:errors"])
