@@ -201,7 +201,7 @@ def _write(descriptor: int, data: bytes | bytearray) -> None:
 async def _pass_through(descriptor: int, data: bytes | bytearray) -> bool:
     """Write as a program does whose output this were; ``False`` if nobody reads it any more."""
     try:
-        await trio.to_thread.run_sync(_write, descriptor, data)
+        await trio.to_thread.run_sync(_write, descriptor, data, abandon_on_cancel=True)
     except OSError:  # a pipe without a reader, a terminal that is gone: the stream goes on
         return False
     return True

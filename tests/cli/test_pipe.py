@@ -130,6 +130,25 @@ async def test_signals_reach_the_program_and_its_last_words_the_stream(nursery, 
     assert await told(client) == [("message", "ready"), ("message", "bye"), ("exit", {"code": 9, "signal": None})]
 
 
+async def test_a_second_signal_stops_it_though_nobody_reads_what_it_passes_through(nursery, dev_server) -> None:
+    key, client = await owner(dev_server)
+    pipe: trio.Process = await nursery.start(
+        partial(
+            trio.run_process,
+            command("pipe", "--url", dev_server.url, "--key", key, "s", "--", "seq", "1", "100000"),
+            stdout=subprocess.PIPE,
+            check=False,
+        )
+    )
+    with trio.fail_after(20):
+        while not await told(client):  # noqa: ASYNC110
+            await trio.sleep(0.02)
+        pipe.send_signal(signal.SIGTERM)
+        await trio.sleep(0.3)
+        pipe.send_signal(signal.SIGTERM)
+        assert await pipe.wait() == 128 + 15
+
+
 async def test_under_nohup_a_hangup_ends_neither_the_pipe_nor_the_program(nursery, dev_server) -> None:
     key, client = await owner(dev_server)
     program = "echo ready; sleep 1; kill -HUP $$; echo survived"
