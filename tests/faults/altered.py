@@ -11,12 +11,15 @@ import socket
 import sqlite3
 import sys
 import time
+from collections import deque
 from collections.abc import Callable
 from contextlib import closing
 from typing import Any
 
 import trio
 
+from rtlite.domain import inbox
+from rtlite.domain.jobs import Jobs
 from rtlite.endpoints.health import Health
 from rtlite.errors import Refused
 from rtlite.hub.committer import Committer
@@ -132,6 +135,22 @@ def forgetful() -> None:
         connection.execute("DROP INDEX IF EXISTS events_by_id")
 
     _after(database, "_prepare", drop)
+
+
+def apart() -> None:
+    """The user of a job that is over is told in a transaction of its own."""
+    real_deliver, real_update = inbox.deliver, Jobs.update
+    withheld: deque[Any] = deque()
+
+    async def update(self: Jobs, id: str, **fields: Any) -> Any:
+        job = await real_update(self, id, **fields)
+        while withheld:
+            one = withheld.popleft()
+            await self._hub.transact(lambda transaction, one=one: real_deliver(transaction, one, self._settings))
+        return job
+
+    inbox.deliver = lambda transaction, notification, settings: withheld.append(notification)  # type: ignore[assignment]
+    Jobs.update = update  # type: ignore[method-assign]
 
 
 def gullible() -> None:
