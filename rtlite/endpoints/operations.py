@@ -213,7 +213,7 @@ class Outlet:
     def __init__(self, outbox: Outbox, id: str) -> None:
         self._outbox = outbox
         self.id = graphqlws.written_id(id)
-        # With what stands before it: the last bytes of a frame's length may be 0xFF as well.
+        # With what stands before it: a frame's length may have bytes 0xFF as well.
         self._mark = _HEAD + b"\xff" * len(self.id)
         self._shown = _HEAD + self.id
 
