@@ -5,7 +5,7 @@ commands.py       WS /ws              both by dialogue.py (a connection that tak
 events.py         WS /_events         subscriptions.py (its channels), attendance.py (its presence)
 sse.py            GET /sse
 streamsockets.py  streams over Socket.IO, on socketio.py (namespaces), engine.py (Engine.IO),
-                  enginesockets.py (its sessions), pulse.py (their heartbeat)
+                  enginesockets.py (its sessions)
 streams.py        /streams
 conversations.py  /conversations, /status
 history.py, presence.py, webhooks.py, management.py    /api

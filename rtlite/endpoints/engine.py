@@ -8,7 +8,6 @@ import trio
 
 from rtlite.auth import origins
 from rtlite.endpoints.enginesockets import PROTOCOL, Application, EngineSocket, PollingSession
-from rtlite.endpoints.pulse import Pulse
 from rtlite.errors import InvalidRequest, Reason, TooLarge
 from rtlite.log import get_logger
 from rtlite.metrics import Metrics
@@ -18,6 +17,7 @@ from rtlite.settings import Settings
 from rtlite.transports.connections import Connections
 from rtlite.transports.head import Head
 from rtlite.transports.longpoll import LongPollRoute, Poll
+from rtlite.transports.pulse import Pulse
 from rtlite.transports.routes import Access, Call, Reply, Route
 from rtlite.transports.websocket import WebSocket, WebSocketRoute, text_frame
 
@@ -47,7 +47,7 @@ class Engine:
         self._metrics = metrics
         self._sessions: dict[str, PollingSession] = {}
         self._strangers: dict[str, PollingSession] = {}
-        self._pulse = Pulse(settings)
+        self._pulse = Pulse(settings.socketio_ping_interval, settings.socketio_ping_timeout)
         self._nursery: trio.Nursery | None = None
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -177,7 +177,7 @@ class Engine:
         """The life of one session."""
         try:
             async with trio.open_nursery() as nursery:
-                session = PollingSession(self._application, nursery, poll.head, self._settings)
+                session = PollingSession(self._application, nursery.start_soon, poll.head, self._settings)
                 self._sessions[session.socket.sid] = self._strangers[session.socket.sid] = session
                 session.socket.begin(self._pulse)
                 task_status.started(session)

@@ -14,13 +14,14 @@ from typing import Final
 
 import trio
 
-from rtlite.endpoints.pulse import Beat, Pulse
 from rtlite.errors import InvalidRequest, Reason
 from rtlite.protocols import engineio
 from rtlite.settings import Settings
 from rtlite.transports.head import Head
 from rtlite.transports.link import Link
 from rtlite.transports.longpoll import PollOutbox, frames
+from rtlite.transports.outbox import Spawn
+from rtlite.transports.pulse import Beat, Pulse
 from rtlite.transports.websocket import WebSocket, text_frame
 
 PROTOCOL: Final = "socketio"
@@ -75,6 +76,10 @@ class EngineSocket:
         outbox = self.link.outbox
         return bool(outbox.queued) and not (isinstance(outbox, PollOutbox) and not outbox.carried)
 
+    @property
+    def emptied(self) -> float:
+        return self.link.outbox.emptied
+
     def ping(self) -> bool:
         return self.link.outbox.offer(_PING)
 
@@ -96,8 +101,8 @@ class PollingSession(Link):
 
     gone = (*Link.gone, trio.EndOfChannel)
 
-    def __init__(self, application: Application, nursery: trio.Nursery, head: Head, settings: Settings) -> None:
-        super().__init__(PROTOCOL, PollOutbox(settings.outbox), nursery, {}, head, settings)
+    def __init__(self, application: Application, spawn: Spawn, head: Head, settings: Settings) -> None:
+        super().__init__(PROTOCOL, PollOutbox(settings.outbox), spawn, {}, head, settings)
         self._application = application
         self._incoming, self._read = trio.open_memory_channel[str | bytes](_WAITING)
         self.socket = EngineSocket(self, self._read.receive, settings)
@@ -112,9 +117,6 @@ class PollingSession(Link):
     def queue(self) -> PollOutbox:
         assert isinstance(self.outbox, PollOutbox)  # noqa: S101  # __init__ made it
         return self.outbox
-
-    async def heartbeat(self) -> None:
-        """The pulse of all sessions is theirs too."""
 
     def send(self, payload: bytes) -> bool:
         return self.outbox.offer(text_frame(payload))

@@ -22,6 +22,9 @@ Connections that last:
 
     link.py         what they have in common: an endpoint, tasks, an end
     websocket.py    the life of a WebSocket
+    wire.py         RFC 6455 by trio-websocket and wsproto, with limits and little memory
+    mailbox.py      a channel, an event and a lock for the idle
+    pulse.py        the heartbeat of all of a kind
     eventstream.py  the life of an event stream
     longpoll.py     polls that wait until there is something to say
     connections.py  which are open

@@ -85,14 +85,19 @@ class Connections:
         self, protocol: str, address: str, outbox: Outbox, end: Callable[[Reason], None]
     ) -> Iterator[Connection]:
         """The connection is listed while this lasts."""
-        connection = Connection(f"con_{self._started}_{next(self._numbers)}", protocol, address, outbox, end)
-        self._open[connection.id] = connection
-        self._metrics.connections.labels(protocol).inc()
-        self._metrics.connected.labels(protocol).inc()
+        connection = self.enter(protocol, address, outbox, end)
         try:
             yield connection
         finally:
             self.unlist(connection)
+
+    def enter(self, protocol: str, address: str, outbox: Outbox, end: Callable[[Reason], None]) -> Connection:
+        """The connection is listed until :meth:`unlist`."""
+        connection = Connection(f"con_{self._started}_{next(self._numbers)}", protocol, address, outbox, end)
+        self._open[connection.id] = connection
+        self._metrics.connections.labels(protocol).inc()
+        self._metrics.connected.labels(protocol).inc()
+        return connection
 
     def unlist(self, connection: Connection) -> None:
         """It is no connection of its own any more (another one stands for it), or over. Idempotent."""

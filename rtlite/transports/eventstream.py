@@ -21,7 +21,8 @@ from rtlite.settings import Settings
 from rtlite.transports.connections import Connections
 from rtlite.transports.head import Head
 from rtlite.transports.lean import LeanLane
-from rtlite.transports.link import Link
+from rtlite.transports.link import Life, Link
+from rtlite.transports.pulse import Beat, Pulse
 from rtlite.transports.routes import PathTable, Reply, problem
 from rtlite.transports.stream import ServerStream
 
@@ -67,14 +68,17 @@ class EventStream(Link):
     def __init__(
         self,
         stream: ServerStream,
-        nursery: trio.Nursery,
+        pulse: Pulse,
+        metrics: Metrics,
         route: EventStreamRoute,
         params: Mapping[str, str],
         head: Head,
         lean: LeanLane,
         settings: Settings,
     ) -> None:
-        super().__init__(route.protocol, stream.outbox, nursery, params, head, settings)
+        super().__init__(route.protocol, stream.outbox, stream.spawn, params, head, settings)
+        self._pulse = pulse
+        self._metrics = metrics
         self._stream = stream
         self._lean = lean
         self._route = route
@@ -131,12 +135,12 @@ class EventStream(Link):
             if left < 0:
                 self.end(Reason.ABUSE)
 
-    async def heartbeat(self) -> None:
+    def _begin(self) -> Beat | None:
+        return self._pulse.add(self)
+
+    def ping(self) -> bool:
         """A comment every so often: proxies see life, and the kernel finds out if nobody is there any more."""
-        while True:
-            await trio.sleep(self._settings.ping_interval)
-            if self._opened and not self.outbox.queued:
-                self.send(self._route.wording.HEARTBEAT)
+        return self._opened and not self.busy and self.send(self._route.wording.HEARTBEAT)
 
     def _converse(self) -> Awaitable[None]:
         return self._route.endpoint(self)
@@ -156,6 +160,7 @@ class EventStream(Link):
 
     async def _close(self, reason: Reason) -> None:
         """End the answer, and say why before. It ends: when all is sent, the peer is gone, or at the deadline."""
+        self._metrics.requests.labels("sse", str(self.status)).inc()
         try:
             with trio.move_on_after(self._patience()):
                 if self._reply is not None:
@@ -201,6 +206,7 @@ class EventStreams:
         self._settings = settings
         self._connections = connections
         self._metrics = metrics
+        self.pulse = Pulse(settings.ping_interval, None)
 
     def find(self, head: Head) -> tuple[EventStreamRoute, dict[str, str]] | None:
         """The route of a request for a stream. Other methods of its path are for the router. :raises BadHead:"""
@@ -208,14 +214,11 @@ class EventStreams:
             return None
         return next(iter(self._paths.find(head.path)), None)
 
-    async def serve(
+    def open(
         self, stream: ServerStream, head: Head, found: tuple[EventStreamRoute, dict[str, str]], address: str
-    ) -> bool:
-        """The life of one stream; returns whether another request may follow. :raises InvalidRequest: it has a body."""
+    ) -> Life:
+        """The life of one stream. :raises InvalidRequest: the request has a body."""
         if head.chunked or head.content_length:
             raise InvalidRequest("a request for events has no body")
-        async with trio.open_nursery() as nursery:
-            events = EventStream(stream, nursery, *found, head, self._lean, self._settings)
-            await events.serve(self._connections, self._metrics, address)
-        self._metrics.requests.labels("sse", str(events.status)).inc()
-        return events.again
+        events = EventStream(stream, self.pulse, self._metrics, *found, head, self._lean, self._settings)
+        return events.serve(self._connections, self._metrics, address)

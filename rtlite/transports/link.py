@@ -7,7 +7,7 @@ found to be gone, how one says goodbye) is theirs; what an endpoint relies on is
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any, ClassVar
 
 import trio
@@ -19,9 +19,13 @@ from rtlite.model import Identity
 from rtlite.settings import Settings
 from rtlite.transports.connections import Connection, Connections
 from rtlite.transports.head import Head
-from rtlite.transports.outbox import Outbox
+from rtlite.transports.outbox import Outbox, Spawn
+from rtlite.transports.pulse import Beat
 
 log = get_logger(__name__)
+
+Life = Coroutine[Any, Any, bool]
+"""What a connection does from now on, to its end: returns whether another request may follow."""
 
 
 class Link(ABC):
@@ -40,14 +44,15 @@ class Link(ABC):
         self,
         protocol: str,
         outbox: Outbox,
-        nursery: trio.Nursery,
+        spawn: Spawn,
         params: Mapping[str, str],
         head: Head,
         settings: Settings,
     ) -> None:
-        self._nursery = nursery
+        self._spawn = spawn
         self._settings = settings
         self._scope = trio.CancelScope()
+        self._tasks: set[trio.CancelScope] | None = None  # most have none, and an empty set is 216 bytes
         self._reason: Reason | None = None
         self._callbacks: list[Callable[[], None]] = []
         self.protocol = protocol
@@ -64,9 +69,24 @@ class Link(ABC):
     async def _close(self, reason: Reason) -> None:
         """Tell the peer why, as the protocol has it. It ends, whatever the peer does."""
 
-    @abstractmethod
-    async def heartbeat(self) -> None:
-        """Show that we are here, and notice if the peer is not."""
+    def _begin(self) -> Beat | None:
+        """Its place among those that are pinged, from now to the end."""
+        return None
+
+    @property
+    def busy(self) -> bool:
+        """Whether the peer still takes what was sent before."""
+        return bool(self.outbox.queued)
+
+    @property
+    def emptied(self) -> float:
+        """When it had last taken all of a backlog."""
+        return self.outbox.emptied
+
+    @property
+    def again(self) -> bool:
+        """Whether another request may follow on the same stream."""
+        return False
 
     @abstractmethod
     def send(self, payload: bytes) -> bool:
@@ -74,7 +94,16 @@ class Link(ABC):
 
     def spawn(self, function: Callable[..., Awaitable[Any]], *args: Any) -> None:
         """Run a task as long as this connection lives. What it raises ends this connection, and the peer is told."""
-        self._nursery.start_soon(self._guard, function, *args)
+        scope = trio.CancelScope()
+        self._tasks = self._tasks or set()
+        self._tasks.add(scope)
+        self._spawn(self._run, scope, function, *args)
+
+    async def _run(self, scope: trio.CancelScope, function: Callable[..., Awaitable[Any]], *args: Any) -> None:
+        with scope:
+            await self._guard(function, *args)
+        if self._tasks is not None:
+            self._tasks.discard(scope)
 
     async def _guard(self, function: Callable[..., Awaitable[Any]], *args: Any) -> None:
         try:
@@ -107,16 +136,18 @@ class Link(ABC):
             self._reason = reason
             self._scope.cancel()
 
-    async def serve(self, connections: Connections, metrics: Metrics, address: str) -> None:
+    async def serve(self, connections: Connections, metrics: Metrics, address: str) -> bool:
         """The whole life of the connection, listed while it lasts: it ends with :meth:`_close`, whatever happened.
 
-        Its tasks end with it.
+        Its tasks end with it. Returns whether another request may follow.
         """
-        with connections.entered(self.protocol, address, self.outbox, self.end) as self.listed:
+        self.listed = connections.enter(self.protocol, address, self.outbox, self.end)
+        beat: Beat | None = None
+        try:
             if len(connections) > connections.limit:
                 self.end(Reason.OVER_CAPACITY)
-            self.spawn(self.heartbeat)
             try:
+                beat = self._begin()
                 with self._scope:
                     await self._converse()
                 if self._scope.cancelled_caught and self._reason is None:
@@ -125,14 +156,20 @@ class Link(ABC):
                 judged = self._judge(error)
                 self._reason = self._reason or judged
             finally:  # also when the whole connection is cancelled
+                if beat is not None:
+                    beat.stop()
                 self._call_back()
             reason = self._reason or Reason.NORMAL
             await self._close(reason)
+        finally:
+            connections.unlist(self.listed)
         if reason is Reason.INTERNAL_ERROR:
             metrics.faults.inc()
         metrics.closed.labels(reason.name.lower()).inc()
         log.debug("connection closed", protocol=self.protocol, reason=reason.name.lower())
-        self._nursery.cancel_scope.cancel()
+        for scope in self._tasks or ():
+            scope.cancel()
+        return self.again
 
     def _judge(self, error: Exception) -> Reason:
         """Why an endpoint ended that raised: the peer left, was refused, or met our own mistake."""

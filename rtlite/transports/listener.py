@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import trio
@@ -24,6 +25,7 @@ from rtlite.transports.head import Head, HeadTooLarge, check_websocket, parse_he
 from rtlite.transports.hotlane import HotLane
 from rtlite.transports.http import HttpServer
 from rtlite.transports.lean import LeanLane
+from rtlite.transports.link import Life
 from rtlite.transports.longpoll import LongPolls
 from rtlite.transports.proxies import TrustedProxies
 from rtlite.transports.routes import PathTable, Reply, problem
@@ -90,12 +92,18 @@ class Listener:
         When file descriptors run out, Trio's accept loop logs it and tries again; the backlog waits.
         """
 
-        async def handle(stream: trio.SocketStream) -> None:
-            await self.serve_stream(stream, trusted=trusted)
-
         await trio.serve_listeners(
-            handle, list(listeners), handler_nursery=connections, task_status=_started(task_status)
+            partial(self.serve_stream, trusted=trusted),
+            list(listeners),
+            handler_nursery=connections,
+            task_status=_started(task_status),
         )
+
+    async def run(self) -> None:
+        """Keep the connections' heartbeats, until cancelled."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._websockets.pulse.run)
+            nursery.start_soon(self._event_streams.pulse.run)
 
     async def serve_stream(self, transport: trio.abc.Stream, *, trusted: bool = False) -> None:
         """The life of one connection, on one screen; returns when it is over and raises nothing but cancellation."""
@@ -108,7 +116,9 @@ class Listener:
                         await transport.do_handshake()
                 stream = ServerStream(transport, self._settings, nursery.start_soon, secure=secure, trusted=trusted)
                 try:
-                    await self._serve_requests(stream)
+                    life = await self._serve_requests(stream)
+                    while life is not None and await life:
+                        life = await self._serve_requests(stream, again=True)
                 finally:
                     await stream.aclose()
                 nursery.cancel_scope.cancel()
@@ -118,8 +128,10 @@ class Listener:
             self._metrics.faults.inc()
             log.exception("a connection failed; it was closed")
 
-    async def _serve_requests(self, stream: ServerStream) -> None:
-        """Serve one request after another until the connection is over.
+    async def _serve_requests(self, stream: ServerStream, *, again: bool = False) -> Life | None:
+        """Serve one request after another until the connection is over, or is one that lasts: returns its life.
+
+        :param again: whether there was a request before.
 
         One cancel scope serves all the waiting for heads; only its deadline moves (a scope of
         its own for each wait would be a tenth of a small request's cost).
@@ -128,16 +140,23 @@ class Listener:
         try:
             with trio.CancelScope() as patience:
                 while not self.stopping:
-                    head = await self._read_head(stream, head, patience)
-                    if head is None or not await self._serve_request(stream, head, patience):
-                        return
+                    head = await self._read_head(stream, head, patience, again=again)
+                    if head is None:
+                        return None
+                    served = await self._serve_request(stream, head, patience)
+                    if not isinstance(served, bool):
+                        return served
+                    if not served:
+                        return None
+                    again = True
             if stream.buffered and not self.stopping:
                 raise RequestTimeout("the request head did not arrive in time")
         except Refused as error:
             await self._refuse(stream, problem(error))
+        return None
 
-    async def _serve_request(self, stream: ServerStream, head: Head, patience: trio.CancelScope) -> bool:
-        """Serve one request; returns whether another may follow."""
+    async def _serve_request(self, stream: ServerStream, head: Head, patience: trio.CancelScope) -> Life | bool:
+        """Serve one request; returns whether another may follow, or what is to last."""
         address, scheme = self._proxies.resolve(stream.peer, head.headers, "https" if stream.secure else "http")
         patience.deadline = math.inf  # from here on others hold the deadlines
         if (lean := self._lean.takes(head)) is not None:
@@ -149,15 +168,16 @@ class Listener:
             if route.refuse is not None and (refusal := route.refuse(head)) is not None:
                 await self._refuse(stream, refusal)
                 return False
-            await self._websockets.serve(stream, head, route, params, address)
-            return False
+            return await self._websockets.open(stream, head, route, params, address)
         if (found := self._event_streams.find(head)) is not None:
-            return await self._event_streams.serve(stream, head, found, address)
+            return self._event_streams.open(stream, head, found, address)
         if (poll := self._long_polls.find(head)) is not None:
             return await self._long_polls.serve(stream, head, poll, address, scheme)
         return await self._http.answer(stream, head, address, scheme)
 
-    async def _read_head(self, stream: ServerStream, last: Head | None, patience: trio.CancelScope) -> Head | None:
+    async def _read_head(
+        self, stream: ServerStream, last: Head | None, patience: trio.CancelScope, *, again: bool
+    ) -> Head | None:
         """The next head; ``None`` when the connection is over.
 
         :param last: the head before it on this connection: a client that sends the same bytes again
@@ -166,7 +186,7 @@ class Listener:
         """
         raw = self._take_head(stream)
         if raw is None:
-            idle = last is not None and not stream.buffered
+            idle = again and not stream.buffered
             patience.deadline = trio.current_time() + (
                 self._settings.keep_alive_timeout if idle else self._settings.handshake_timeout
             )

@@ -131,6 +131,10 @@ class PollOutbox(Outbox):
     def queued(self) -> int:
         return self._queued if self._carrier is None else self._carrier.queued
 
+    @property
+    def emptied(self) -> float:
+        return self._emptied if self._carrier is None else self._carrier.emptied
+
     def offer(self, data: bytes) -> bool:
         return super().offer(data) if self._carrier is None else self._carrier.offer(data)
 

@@ -11,18 +11,21 @@ and Hypercorn's answers go through here as well.
 
 from __future__ import annotations
 
+import math
 import os
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from itertools import islice
-from typing import Any
+from typing import Final
 
 import trio
 
-Spawn = Callable[[Callable[..., Awaitable[Any]]], None]
+Spawn = Callable[..., None]
+"""Starts a task beside the connection, as ``nursery.start_soon`` does."""
 
 _GATHER = 64  # buffers per writev; the kernel's limit is 1,024
 _PIECE = 16 * 1024  # bytes per send_all; a TLS record holds as many
+_NEVER: Final = -math.inf
 _NOTHING: deque[bytes | memoryview] = (
     deque()
 )  # shared by every outbox that holds nothing: 15,000 idle ones cost 11 MB else
@@ -42,6 +45,7 @@ class Outbox:
     __slots__ = (
         "_closed",
         "_descriptor",
+        "_emptied",
         "_idle",
         "_in_flight",
         "_limit",
@@ -73,6 +77,7 @@ class Outbox:
         self._queue: deque[bytes | memoryview] = _NOTHING
         self._queued = 0
         self._in_flight = 0
+        self._emptied = _NEVER
         self._writing = False
         self._closed = False
         self._idle: trio.Event | None = None  # set at each step of the writer, for those who wait for room
@@ -82,6 +87,11 @@ class Outbox:
     def queued(self) -> int:
         """Bytes that wait."""
         return self._queued
+
+    @property
+    def emptied(self) -> float:
+        """When, on Trio's clock, the last byte of a backlog left; long ago if there was none."""
+        return self._emptied
 
     @property
     def closed(self) -> bool:
@@ -189,6 +199,8 @@ class Outbox:
                 if self._closed:
                     return
                 self._drop(written)
+                if not self._queued:
+                    self._emptied = trio.current_time()
                 self._wake()
         except (OSError, trio.TooSlowError, trio.BrokenResourceError, trio.ClosedResourceError):
             # The peer is gone, or took no byte for the whole time: one outcome for the reader.

@@ -7,29 +7,26 @@ bytes: a server's frames are not masked, so they can be shared.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+import random
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any, Final
 
 import attrs
 import trio
 import trio_websocket
-import wsproto
-import wsproto.events
 import wsproto.utilities
-from wsproto.connection import ConnectionState
 
 from rtlite.errors import CloseCode, Reason
 from rtlite.metrics import Metrics
 from rtlite.settings import Settings
 from rtlite.transports.connections import Connections
 from rtlite.transports.head import BadHead, Head
-from rtlite.transports.link import Link
+from rtlite.transports.link import Life, Link
+from rtlite.transports.pulse import Beat, Pulse
 from rtlite.transports.routes import Reply
 from rtlite.transports.stream import ServerStream
+from rtlite.transports.wire import MAX_FRAGMENTS, Wire, WireConnection
 
-MAX_FRAGMENTS: Final = 1024
-_SMALL: Final = 64  # bytes; a message that comes in thousands of pieces smaller than this is an attack on the memory
-_UNLIMITED: Final = 2**62
 _ABNORMAL: Final = 1006  # RFC 6455, section 7.4.1: there was no close frame
 
 
@@ -82,18 +79,17 @@ class WebSocket(Link):
 
     def __init__(
         self,
-        connection: trio_websocket.WebSocketConnection,
-        wire: Wire,
+        connection: WireConnection,
         stream: ServerStream,
-        nursery: trio.Nursery,
+        pulse: Pulse,
         route: WebSocketRoute,
         params: Mapping[str, str],
         head: Head,
         settings: Settings,
     ) -> None:
-        super().__init__(route.protocol, stream.outbox, nursery, params, head, settings)
+        super().__init__(route.protocol, stream.outbox, stream.spawn, params, head, settings)
         self._connection = connection
-        self._wire = wire
+        self._pulse = pulse
         self.route = route
 
     @property
@@ -107,9 +103,9 @@ class WebSocket(Link):
         """The one that was chosen at the handshake."""
         return self._connection.subprotocol
 
-    async def receive(self) -> str | bytes:
+    def receive(self) -> Coroutine[Any, Any, str | bytes]:
         """The next message. :raises trio_websocket.ConnectionClosed: no more will come."""
-        return await self._connection.get_message()
+        return self._connection.get_message()
 
     async def reply(self, message: str | bytes) -> None:
         """Send one message of either type once there is room. :raises trio_websocket.ConnectionClosed: too late."""
@@ -125,7 +121,7 @@ class WebSocket(Link):
     def _judge(self, error: Exception) -> Reason:
         if isinstance(error, trio_websocket.ConnectionClosed):
             unexplained = Reason.INTERNAL_ERROR if error.reason is None else Reason.NORMAL  # the reader failed
-            return self._wire.broken or unexplained
+            return self._connection.broken or unexplained
         return super()._judge(error)
 
     async def _close(self, reason: Reason) -> None:
@@ -134,82 +130,27 @@ class WebSocket(Link):
         with trio.move_on_after(patience):
             await self._connection.aclose(self.route.codes(reason.value), reason.value.text or None)
             # Where the peer began, or broke a rule, the reader answers: let its last frame out.
-            await self._connection._close_handshake.wait()
+            await self._connection.over()
             await self.outbox.drained()
 
-    async def heartbeat(self) -> None:
-        """Ping every so often; a peer that does not answer is gone.
+    def _begin(self) -> Beat | None:
+        """Be pinged every so often; a peer that does not answer is gone.
 
         The pong's time runs once the ping has left the outbox: a peer that still reads its
         backlog is slow, not dead, and the write deadline watches over it.
         """
-        while self.route.pings:
-            await trio.sleep(self._settings.ping_interval)
-            while True:
-                await self.outbox.drained()
-                with trio.move_on_after(self._settings.pong_timeout):
-                    try:
-                        await self._connection.ping()
-                    except trio_websocket.ConnectionClosed:
-                        return
-                    break
-                if not self.outbox.queued:
-                    self.end(Reason.NO_PONG)
-                    return
+        if not self.route.pings:
+            return None
+        self._connection.beat = self._pulse.add(self)
+        return self._connection.beat
 
-
-class Wire(wsproto.WSConnection):
-    """wsproto, with limits to a message, and with an answer to whatever breaks a rule.
-
-    A broken rule is given to trio-websocket as a close frame that came with the right code:
-    it answers with that code and ends, so that the peer learns why (RFC 6455, section 7.1.7).
-    After either side's close frame, only the other's counts (section 5.5.1).
-
-    :param max_message: bytes. trio-websocket's own limit does not see empty fragments.
-    """
-
-    def __init__(self, max_message: int, codes: Callable[[CloseCode], int], max_fragments: int = MAX_FRAGMENTS) -> None:
-        super().__init__(wsproto.ConnectionType.SERVER)
-        self._limit = max_message
-        self._max_fragments = max_fragments
-        self._codes = codes
-        self._frames = self._pieces = self._size = 0
-        self.broken: Reason | None = None
-
-    def events(self) -> Any:
-        for event in super().events() if self.connection is None else self.connection.events():
-            if isinstance(event, wsproto.events.CloseConnection):
-                if self.state is ConnectionState.OPEN:  # of wsproto's making: a frame could not be parsed
-                    self._break(Reason.ABUSE)
-                yield event
-                return
-            if self.state is ConnectionState.LOCAL_CLOSING:
-                continue
-            if isinstance(event, wsproto.events.Message) and (reason := self._too_much(event)) is not None:
-                self._break(reason)
-                yield wsproto.events.CloseConnection(self._codes(reason.value), reason.value.text)
-                return
-            yield event
-
-    def _break(self, reason: Reason) -> None:
-        self.broken = reason
-        if self.connection is not None:
-            self.connection._state = ConnectionState.REMOTE_CLOSING
-
-    def _too_much(self, event: wsproto.events.Message[Any]) -> Reason | None:
-        """A message may be large or come in many pieces, but neither without end."""
-        data = event.data
-        self._size += len(data) if not isinstance(data, str) or data.isascii() else len(data.encode())
-        self._pieces += 1  # a frame comes in as many as there were reads
-        self._frames += event.frame_finished
-        if self._size > self._limit:
-            return Reason.TOO_BIG
-        most = self._max_fragments
-        if self._frames > most or self._pieces > max(most, self._size // _SMALL):
-            return Reason.ABUSE
-        if event.message_finished:
-            self._frames = self._pieces = self._size = 0
-        return None
+    def ping(self) -> bool:
+        """Offer a ping, which only its own pong answers; ``False`` if there is no room for it."""
+        payload = random.randbytes(4)  # noqa: S311  # no secret
+        if not self.outbox.offer(b"\x89\x04" + payload):
+            return False
+        self._connection.asked = payload
+        return True
 
 
 class WebSockets:
@@ -219,11 +160,12 @@ class WebSockets:
         self._settings = settings
         self._connections = connections
         self._metrics = metrics
+        self.pulse = Pulse(settings.ping_interval, settings.pong_timeout)
 
-    async def serve(
+    async def open(
         self, stream: ServerStream, head: Head, route: WebSocketRoute, params: Mapping[str, str], address: str
-    ) -> None:
-        """The life of one connection; returns when it is over.
+    ) -> Life:
+        """Answer the handshake; returns the life of the connection from then on.
 
         :raises BadHead: wsproto finds something wrong with the handshake that we did not.
         """
@@ -232,27 +174,11 @@ class WebSockets:
             wire.receive_data(head.raw)
         except wsproto.utilities.RemoteProtocolError as error:
             raise BadHead("the WebSocket handshake is malformed") from error
-        async with trio.open_nursery() as nursery:
-            connection = trio_websocket.WebSocketConnection(
-                stream, wire, message_queue_size=1, max_message_size=_UNLIMITED, receive_buffer_size=4096
-            )
-            websocket = WebSocket(connection, wire, stream, nursery, route, params, head, self._settings)
-            with trio.fail_after(self._settings.handshake_timeout):
-                await self._accept(connection, wire, route.subprotocols)
-                await stream.outbox.drained()
-            # Only now: frames that came with the handshake are frames, and not more of the handshake.
-            websocket.spawn(connection._reader_task)
-            await websocket.serve(self._connections, self._metrics, address)
-
-    @staticmethod
-    async def _accept(
-        connection: trio_websocket.WebSocketConnection, wire: Wire, subprotocols: tuple[str, ...]
-    ) -> None:
-        """Answer the handshake."""
-        for event in wire.events():
-            await connection._handle_request_event(event)
-        request = await connection._get_request()
-        offered = request.proposed_subprotocols
-        await request.accept(subprotocol=next((name for name in subprotocols if name in offered), None))
-        del wire.handshake  # h11's state machine is not needed any more: 5 KiB per connection
-        connection._path, connection._handshake_headers = "", ()  # a copy of the head, of which we have our own
+        connection = WireConnection(stream, wire)
+        websocket = WebSocket(connection, stream, self.pulse, route, params, head, self._settings)
+        with trio.fail_after(self._settings.handshake_timeout):
+            await connection.accept(route.subprotocols)
+            await stream.outbox.drained()
+        # Only now: frames that came with the handshake are frames, and not more of the handshake.
+        stream.spawn(websocket._guard, connection.read)
+        return websocket.serve(self._connections, self._metrics, address)

@@ -319,6 +319,7 @@ async def open_door(
     )
     async with trio.open_nursery() as outer:
         outer.start_soon(hot.run)
+        outer.start_soon(listener.run)
         async with trio.open_nursery() as nursery:
             door = Door(listener, connections, gate, metrics, nursery)
             yield door

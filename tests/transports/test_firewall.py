@@ -177,8 +177,12 @@ async def on_lost(scene: Scene) -> None:
 
 async def the_heartbeat(scene: Scene) -> None:
     with scene.patch.context() as patch:
-        patch.setattr(WebSocket, "heartbeat", fail_async)
         peer = await scene.connect("/blog/ws/articles/it?since=1h")
+        await scene.server.subscribed("article:it")
+        patch.setattr(WebSocket, "ping", fail)
+        pulse = scene.server.running.server.listener._websockets.pulse
+        newest = pulse._resting[-1]
+        pulse._act(newest, pulse._ask, newest.next)  # as when it is due
         assert await peer.close_code() == 1011
 
 

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import attrs
 import pytest
 import trio
 import trio.testing
 
-from rtlite.endpoints.pulse import Pulse
 from rtlite.errors import Reason
-from rtlite.settings import Settings
+from rtlite.transports.pulse import Pulse
 
 
 @attrs.define(eq=False)
@@ -21,6 +22,7 @@ class Session:
 
     busy: bool = False
     room: bool = True
+    emptied: float = -math.inf
     pings: list[float] = attrs.field(factory=list)
     ended: list[float] = attrs.field(factory=list)
 
@@ -36,8 +38,8 @@ class Session:
 
 
 @asynccontextmanager
-async def beating(interval: float = 25.0, timeout: float = 20.0) -> AsyncIterator[Pulse]:
-    pulse = Pulse(Settings(socketio_ping_interval=interval, socketio_ping_timeout=timeout))
+async def beating(interval: float = 25.0, timeout: float | None = 20.0) -> AsyncIterator[Pulse]:
+    pulse = Pulse(interval, timeout)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(pulse.run)
         await trio.testing.wait_all_tasks_blocked()
@@ -118,3 +120,52 @@ async def test_a_session_that_is_over_is_left_alone(autojump_clock: trio.testing
         beats[1].stop()
         await trio.sleep(30)
         assert (one.pings, one.ended, other.pings, other.ended) == ([], [], [25], [])
+
+
+async def test_who_had_no_room_for_its_ping_is_given_one_before_it_is_judged(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with beating() as pulse:
+        session = Session(busy=True, room=False)
+        pulse.add(session)
+        await trio.sleep(40)
+        session.busy, session.room = False, True
+        await trio.sleep(100)
+        assert (session.pings, session.ended) == ([25, 45], [65])
+
+
+async def test_the_time_to_answer_runs_from_when_the_backlog_was_gone(autojump_clock: trio.testing.MockClock) -> None:
+    async with beating() as pulse:
+        session = Session(busy=True)
+        pulse.add(session)
+        await trio.sleep(63)
+        session.busy, session.emptied = False, trio.current_time()
+        await trio.sleep(100)
+        assert (session.pings, session.ended) == ([25], [83])
+
+
+async def test_where_nobody_answers_the_pings_go_on(autojump_clock: trio.testing.MockClock) -> None:
+    async with beating(timeout=None) as pulse:
+        session = Session()
+        pulse.add(session)
+        await trio.sleep(101)
+        assert (session.pings, session.ended) == ([25, 50, 75, 100], [])
+
+
+async def test_a_mistake_in_a_ping_ends_one_connection_and_not_the_heartbeat(
+    autojump_clock: trio.testing.MockClock, logs: list[Any]
+) -> None:
+    class Faulty(Session):
+        def ping(self) -> bool:
+            raise RuntimeError
+
+        def end(self, reason: Reason) -> None:
+            raise RuntimeError(reason)
+
+    async with beating(timeout=None) as pulse:
+        other = Session()
+        for session in (Faulty(), other):
+            pulse.add(session)
+        await trio.sleep(51)
+        assert other.pings == [25, 50]
+    assert sum("exc_info" in line for line in logs) == 2  # the ping, and the end; and then it is left alone
