@@ -303,8 +303,7 @@ class Settings:
 
     record_bytes: int = _setting(MIB, size, "largest data of a record")
     record_versions: int = _setting(20, count, "versions of a record that are kept; the published one is, besides")
-    record_page: int = _setting(1_000, count, "most records in a page")
-    record_page_bytes: int = _setting(4 * MIB, size, "bytes of data after which a page of records ends")
+    record_page_bytes: int = _setting(MIB, size, "bytes of data after which a page of records ends")
     record_conditions: int = _setting(16, count, "most conditions in a filter of records")
     record_scan: int = _setting(
         20_000, count, "most records that are looked through for a filter or an order that no index of the model serves"
@@ -316,6 +315,19 @@ class Settings:
     model_schema_steps: int = _setting(
         20_000, count, "most steps (keywords of the schema, each time one is applied) to check a record"
     )
+
+    collab_message: int = _setting(MIB, size, "largest message of a Yjs client, and so its largest edit")
+    collab_document: int = _setting(16 * MIB, size, "largest document; edits of a larger one are refused")
+    collab_log: int = _setting(MIB, size, "bytes of edits that a document gathers, at least, before they are squashed")
+    collab_rooms: int = _setting(1_000, count, "most documents in memory")
+    collab_connections: int = _setting(200, count, "most connections to one document")
+    collab_idle: float = _setting(30 * SECOND, duration, "how long a document that nobody has open stays in memory")
+    collab_turn: float = _setting(
+        0.01 * SECOND, duration, "between two deliveries to a document's readers; what comes meanwhile goes together"
+    )
+    collab_saved: float = _setting(2 * SECOND, duration, "how long after an edit document.saved is published, at most")
+    collab_awareness: int = _setting(16 * KIB, size, "largest awareness state of a Yjs client")
+    collab_awareness_clients: int = _setting(16, count, "most Yjs client ids of one connection")
 
     conformance_echo: bool = _setting(False, boolean, "serve /conformance/echo, for WebSocket test suites", hidden=True)
 

@@ -159,6 +159,26 @@ def _records(connection: sqlite3.Connection) -> None:
         connection.execute(statement)
 
 
+def _documents(connection: sqlite3.Connection) -> None:
+    for statement in (
+        # top, bytes: of the updates; squashed: bytes when they were last replaced by fewer. AUTOINCREMENT: no room
+        # gets the updates of one that was deleted while a write was under way.
+        """CREATE TABLE documents (
+            id INTEGER PRIMARY KEY AUTOINCREMENT, room TEXT NOT NULL UNIQUE, top INTEGER NOT NULL,
+            bytes INTEGER NOT NULL, squashed INTEGER NOT NULL, created INTEGER NOT NULL, updated INTEGER NOT NULL,
+            announced INTEGER NOT NULL)""",
+        """CREATE INDEX documents_unannounced ON documents (id) WHERE announced < updated""",
+        """CREATE TABLE document_updates (
+            document INTEGER NOT NULL, number INTEGER NOT NULL, data BLOB NOT NULL,
+            PRIMARY KEY (document, number)) WITHOUT ROWID""",
+        """CREATE TABLE document_snapshots (
+            id TEXT PRIMARY KEY, document INTEGER NOT NULL, name TEXT NOT NULL, created INTEGER NOT NULL,
+            user TEXT NOT NULL, data BLOB NOT NULL)""",
+        """CREATE INDEX document_snapshots_by_document ON document_snapshots (document, created)""",
+    ):
+        connection.execute(statement)
+
+
 MIGRATIONS: Final[tuple[Callable[[sqlite3.Connection], None], ...]] = (
     _first,
     _conversations,
@@ -167,6 +187,7 @@ MIGRATIONS: Final[tuple[Callable[[sqlite3.Connection], None], ...]] = (
     _webhooks,
     _jobs,
     _records,
+    _documents,
 )
 
 

@@ -1,0 +1,139 @@
+"""Documents: each a log of updates, now and then replaced by what they come to.
+
+Every function runs on a database thread, in the caller's transaction.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from typing import Any, Final
+
+import attrs
+
+_COLUMNS: Final = "id, room, top, bytes, squashed, created, updated, announced"
+
+
+@attrs.frozen
+class Document:
+    """What is known of a document without reading it. Times are in milliseconds since 1970.
+
+    ``top`` is the number of its newest update. ``bytes`` are those of all updates that are kept,
+    ``squashed`` those that were left when the log was last replaced. ``announced`` is the ``updated``
+    that readers of changes were last told.
+    """
+
+    id: int
+    room: str
+    top: int
+    bytes: int
+    squashed: int
+    created: int
+    updated: int
+    announced: int
+
+
+class Damaged(Exception):  # noqa: N818  # a state, as the name says
+    """What is stored of a document is not what was stored."""
+
+
+def find(connection: sqlite3.Connection, room: str) -> Document | None:
+    row = connection.execute(
+        f"SELECT {_COLUMNS} FROM documents WHERE room = ?",  # noqa: S608  # a constant
+        (room,),
+    ).fetchone()
+    return Document(*row) if row else None
+
+
+def page(connection: sqlite3.Connection, after: str, limit: int) -> list[Document]:
+    """By room, those past ``after``."""
+    rows = connection.execute(
+        f"SELECT {_COLUMNS} FROM documents WHERE room > ? ORDER BY room LIMIT ?",  # noqa: S608  # a constant
+        (after, limit),
+    ).fetchall()
+    return [Document(*row) for row in rows]
+
+
+def load(connection: sqlite3.Connection, room: str) -> tuple[Document | None, list[bytes]]:
+    """A document and its updates, in order. :raises Damaged: some of them are gone."""
+    document = find(connection, room)
+    if document is None:
+        return None, []
+    found = read(connection, document.id, document.top)
+    if sum(map(len, found)) != document.bytes:
+        raise Damaged(f"the updates of {room} are not those that were stored")
+    return document, found
+
+
+def read(connection: sqlite3.Connection, document: int, top: int) -> list[bytes]:
+    """The updates up to the one with the number ``top``."""
+    rows = connection.execute(
+        "SELECT data FROM document_updates WHERE document = ? AND number <= ? ORDER BY number", (document, top)
+    ).fetchall()
+    return [row[0] for row in rows]
+
+
+def append(connection: sqlite3.Connection, room: str, top: int, updates: Sequence[bytes], now: int) -> int:
+    """Add updates behind the one with the number ``top``; returns the document's id. The first makes the document."""
+    size = sum(map(len, updates))
+    (id,) = connection.execute(
+        """INSERT INTO documents (room, top, bytes, squashed, created, updated, announced) VALUES (?, ?, ?, 0, ?, ?, 0)
+        ON CONFLICT (room) DO UPDATE SET top = excluded.top, bytes = bytes + excluded.bytes,
+            updated = max(excluded.updated, updated + 1)
+        RETURNING id""",
+        (room, top + len(updates), size, now, now),
+    ).fetchone()
+    connection.executemany(
+        "INSERT INTO document_updates (document, number, data) VALUES (?, ?, ?)",
+        [(id, number, update) for number, update in enumerate(updates, top + 1)],
+    )
+    return int(id)
+
+
+def replace(connection: sqlite3.Connection, document: int, top: int, updates: Sequence[bytes]) -> int:
+    """Put ``updates`` in place of those up to the number ``top``; returns their bytes, or 0 if it was deleted."""
+    if connection.execute("SELECT 1 FROM documents WHERE id = ?", (document,)).fetchone() is None:
+        return 0
+    size = sum(map(len, updates))
+    (before,) = connection.execute(
+        "SELECT total(length(data)) FROM document_updates WHERE document = ? AND number <= ?", (document, top)
+    ).fetchone()
+    connection.execute("DELETE FROM document_updates WHERE document = ? AND number <= ?", (document, top))
+    connection.executemany(
+        "INSERT INTO document_updates (document, number, data) VALUES (?, ?, ?)",
+        [(document, number, update) for number, update in enumerate(updates, top - len(updates) + 1)],
+    )
+    connection.execute(
+        "UPDATE documents SET bytes = bytes - ? + ?, squashed = ? WHERE id = ?", (int(before), size, size, document)
+    )
+    return size
+
+
+def delete(connection: sqlite3.Connection, room: str) -> bool:
+    """Delete a document and all that it holds; returns whether there was one."""
+    document = find(connection, room)
+    if document is None:
+        return False
+    connection.execute("DELETE FROM document_updates WHERE document = ?", (document.id,))
+    connection.execute("DELETE FROM document_snapshots WHERE document = ?", (document.id,))
+    connection.execute("DELETE FROM documents WHERE id = ?", (document.id,))
+    return True
+
+
+def set_announced(connection: sqlite3.Connection, document: int) -> None:
+    """Readers of changes are told of all that is stored by now."""
+    connection.execute("UPDATE documents SET announced = updated WHERE id = ?", (document,))
+
+
+def unannounced(connection: sqlite3.Connection, limit: int) -> list[Document]:
+    """Those that readers of changes were not told of."""
+    rows = connection.execute(
+        f"SELECT {_COLUMNS} FROM documents WHERE announced < updated LIMIT ?",  # noqa: S608  # a constant
+        (limit,),
+    ).fetchall()
+    return [Document(*row) for row in rows]
+
+
+def as_event(document: Document, updated: str) -> dict[str, Any]:
+    """The data of ``document.saved``."""
+    return {"room": document.room, "bytes": document.bytes, "updatedAt": updated}
