@@ -138,12 +138,13 @@ def forgetful() -> None:
 
 
 def apart() -> None:
-    """The user of a job that is over is told in a transaction of its own."""
+    """The user of a job that is over is told a second later, in a transaction of its own."""
     real_deliver, real_update = inbox.deliver, Jobs.update
     withheld: deque[Any] = deque()
 
     async def update(self: Jobs, id: str, **fields: Any) -> Any:
         job = await real_update(self, id, **fields)
+        await trio.sleep(1)
         while withheld:
             one = withheld.popleft()
             await self._hub.transact(lambda transaction, one=one: real_deliver(transaction, one, self._settings))
