@@ -51,13 +51,13 @@ class GraphQLClient:
     async def say(self, type: str, **fields: Any) -> None:
         await self.raw(orjson.dumps({"type": type} | fields))
 
-    async def begin(self, id: str, query: str, **variables: Any) -> None:
+    async def begin(self, id: str, query: str, /, **variables: Any) -> None:
         await self.say("subscribe", id=id, payload={"query": query, "variables": variables})
 
     async def hear(self) -> dict[str, Any]:
         return orjson.loads(await self.peer.text())
 
-    async def ask(self, id: str, query: str, **variables: Any) -> dict[str, Any]:
+    async def ask(self, id: str, query: str, /, **variables: Any) -> dict[str, Any]:
         """The result of a query or mutation, after which it is complete; or the payload of its error."""
         await self.begin(id, query, **variables)
         message = await self.hear()
