@@ -59,6 +59,11 @@ class ServerSentEvents:
 
     async def stream(self, stream: EventStream) -> None:
         """One stream, from the credential to the end of the connection."""
+        if await self._open(stream):  # of which nothing stays, however long the stream lasts
+            await stream.watch()
+
+    async def _open(self, stream: EventStream) -> bool:
+        """Answer and subscribe; returns whether there is a stream now."""
         head = stream.head
         identity = self._sessions.identify(stream, presented(head.headers, head.query))
         self._sessions.take_on(stream, identity)
@@ -68,7 +73,7 @@ class ServerSentEvents:
         given = sse.last_event_id(head.headers, head.query)
         if given == sse.STOP_ID:
             stream.turn_away()
-            return
+            return False
         since = _parsed(given)
         stream.open()
 
@@ -81,7 +86,7 @@ class ServerSentEvents:
         await self._sessions.listen(stream, identity, names, encode, since=since, greet=greet)
         if joining:
             self._join(stream, identity.user, names, said)
-        await stream.watch()
+        return True
 
     def _connected(
         self, names: Sequence[str], identity: Identity, position: Position | None, *, recovered: bool
@@ -133,8 +138,8 @@ class ServerSentEvents:
             self._presence.join(name, user, said, id(stream))
 
     async def head(self, call: Call) -> Reply:
-        """HEAD: what a GET would be answered with, as far as that can be told (of several channels: the last)."""
-        names = self._names(call.params, [name] if (name := call.query.get("channel")) else [])
+        """HEAD: what a GET would be answered with, as far as that can be told."""
+        names = self._names(call.params, call.values("channel"))
         await self._sessions.check(call.identity, names)
         return Reply(200, content_type=sse.CONTENT_TYPE, headers=STREAM_HEADERS)
 

@@ -68,6 +68,7 @@ def make_app(router: Router) -> QuartTrio:
         state = request.scope["state"]
         head: Head = state["head"]
         call = Call(head.method, {}, head.query, head.headers, b"", state["address"], state["scheme"], state["trusted"])
+        call.values = head.values
         refusal: Refused | None = None
         try:
             call.body = await _body(router, head, state["trusted"])

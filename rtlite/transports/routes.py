@@ -59,6 +59,8 @@ class Call:
     trusted: bool = False
     identity: Identity = ANONYMOUS
     pieces: AsyncIterable[bytes] | None = None
+    values: Callable[[str], list[str]] = lambda name: []
+    """Every value of a query parameter, in order; ``query`` has only the last. For what cannot be lean."""
 
 
 @attrs.frozen(slots=True)

@@ -376,6 +376,15 @@ async def test_nothing_is_left_of_a_client_that_went() -> None:
                 await trio.sleep(0.01)
 
 
+@pytest.mark.parametrize("query", ["channel=secret:a&channel=changes:a", "channel=changes:a&channel=secret:a"])
+async def test_a_head_asks_for_the_right_to_each_of_several_channels(query) -> None:
+    async with serving() as server:
+        client = server.http(await server.key("project", "p"))
+        assert (await client.head(f"/sse?{query}")).status_code == 403
+        assert (await client.head("/sse?channel=changes:a&channel=jobs:a")).status_code == 200
+        assert (await client.head("/sse")).status_code == 400
+
+
 async def test_what_is_published_once_the_right_is_gone_does_not_come(monkeypatch) -> None:
     """It may be taken away between the first question and the last: nothing is subscribed to until then."""
     async with serving() as server:
