@@ -11,11 +11,14 @@ import orjson
 import pytest
 import trio
 import trio.testing
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from rtlite.errors import Reason
 from rtlite.model import Kind
 from tests.endpoints.graphqlclients import CHANGES, PATH, TICKS, GraphQLClient, graphql_scene
-from tests.transports.doors import BINARY, frame
+from tests.protocols.test_graphqlws import messages, values
+from tests.transports.doors import BINARY, CLOSE, TEXT, frame
 
 QUERY = '{"id":"1","type":"subscribe","payload":{"query":"{ __typename }"}}'
 
@@ -558,3 +561,57 @@ async def test_the_end_of_a_connection_leaves_nothing_behind(autojump_clock) -> 
         assert scene.hub.fanout.topics == {}
         assert len(scene.sockets.executions) == 0
         assert len(scene.door.connections) == 0
+
+
+# --- any input
+
+QUERIES = [
+    TICKS,
+    CHANGES,
+    "{ __typename }",
+    "{ __schema { types { name } } }",
+    "subscription { jobProgress { id } }",
+    "{",
+]
+FROM_THE_SERVER = {"connection_ack", "next", "error", "complete", "pong"}
+requests = st.builds(
+    lambda id, query, variables: orjson.dumps(
+        {"type": "subscribe", "id": id, "payload": {"query": query, "variables": variables}}
+    ).decode(),
+    st.sampled_from(["1", "2", "ä"]),
+    st.sampled_from(QUERIES) | st.text(max_size=40) | st.text('{}()$:!.@ aeidtq"#', max_size=60),
+    st.dictionaries(st.sampled_from(["channel", "modelKey", "filter", "since"]), values, max_size=4)
+    | st.fixed_dictionaries({"channel": st.sampled_from(["live:a", "live:*", "other:a", "*", ""])}),
+)
+
+
+@given(st.lists(requests | messages, max_size=12), st.booleans())
+@settings(max_examples=60)
+def test_any_messages_are_answered_or_end_the_connection_and_disturb_nobody(
+    sent: list[str | bytes], known: bool
+) -> None:
+    async def attack() -> None:
+        async with graphql_scene(login_rate=0) as scene:
+            neighbour = await scene.client()
+            await neighbour.begin("1", TICKS, channel="live:b")
+            client = await (scene.client() if known else scene.stranger())
+            try:
+                for message in sent:
+                    await client.peer.send(frame(message) if isinstance(message, str) else frame(message, BINARY))
+                await client.say("ping", payload={"last": 1})
+            except trio.BrokenResourceError:
+                pass  # it has ended already
+            await scene.publish("live:a")
+            opcode = TEXT
+            while opcode != CLOSE:
+                opcode, payload = await client.peer.frame()
+                if opcode == TEXT and b'{"last":1}' in payload:
+                    break
+                assert opcode != TEXT or orjson.loads(payload)["type"] in FROM_THE_SERVER
+            else:
+                assert int.from_bytes(payload[:2], "big") in {4400, 4401, 4403, 4409, 4429}
+            await scene.publish("live:b")
+            assert await heard(neighbour) == tick("1")
+            assert scene.door.faults() == scene.metrics.faults._value.get() == 0
+
+    trio.run(attack, clock=trio.testing.MockClock(autojump_threshold=0))
