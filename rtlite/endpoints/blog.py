@@ -8,6 +8,7 @@ missed, and every event carries its ``position``.
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from importlib import resources
 from typing import Any
 
@@ -112,19 +113,20 @@ class BlogEndpoint:
             ),
         ]
 
-    async def notifications(self, websocket: WebSocket) -> None:
+    def notifications(self, websocket: WebSocket) -> Awaitable[None]:
         """The user's own notifications."""
-        identity = self._sessions.admit(websocket)
-        if identity is not None:
-            await self._stream(websocket, identity, f"notifications:{identity.user}")
+        return self._stream(websocket, None)
 
-    async def article_updates(self, websocket: WebSocket) -> None:
+    def article_updates(self, websocket: WebSocket) -> Awaitable[None]:
         """Views and reactions of one article, for any authenticated user."""
-        identity = self._sessions.admit(websocket)
-        if identity is not None:
-            await self._stream(websocket, identity, f"article:{websocket.params['slug']}")
+        return self._stream(websocket, f"article:{websocket.params['slug']}")
 
-    async def _stream(self, websocket: WebSocket, identity: Identity, channel: str) -> None:
+    async def _stream(self, websocket: WebSocket, channel: str | None) -> None:
+        """A channel's events; ``None`` is the one of the user's own notifications."""
+        identity = self._sessions.admit(websocket)
+        if identity is None:
+            return
+        channel = channel or f"notifications:{identity.user}"
         if is_pattern(channel):  # an article called "*" would be all of them
             websocket.end(Reason.FORBIDDEN)
             return

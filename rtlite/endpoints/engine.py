@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from typing import Final
 
 import trio
@@ -88,15 +89,14 @@ class Engine:
             refusal = engineio.UNKNOWN_SID
         return None if refusal is None else _refused(refusal)
 
-    async def _converse(self, websocket: WebSocket) -> None:
+    def _converse(self, websocket: WebSocket) -> Awaitable[None]:
         sid = websocket.head.query.get("sid")
         if sid is not None:
-            await self._upgrade(websocket, sid)
-            return
+            return self._upgrade(websocket, sid)
         socket = EngineSocket(websocket, websocket.receive, self._settings)
-        await websocket.outbox.send(socket.open([]))
+        websocket.outbox.offer(socket.open([]))
         socket.begin(self._pulse)
-        await self._application(socket)
+        return self._application(socket)
 
     async def _upgrade(self, websocket: WebSocket, sid: str) -> None:
         """A WebSocket for a session that polls: probed, and then in the place of the polls."""
@@ -112,6 +112,7 @@ class Engine:
             websocket.end(Reason.NORMAL)
             return
         session.carry(websocket)
+        websocket.head.shed()  # the session has its own
         if websocket.listed is not None:
             self._connections.unlist(websocket.listed)  # the session stands in the list
         websocket.on_end(lambda: session.end(Reason.NORMAL))

@@ -22,14 +22,14 @@ event that wants an acknowledgement, and returns what it says.
 
 from __future__ import annotations
 
-import itertools
+import math
 import secrets
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final
 
 import trio
 
-from rtlite.auth.throttle import Buckets
+from rtlite.auth.throttle import Bucket
 from rtlite.endpoints.enginesockets import EngineSocket
 from rtlite.errors import InvalidRequest, Overloaded, Reason, Refused
 from rtlite.log import get_logger
@@ -113,7 +113,7 @@ class Socket:
         self.recovered = False
         self.connected = False
         self._calls: dict[int, tuple[trio.Event, list[Any]]] = {}
-        self._numbers = itertools.count()
+        self._called = 0
         self._callbacks: list[Callable[[], None]] = []
         self._events: trio.MemorySendChannel[Packet] | None = None
 
@@ -148,7 +148,7 @@ class Socket:
         """
         if len(self._calls) >= _MAX_CALLS:
             raise Overloaded("the client acknowledges nothing")
-        number = next(self._numbers)
+        number, self._called = self._called, self._called + 1
         arrived, answer = self._calls[number] = trio.Event(), []
         try:
             with trio.fail_after(timeout):
@@ -226,9 +226,9 @@ class SocketIO:
         self.namespaces = {namespace.name: namespace for namespace in namespaces}
         self.settings = settings
 
-    async def converse(self, engine: EngineSocket) -> None:
+    def converse(self, engine: EngineSocket) -> Awaitable[None]:
         """One connection, to its end."""
-        await SocketIOClient(self, engine).run()
+        return SocketIOClient(self, engine).run()
 
 
 class SocketIOClient:
@@ -244,30 +244,39 @@ class SocketIOClient:
         self._assembler = Assembler(
             settings.socketio_max_attachments, settings.socketio_max_payload, self._sockets.__contains__
         )
-        self._rate = Buckets(settings.command_rate, settings.command_burst, size=1, clock=trio.current_time)
+        self._rate = Bucket(settings.command_rate, settings.command_burst, clock=trio.current_time)
 
     async def run(self) -> None:
         self.link.on_end(self._say_goodbye)
-        timeout = self._settings.socketio_connect_timeout
-        with trio.CancelScope(deadline=trio.current_time() + timeout) as patience:
-            while True:
+        deadline = trio.current_time() + self._settings.socketio_connect_timeout
+        while True:
+            if deadline == math.inf:  # no scope then: each idle connection would have one
                 await self._take(await self._engine.receive())
-                if self._assembler.waiting:
-                    patience.deadline = min(
-                        patience.deadline, trio.current_time() + self._settings.socketio_attachment_timeout
-                    )
-                elif self._sockets:
-                    self._engine.settled = True
-                    patience.deadline = float("inf")
-                elif patience.deadline == float("inf"):
-                    patience.deadline = trio.current_time() + timeout
+            elif not await self._take_by(deadline):
+                break
+            deadline = self._deadline(deadline)
         self.link.end(Reason.ABUSE if self._assembler.waiting else Reason.NORMAL)
+
+    async def _take_by(self, deadline: float) -> bool:
+        """Take the next message, if it is here and done by then."""
+        with trio.CancelScope(deadline=deadline) as patience:
+            await self._take(await self._engine.receive())
+        return not patience.cancelled_caught
+
+    def _deadline(self, last: float) -> float:
+        """When the next message has to be here and done, if it has to."""
+        if self._assembler.waiting:
+            return min(last, trio.current_time() + self._settings.socketio_attachment_timeout)
+        if self._sockets:
+            self._engine.settled = True
+            return math.inf
+        return trio.current_time() + self._settings.socketio_connect_timeout if last == math.inf else last
 
     async def _take(self, message: str | bytes) -> None:
         """One message. :raises InvalidRequest: it is not one that may come now."""
-        if wait := self._rate.take("messages"):  # who sends too fast is read more slowly
+        if wait := self._rate.take():  # who sends too fast is read more slowly
             await trio.sleep(wait)
-            self._rate.take("messages")
+            self._rate.take()
         packet = self._assembler.feed(message)
         if packet is None:
             return
@@ -305,6 +314,7 @@ class SocketIOClient:
         except ConnectRefused as refusal:
             self.leave(socket)
             await self._refuse(name, refusal)
+        self.link.fold()
 
     async def accepted(self, socket: Socket) -> None:
         """What is said to a client comes after it was let in."""

@@ -244,10 +244,12 @@ class StreamSockets:
             replaying=(lambda event: _whole(event, replayed=event.offset <= top)) if want.whole else None,
         )
 
+        channel = want.channel  # all that is kept of what was wanted
+
         def leave() -> None:
             subscribed.close()
-            if link.listed is not None and want.channel in link.listed.channels:
-                link.listed.channels.remove(want.channel)
+            if link.listed is not None and channel in link.listed.channels:
+                link.listed.channels.remove(channel)
 
         socket.on_disconnect(leave)
 

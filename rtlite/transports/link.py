@@ -18,7 +18,7 @@ from rtlite.metrics import Metrics
 from rtlite.model import Identity
 from rtlite.settings import Settings
 from rtlite.transports.connections import Connection, Connections
-from rtlite.transports.head import Head
+from rtlite.transports.head import Head, parse_head
 from rtlite.transports.outbox import Outbox, Spawn
 from rtlite.transports.pulse import Beat
 
@@ -32,7 +32,6 @@ class Link(ABC):
     """One open connection, as its endpoint sees it.
 
     :ivar params: the parts of the path that the route names.
-    :ivar head: the request that opened it.
     :ivar outbox: takes framed bytes; what is fanned out goes straight in there.
     :ivar listed: its entry among the open connections, while it is open.
     """
@@ -57,7 +56,7 @@ class Link(ABC):
         self._callbacks: list[Callable[[], None]] = []
         self.protocol = protocol
         self.params = params
-        self.head = head
+        self._head: Head | bytes = head
         self.outbox = outbox
         self.listed: Connection | None = None
 
@@ -68,6 +67,16 @@ class Link(ABC):
     @abstractmethod
     async def _close(self, reason: Reason) -> None:
         """Tell the peer why, as the protocol has it. It ends, whatever the peer does."""
+
+    @property
+    def head(self) -> Head:
+        """The request that opened it."""
+        return self._head if isinstance(self._head, Head) else parse_head(self._head, self._settings.max_headers)
+
+    def fold(self) -> None:
+        """Keep the head as its bytes, and read it anew whenever it is asked for: a sixth of the memory."""
+        if isinstance(self._head, Head):
+            self._head = self._head.raw
 
     def _begin(self) -> Beat | None:
         """Its place among those that are pinged, from now to the end."""

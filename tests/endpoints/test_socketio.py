@@ -88,6 +88,25 @@ async def test_a_client_of_version_3_may_put_a_query_behind_the_name(autojump_cl
         assert (await peer.text()).startswith(b'40/custom,{"sid":"')
 
 
+async def test_a_handler_reads_the_query_of_the_url_at_any_time(autojump_clock: trio.testing.MockClock) -> None:
+    """The head is kept as its bytes only, once a client is in a namespace."""
+    asking = Namespace()
+
+    @asking.on("query")
+    async def query(socket: Socket) -> tuple[Any, ...]:
+        return (dict(socket.query), socket.link.head.headers["host"])
+
+    async with namespaces(asking) as door:
+        peer = door.connect()
+        await peer.upgrade("/engine.io/?EIO=4&transport=websocket&room=a%20b")
+        await peer.text()
+        await say(peer, "40", '421["query"]', '422["query"]')
+        await peer.text()
+        for number in (1, 2):
+            answer = orjson.loads((await peer.text()).removeprefix(b"43%d" % number))
+            assert answer == [{"EIO": "4", "transport": "websocket", "room": "a b"}, "test"]
+
+
 async def test_an_unknown_namespace_is_a_connect_error(autojump_clock: trio.testing.MockClock) -> None:
     async with namespaces() as door:
         peer = await engine(door)
