@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import Any, Final
 
 import attrs
-import orjson
 import trio
 
 from rtlite.auth.gate import presented
@@ -21,8 +20,9 @@ from rtlite.endpoints.history import History
 from rtlite.errors import Forbidden, InvalidRequest, NotFound, Reason, StartError, TooLarge
 from rtlite.hub.hub import Hub
 from rtlite.hub.slices import Pace
-from rtlite.model import Kind, NewEvent, Published, Role, check_channel, check_event_id, check_event_name
+from rtlite.model import Kind, Published, Role
 from rtlite.protocols import jsonframes
+from rtlite.protocols.verbs import Publication
 from rtlite.settings import KIB, MIB, Settings, duration
 from rtlite.store.database import Database
 from rtlite.transports.connections import Connections
@@ -30,24 +30,6 @@ from rtlite.transports.routes import Access, Call, Reply, Route, json_reply
 
 _LONG: Final = 64 * KIB
 _LONGEST_LIST: Final = MIB  # of a batch as one JSON text, which is parsed in one go; NDJSON goes line by line
-
-
-@attrs.frozen
-class Publish:
-    channel: str
-    event: str
-    data: Any = None
-    id: str | None = None
-
-    def as_event(self) -> NewEvent:
-        """:raises InvalidRequest: a field breaks its rule."""
-        check_channel(self.channel)
-        id = None if self.id is None else check_event_id(self.id)
-        try:
-            data = orjson.dumps(self.data)
-        except TypeError as error:  # it reads deeper nesting than it writes
-            raise InvalidRequest("data: it is nested too deeply") from error
-        return NewEvent(self.channel, check_event_name(self.event), data, id)
 
 
 @attrs.frozen
@@ -140,7 +122,7 @@ class Management:
         ]
 
     async def publish(self, call: Call) -> Reply:
-        wanted = jsonframes.decode(call.body, Publish)
+        wanted = jsonframes.decode(call.body, Publication)
         if len(call.body) > _LONG:
             await trio.lowlevel.checkpoint()  # a megabyte may have taken the parser 30 ms
         event = wanted.as_event()
@@ -152,12 +134,12 @@ class Management:
 
     def publish_soon(self, call: Call, done: Callable[[Callable[[], Reply]], None]) -> None:
         """As :meth:`publish`, where the table of grants alone decides."""
-        event = jsonframes.decode(call.body, Publish).as_event()
+        event = jsonframes.decode(call.body, Publication).as_event()
         if not may_publish(call.identity, event.channel, self._settings):
             raise Forbidden("channel: this credential may not publish to it")
         self._hub.publish_soon(event, lambda outcome: done(lambda: _answer(outcome())))
 
-    async def _check_right(self, call: Call, wanted: Publish, read: dict[str, Any] | None = None) -> None:
+    async def _check_right(self, call: Call, wanted: Publication, read: dict[str, Any] | None = None) -> None:
         """Where the table of grants, which is asked first and without waiting, says no, what is stored may say yes."""
         if not await self._access.may_write(call.identity, wanted.channel, wanted.event, wanted.data, read=read):
             raise Forbidden("channel: this credential may not publish to it")
@@ -175,7 +157,7 @@ class Management:
         for number, value in enumerate(values):
             await pace.pause()
             try:
-                wanted = jsonframes.structure(jsonframes.parse(value) if lined else value, Publish)
+                wanted = jsonframes.structure(jsonframes.parse(value) if lined else value, Publication)
                 events.append(wanted.as_event())
                 if not may_publish(call.identity, wanted.channel, self._settings):
                     await self._check_right(call, wanted, read)

@@ -58,14 +58,13 @@ class Unsubscribe:
 
 
 @attrs.frozen
-class Publish:
-    """:ivar echo: whether the connection that publishes gets the event as well, if it listens."""
+class Publication:
+    """An event as it is handed in, by whatever door."""
 
     channel: str
     event: str
     data: Any = None
     id: str | None = None
-    echo: bool = True
 
     def check(self) -> None:
         check_channel(self.channel)
@@ -74,8 +73,16 @@ class Publish:
             check_event_id(self.id)
 
     def as_event(self) -> NewEvent:
-        """:raises InvalidRequest: the data is nested too deeply."""
+        """:raises InvalidRequest: a field breaks its rule, or the data is nested too deeply."""
+        self.check()
         return NewEvent(self.channel, self.event, written(self.data), self.id)
+
+
+@attrs.frozen
+class Publish(Publication):
+    """:ivar echo: whether the connection that publishes gets the event as well, if it listens."""
+
+    echo: bool = True
 
 
 @attrs.frozen
