@@ -111,7 +111,7 @@ class Courier:
         self._woken = trio.Event()
         self._history: deque[Message] = deque()
         self._queue: deque[Message] = deque()
-        self._read_to = webhook.cursor
+        self._read_to = self._lost_to = webhook.cursor
         self._read_queue_to = 0
         self._more_history = self._more_queued = True  # that is, there may be
         self._waiting = self._waiting_bytes = 0
@@ -243,7 +243,8 @@ class Courier:
 
     def _fill(self, page: _Page) -> None:
         if not self._history:
-            if page.trimmed > self._read_to:
+            if page.trimmed > max(self._read_to, self._lost_to):  # not once for every page up to there
+                self._lost_to = page.trimmed
                 log.warning("events were deleted before a webhook took them", webhook=self.webhook.id)
                 self._lose()
             self._history += [_of_history(page.epoch, event) for event in page.events]

@@ -210,7 +210,11 @@ class Webhooks:
         return webhook
 
     async def test(self, id: str) -> Answer:
-        """Send one message of the type ``webhook.test``, once, whatever its state. :raises NotFound: there is none."""
+        """Send one message of the type ``webhook.test``, once, whatever its state.
+
+        :raises NotFound: there is none. :raises InvalidRequest: the settings do not allow its URL any more.
+        """
+        check_url(self.get(id).url, self._settings)
         webhook, at, message = self.get(id), self._now(), f"{_MESSAGE}test-{random.token_hex(8)}"
         body = wire.trial_body(webhook.id, at)
         headers = wire.headers(message, at, body, secrets(webhook, at))

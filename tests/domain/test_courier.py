@@ -307,6 +307,27 @@ async def test_what_retention_takes_first_is_lost_and_said_so(autojump_clock: Cl
         assert webhook.lost == 1
 
 
+async def test_what_one_channel_lost_is_counted_once_while_what_another_holds_is_delivered(
+    autojump_clock: Clock,
+) -> None:
+    async with hooked() as bench:
+        bench.endpoints.answer(410)
+        webhook = await bench.hook("news:*")
+        await bench.publish("news:a", *range(4 * courier.PAGE_EVENTS))
+        await bench.publish("news:b", "lost", "lost")
+        await trio.sleep(1)
+        connection = bench.database.connection
+        later = connection.execute("SELECT max(timestamp) FROM events").fetchone()[0] + 8 * DAY * 1000
+        found = retention.candidates(connection, bench.hub.policies, later, 0)
+        (news_b,) = [candidate for candidate in found if candidate.name == "news:b"]
+        retention.trim(connection, bench.hub.policies, news_b, later)
+        bench.endpoints.answer(OK)
+        await bench.webhooks.change(webhook.id, ENABLE)
+        await trio.sleep(30)
+        assert bench.endpoints.data()[1:] == list(range(4 * courier.PAGE_EVENTS))
+        assert webhook.lost == 1
+
+
 async def test_while_the_storage_fails_deliveries_go_on_and_are_noted_later(autojump_clock: Clock) -> None:
     async with hooked() as bench:
         webhook = await bench.hook()

@@ -251,6 +251,8 @@ async def test_a_webhook_that_the_settings_allow_no_more_is_disabled_at_the_star
             assert after.endpoints.got == [] and after.webhooks.get(webhook.id).disabled == "refused"
             with pytest.raises(InvalidRequest, match="https"):
                 await after.webhooks.change(webhook.id, Change(enabled=True))
+            with pytest.raises(InvalidRequest, match="https"):
+                await after.webhooks.test(webhook.id)
             await after.webhooks.change(webhook.id, Change(enabled=True, url=URL))
             await trio.sleep(PAUSE)
             assert after.endpoints.data() == [1]
