@@ -6,9 +6,11 @@ import re
 from pathlib import Path
 
 import click
+from graphql import build_schema
 
 from rtlite import settings
 from rtlite.cli.program import program
+from rtlite.endpoints.graphql import read_schema
 from rtlite.errors import Reason
 from tests.servers import running_server
 
@@ -18,6 +20,22 @@ README = (Path(__file__).parents[1] / "README.md").read_text()
 def test_close_codes_of_the_blog_are_those_of_the_table() -> None:
     documented = {int(code) for code in re.findall(r"^\| (\d{4}) \|", README, re.MULTILINE)}
     assert documented == {reason.value.blog for reason in Reason}
+
+
+def test_close_codes_of_graphql_are_those_of_the_table() -> None:
+    section = README.partition("## GraphQL over WebSocket")[2].partition("\n## ")[0]
+    documented = {int(code) for code in re.findall(r"^\| `(\d{4})` \|", section, re.MULTILINE)}
+    elsewhere = {"DELETED"}  # of documents alone
+    assert documented == {reason.value.graphql for reason in Reason if reason.name not in elsewhere}
+
+
+def test_subscriptions_in_the_readme_are_those_of_the_schema() -> None:
+    section = README.partition("## GraphQL over WebSocket")[2].partition("\n## ")[0]
+    shown = dict(re.findall(r"^\| `(\w+)\((.*?)\)` \|", section, re.MULTILINE))
+    fields = build_schema(read_schema()).subscription_type.fields
+    assert {name: text.replace("?", "").split(", ") for name, text in shown.items()} == {
+        name: list(field.args) for name, field in fields.items()
+    }
 
 
 def test_every_command_in_the_readme_exists_with_the_options_it_is_shown_with() -> None:
@@ -45,7 +63,8 @@ async def test_every_path_in_the_readme_is_served() -> None:
             named |= {(method.strip("`"), path) for method in re.split(r"[, ]+", methods)}
     assert len(named) > 15
     assert named <= served
-    assert set(re.findall(r"`(?:ws://HOST)?(/(?:blog/ws/[^`?]+|ws|_events|socket\.io/?))[`?]", README)) == sockets
+    paths = r"`(?:ws://HOST)?(/(?:blog/ws/[^`?]+|ws|_events|graphql/ws|socket\.io/?))[`?]"
+    assert set(re.findall(paths, README)) == sockets
 
 
 def test_settings_and_variables_in_the_readme_exist() -> None:
