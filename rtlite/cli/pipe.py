@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import Final
 
 import click
 import trio
@@ -18,6 +19,8 @@ from rtlite.cli.program import run
 from rtlite.cli.relay import Relay
 from rtlite.errors import InvalidRequest
 from rtlite.model import check_stream
+
+_PATIENCE_SECONDS: Final = 5.0  # then the program begins, whether the server answers or not
 
 
 def _stream(_: click.Context, __: click.Parameter, text: str) -> str:
@@ -127,7 +130,8 @@ async def _pipe(server: Server, stream: str, command: tuple[str, ...], as_text: 
 async def _check_key(client: Client, stream: str) -> None:
     """:raises CallFailed: the key does not hold, which is better said before the program has begun."""
     try:
-        await client.call("GET", f"/streams/{stream}")
+        with trio.move_on_after(_PATIENCE_SECONDS):
+            await client.call("GET", f"/streams/{stream}")
     except CallFailed as failure:
         if failure.status == 401:
             raise

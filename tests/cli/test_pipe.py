@@ -14,6 +14,7 @@ import httpx
 import pytest
 import trio
 
+from rtlite.cli import pipe as module
 from tests.cli.conftest import command, rtlite_process, start
 from tests.servers import InProcess, ServerProcess, ungrouped
 
@@ -239,6 +240,15 @@ async def test_a_program_that_cannot_be_run_is_one_line(dev_server, tmp_path) ->
 async def test_a_key_that_does_not_hold_stops_before_the_program_begins(dev_server, tmp_path) -> None:
     done = await piped(dev_server, "s", "--", "touch", str(tmp_path / "ran"), key="rts_wrong")
     assert done.code == 1 and done.err.startswith(b"rtlite: ") and not (tmp_path / "ran").exists()
+
+
+async def test_a_server_that_does_not_answer_keeps_no_program_from_beginning(autojump_clock) -> None:
+    class Hung:
+        async def call(self, *_: str) -> None:
+            await trio.sleep_forever()
+
+    with trio.fail_after(10):
+        await module._check_key(Hung(), "s")  # type: ignore[arg-type]
 
 
 async def test_a_refusal_does_not_stop_the_program_but_shows_in_the_exit_code(dev_server) -> None:
