@@ -80,6 +80,14 @@ class Conflict(Refused):
     code = "conflict"
 
 
+class PreconditionFailed(Refused):
+    """``If-Match`` names another version than the present one."""
+
+    status = 412
+    title = "Precondition failed"
+    code = "version_conflict"
+
+
 class TooLarge(Refused):
     status = 413
     title = "Content too large"
@@ -175,6 +183,7 @@ class Reason(Enum):
     RECONFIGURED = CloseCode(1012, 1012, 1012, "what the channel keeps has changed; reconnect")
     OVER_CAPACITY = CloseCode(1013, 1013, 1013, "over capacity")
     TOO_SLOW = CloseCode(4408, 4408, 4408, "reader too slow")
+    DELETED = CloseCode(4404, 4404, 4404, "the document was deleted")
     CLOSED_BY_OPERATOR = CloseCode(1000, 1000, 1000, "closed by the operator")
     # Of graphql-transport-ws alone; the texts are the protocol's own.
     INVALID_MESSAGE = CloseCode(1008, 1008, 4400, "Invalid message received")

@@ -39,6 +39,7 @@ from rtlite.endpoints.engine import Engine
 from rtlite.endpoints.events import EventsEndpoint
 from rtlite.endpoints.graphiql import GraphiQL
 from rtlite.endpoints.graphql import GraphQLEndpoint, read_schema
+from rtlite.endpoints.graphqlsockets import GraphQLSockets
 from rtlite.endpoints.graphqlevents import EventFields
 from rtlite.endpoints.graphqljobs import JobFields
 from rtlite.endpoints.graphqlrecords import RecordFields
@@ -47,7 +48,9 @@ from rtlite.endpoints.history import History
 from rtlite.endpoints.inbox import InboxEndpoint
 from rtlite.endpoints.jobs import JobsEndpoint
 from rtlite.endpoints.management import Management
+from rtlite.endpoints.models import ModelsEndpoint
 from rtlite.endpoints.presence import PresenceEndpoint
+from rtlite.endpoints.records import RecordsEndpoint
 from rtlite.endpoints.resolvers import Resolvers
 from rtlite.endpoints.sessions import Sessions
 from rtlite.endpoints.socketio import Namespace, SocketIO
@@ -136,10 +139,12 @@ class Server:
         self.routes: list[Route] = [*health.routes(), *blog.routes(), *conversations.routes(), *management.routes()]
         self.routes += PresenceEndpoint(self.hub.presence, self.access).routes()
         self.routes += StreamsEndpoint(self.streams, self.hub, history, self.access, settings).routes()
+        self.routes += ModelsEndpoint(self.models, settings).routes()
+        self.routes += RecordsEndpoint(self.records, self.access, settings).routes()
         self.routes += JobsEndpoint(self.jobs, self.access, settings).routes()
         self.routes += InboxEndpoint(self.inbox, self.access, settings).routes()
         documents = Documents(read_schema(), Limits.of(settings), introspection=settings.graphql_introspection)
-        resolvers = Resolvers(
+        self.resolvers = Resolvers(
             documents,
             [
                 RecordFields(self.records, self.models, self.access, settings).fields(),
@@ -149,13 +154,16 @@ class Server:
             self.metrics,
         )
         graphiql = GraphiQL() if settings.dev else None
-        self.routes += GraphQLEndpoint(documents, resolvers, self.gate, graphiql).routes()
+        self.routes += GraphQLEndpoint(documents, self.resolvers, self.gate, graphiql).routes()
         self.webhooks = Webhooks(self.hub, database, settings, self.metrics)
         self.routes += WebhooksEndpoint(self.webhooks).routes()
         self.websocket_routes: list[WebSocketRoute] = [
             *blog.websockets(),
             *CommandsEndpoint(dialogues, sessions, self.access).websockets(),
             *EventsEndpoint(dialogues).websockets(),
+            *GraphQLSockets(
+                self.hub, sessions, documents, self.resolvers.answer, dialogues.users, settings, self.metrics
+            ).websockets(),
         ]
         if settings.conformance_echo:
             self.websocket_routes += conformance.websockets()

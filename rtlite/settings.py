@@ -306,9 +306,9 @@ class Settings:
     record_page_bytes: int = _setting(MIB, size, "bytes of data after which a page of records ends")
     record_conditions: int = _setting(16, count, "most conditions in a filter of records")
     record_scan: int = _setting(
-        20_000, count, "most records that are looked through for a filter or an order that no index of the model serves"
+        10_000, count, "most records that are looked through for a filter or an order that no index of the model serves"
     )
-    record_query_time: float = _setting(1 * SECOND, duration, "the longest that looking through records may take")
+    record_query_time: float = _setting(0.25 * SECOND, duration, "the longest that looking through records may take")
     max_models: int = _setting(1_000, count, "most models")
     model_indexes: int = _setting(8, count, "most indexes of a model")
     model_schema: int = _setting(64 * KIB, size, "largest JSON Schema of a model")

@@ -28,7 +28,7 @@ from rtlite.store.filters import parse_path
 from rtlite.store.models import Model
 from rtlite.transports.connections import Connections
 
-PAGE: Final = 1000
+PAGE: Final = 100
 _KEY: Final = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._~-]{0,63}")
 _CHANGES: Final = "changes:"
 _STEP: Final = 500  # records that are indexed in one transaction, a few milliseconds
@@ -94,10 +94,10 @@ class Models:
             raise NotFound("no such model")
         return found
 
-    async def list(self, after: str = "") -> tuple[list[Model], str | None]:
+    async def list(self, after: str = "", limit: int = PAGE) -> tuple[list[Model], str | None]:
         """A page by key, and where the next begins."""
-        found = await self._database.read(lambda connection: tables.page(connection, after, PAGE + 1))
-        return found[:PAGE], found[PAGE - 1].key if len(found) > PAGE else None
+        found = await self._database.read(lambda connection: tables.page(connection, after, limit + 1))
+        return found[:limit], found[limit - 1].key if len(found) > limit else None
 
     async def put(
         self,

@@ -185,9 +185,9 @@ class Records:
         check_model(model)
         conditions, wanted = self.filter(filters), parse_order(order)
         settings = self._settings
-        limit = min(PAGE, settings.record_page) if limit is None else limit
-        if not 1 <= limit <= settings.record_page:
-            raise InvalidRequest(f"limit: 1 to {settings.record_page}")
+        limit = min(PAGE, settings.max_page) if limit is None else limit
+        if not 1 <= limit <= settings.max_page:
+            raise InvalidRequest(f"limit: 1 to {settings.max_page}")
 
         def work(connection: Any) -> tuple[list[Record], str | None]:
             kind = model_tables.find(connection, model)
@@ -217,21 +217,22 @@ class Records:
 
         :raises NotFound: there is no record. :raises InvalidRequest: ``after`` is no version.
         """
-        limit = min(PAGE, self._settings.record_page) if limit is None else limit
-        if not 1 <= limit <= self._settings.record_page:
-            raise InvalidRequest(f"limit: 1 to {self._settings.record_page}")
+        limit = min(PAGE, self._settings.max_page) if limit is None else limit
+        if not 1 <= limit <= self._settings.max_page:
+            raise InvalidRequest(f"limit: 1 to {self._settings.max_page}")
         before = _NEWEST if after is None else check_version(after, "after")
+        size = self._settings.record_page_bytes
 
-        def work(connection: Any) -> list[Version] | None:
+        def work(connection: Any) -> tuple[list[Version], bool] | None:
             kind = model_tables.find(connection, model)
             record = None if kind is None else tables.find(connection, kind, id)
-            return None if record is None else tables.list_versions(connection, record, before, limit + 1)
+            return None if record is None else tables.list_versions(connection, record, before, limit, size)
 
         found = await self._database.read(work)
         if found is None:
             raise _no_record()
-        page = found[:limit]
-        return page, str(page[-1].version) if len(found) > limit else None
+        page, more = found
+        return page, str(page[-1].version) if more else None
 
     async def version(self, model: str, id: str, number: int) -> Version:
         """:raises NotFound: there is no such record, or it does not keep this version."""

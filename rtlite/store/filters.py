@@ -33,7 +33,7 @@ MAX_LIST: Final = 100
 INDEXED_CHARACTERS: Final = 255
 """How much of a text an index holds. Whoever finds by index asks the data as well."""
 # What stands in a JSON path as it is, and is written in JSON in one way only.
-_NAME: Final = re.compile(r"[\w-]{1,64}")
+_NAME: Final = re.compile(r"\w[\w-]{0,63}")
 _MAX_TEXT: Final = 1000
 _UNFIT: Final = re.compile("[\0\ud800-\udfff]")  # no record has them in a text
 COMPARISONS: Final = {"gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
@@ -212,8 +212,8 @@ def where(condition: Condition, data: str) -> tuple[str, list[Any]]:
     types = "('text')" if isinstance(operand, str) else _NUMBERS
     sign = COMPARISONS[condition.operator]
     return (
-        f"(json_type({data}, ?) IN {types} AND json_extract({data}, ?) {sign} ?)",
-        [path, path, operand],
+        f"(json_extract({data}, ?) {sign} ? AND json_type({data}, ?) IN {types})",
+        [path, operand, path],
     )
 
 
@@ -227,8 +227,8 @@ def _one_of(data: str, path: str, values: Sequence[Any]) -> tuple[str, list[Any]
     for types, group in (("('text')", texts), (_NUMBERS, numbers)):
         if group:
             marks = ", ".join("?" * len(group))
-            parts.append(f"(json_type({data}, ?) IN {types} AND json_extract({data}, ?) IN ({marks}))")
-            bound += [path, path, *group]
+            parts.append(f"(json_extract({data}, ?) IN ({marks}) AND json_type({data}, ?) IN {types})")
+            bound += [path, *group, path]
     if words:
         parts.append(f"coalesce(json_type({data}, ?), 'null') IN ({', '.join('?' * len(words))})")
         bound += [path, *words]

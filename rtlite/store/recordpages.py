@@ -79,7 +79,7 @@ class Question:
     scan: int
     size: int
     """Bytes of data, after which a page ends before its limit."""
-    seconds: float = 1.0
+    seconds: float
 
 
 def page(connection: sqlite3.Connection, question: Question) -> tuple[list[Record], str | None]:
@@ -132,12 +132,17 @@ class _Range:
     """Where an index has those that may meet some conditions on one field; ``exact``: those, and no others."""
 
     path: Path
-    conditions: int
+    conditions: tuple[Condition, ...]
     text: str
     bound: list[Any]
     exact: bool
-    one_value: bool
+    fixed: int
+    """How many of kind and value are the same of all of them."""
     count: int = 0
+
+    @property
+    def one_value(self) -> bool:
+        return self.fixed == 2
 
 
 class _Planner:
@@ -154,7 +159,7 @@ class _Planner:
         ranges = sorted(self._ranges(), key=lambda item: item.count)
         best = ranges[0] if ranges else None
         walkable = [item for item in ranges if self._is_in_order(item)]
-        if walkable and walkable[0].exact and walkable[0].conditions == len(question.filter):
+        if walkable and walkable[0].exact and len(walkable[0].conditions) == len(question.filter):
             return self._by_field(walkable[0])  # it stops when the page is full
         if best is not None and best.count <= SORTED:
             return self._by_field(best)
@@ -167,7 +172,7 @@ class _Planner:
             return self._in_order()
         if self._rows() <= question.scan:
             return self._in_order() if has_index or order.path is None else self._sorted_by_data(order.path, None)
-        if best is not None and best.count <= question.scan:
+        if best is not None and best.count <= question.scan // 2:  # to fetch by an index and sort costs twice as much
             return self._by_field(best)
         raise InvalidRequest(
             "none of the fields that are filtered or ordered by narrows this down by an index of the model,"
@@ -217,13 +222,14 @@ class _Planner:
         if order.path is not None and order.path != item.path:
             return self._sorted_by_data(order.path, item)
         field, bound = self._of_field(item.path)
+        fixed = 0
         if order.path is not None:
-            keys = _INDEXED
+            keys, fixed = _INDEXED, item.fixed
         elif order.field == "createdAt":
-            keys = _INDEXED[2:]  # the record's, as the index has it
+            keys = _INDEXED[2:]  # the record's number, as the index has it
         else:
             keys = _OWN_FIELDS[order.field]
-        return self._statement(self._through_index, [field, item.text], [*bound, *item.bound], keys)
+        return self._statement(self._through_index, [field, item.text], [*bound, *item.bound], keys, item, fixed)
 
     def _sorted_by_data(self, by: Path, item: _Range | None) -> tuple[str, list[Any]]:
         """Look at all (of a filter's index, or of the model), and keep the first of them."""
@@ -242,7 +248,7 @@ class _Planner:
         else:
             field, bound = self._of_field(item.path)
             source, wheres, bound = self._through_index, [field, item.text], [*bound, *item.bound]
-        conditions, more = self._conditions()
+        conditions, more = self._conditions(item)
         inner = (
             f"SELECT {kind} AS kind, {value} AS value, r.number AS place, {self._columns}"  # noqa: S608  # constants
             f" FROM {source} WHERE {' AND '.join([*wheres, *conditions])}"
@@ -253,13 +259,20 @@ class _Planner:
         return text, [path, path, path, path, *bound, *more, *values]
 
     def _statement(
-        self, source: str, wheres: list[str], bound: list[Any], keys: Sequence[str]
+        self,
+        source: str,
+        wheres: list[str],
+        bound: list[Any],
+        keys: Sequence[str],
+        item: _Range | None = None,
+        fixed: int = 0,
     ) -> tuple[str, list[Any]]:
-        conditions, more = self._conditions()
-        after, values = self._after(keys)
+        """:param fixed: of so many keys all that are found have the same: SQLite would sort by them again."""
+        conditions, more = self._conditions(item)
+        after, values = self._after(keys, fixed)
         text = (
             f"SELECT {', '.join(keys)}, {self._columns} FROM {source}"  # noqa: S608  # constants of this module
-            f" WHERE {' AND '.join([*wheres, *conditions, after])} ORDER BY {self._order(keys)} LIMIT ?"
+            f" WHERE {' AND '.join([*wheres, *conditions, after])} ORDER BY {self._order(keys[fixed:])} LIMIT ?"
         )
         return text, [*bound, *more, *values]
 
@@ -273,11 +286,14 @@ class _Planner:
         bound = [self._question.model.number, int(self._question.published), ".".join(path)]
         return "f.model = ? AND f.published = ? AND f.path = ?", bound
 
-    def _conditions(self) -> tuple[list[str], list[Any]]:
-        """Every condition, asked of the data: an index only narrows down."""
+    def _conditions(self, item: _Range | None) -> tuple[list[str], list[Any]]:
+        """The conditions that are asked of the data: all but those that an index answers."""
         texts: list[str] = []
         bound: list[Any] = []
+        answered = item.conditions if item is not None and item.exact else ()
         for condition in self._question.filter:
+            if condition in answered:
+                continue
             text, values = filters.where(condition, self._data)
             texts.append(text)
             bound += values
@@ -286,10 +302,11 @@ class _Planner:
     def _order(self, keys: Sequence[str]) -> str:
         return ", ".join(f"{key} DESC" if self._question.order.descending else key for key in keys)
 
-    def _after(self, keys: Sequence[str]) -> tuple[str, list[Any]]:
+    def _after(self, keys: Sequence[str], fixed: int = 0) -> tuple[str, list[Any]]:
         if self._question.after is None:
             return "1", []
-        values = _values(self._question, len(keys))
+        values = _values(self._question, len(keys))[fixed:]
+        keys = keys[fixed:]
         sign = "<" if self._question.order.descending else ">"
         return f"({', '.join(keys)}) {sign} ({', '.join('?' * len(keys))})", values
 
@@ -307,17 +324,18 @@ def _ranges_of(path: Path, conditions: Sequence[Condition]) -> Iterator[_Range]:
             texts.append(f"f.kind = ? AND f.value {sign if _is_whole(condition.operand) else sign[0] + '='} ?")
             bound += [kind, value]
         exact = all(_is_whole(condition.operand) for condition in comparing)
-        yield _Range(path, len(comparing), " AND ".join(texts), bound, exact, one_value=False)
+        yield _Range(path, tuple(comparing), " AND ".join(texts), bound, exact, fixed=1)
     for condition in conditions:
         if condition.operator == "eq":
             key = index_key(condition.operand)
             exact = condition.operand is not None and _is_whole(condition.operand)
-            yield _Range(path, 1, "f.kind = ? AND f.value = ?", list(key), exact, one_value=True)
+            yield _Range(path, (condition,), "f.kind = ? AND f.value = ?", list(key), exact, fixed=2)
         elif condition.operator == "in" and condition.operand:
             keys = list(dict.fromkeys(index_key(item) for item in condition.operand))
             rows = ", ".join(["(?, ?)"] * len(keys))
             bound = [part for key in keys for part in key]
-            yield _Range(path, 1, f"(f.kind, f.value) IN (VALUES {rows})", bound, exact=False, one_value=False)
+            exact = None not in condition.operand and all(map(_is_whole, condition.operand))
+            yield _Range(path, (condition,), f"(f.kind, f.value) IN (VALUES {rows})", bound, exact, fixed=0)
 
 
 def _is_whole(operand: object) -> bool:
@@ -338,7 +356,7 @@ def _values(question: Question, wanted: int) -> list[Any]:
         text = base64.urlsafe_b64decode(str(question.after) + "==")
         values: list[Any] = orjson.loads(text)
         order, published, *keys = values
-    except ValueError as error:
+    except (ValueError, TypeError) as error:
         raise _foreign() from error
     if [order, published] != [str(question.order), question.published] or len(keys) != wanted:
         raise _foreign()

@@ -103,13 +103,12 @@ def is_taken(connection: sqlite3.Connection, id: str) -> bool:
 def insert(connection: sqlite3.Connection, model: Model, record: Record) -> Record:
     """Add a record, and its first version; returns it with its number."""
     data = record.data.decode()
-    number = (
-        connection.execute(
-            "INSERT INTO records (model, id, natural_key, data, version, created, updated) VALUES (?, ?, ?, ?, ?, ?, ?)",
-            (model.number, record.id, record.natural_key or "", data, record.version, record.created, record.updated),
-        ).lastrowid
-        or 0
+    row = (model.number, record.id, record.natural_key or "", data, record.version, record.created, record.updated)
+    cursor = connection.execute(
+        "INSERT INTO records (model, id, natural_key, data, version, created, updated) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        row,
     )
+    number = cursor.lastrowid or 0
     _add_version(connection, number, record.version, data, record.created)
     _index(connection, model, number, None, record.data, published=False)
     return attrs.evolve(record, number=number)
@@ -159,20 +158,31 @@ def version_data(connection: sqlite3.Connection, number: int, version: int | Non
 
 
 def find_version(connection: sqlite3.Connection, record: Record, version: int) -> Version | None:
-    found = list_versions(connection, record, version + 1, 1)
+    found = list_versions(connection, record, version + 1, 1, 0)[0]
     return found[0] if found and found[0].version == version else None
 
 
-def list_versions(connection: sqlite3.Connection, record: Record, before: int, limit: int) -> list[Version]:
-    """The newest first, those before the version ``before``."""
-    rows = connection.execute(
+def list_versions(
+    connection: sqlite3.Connection, record: Record, before: int, limit: int, size: int
+) -> tuple[list[Version], bool]:
+    """The newest first, those before the version ``before``; and whether there are more.
+
+    :param size: bytes of data, after which it is enough.
+    """
+    cursor = connection.execute(
         "SELECT version, data, created FROM record_versions WHERE record = ? AND version < ?"
         " ORDER BY version DESC LIMIT ?",
-        (record.number, before, limit),
-    ).fetchall()
-    return [
-        Version(version, data.encode(), created, version == record.published_version) for version, data, created in rows
-    ]
+        (record.number, before, limit + 1),
+    )
+    found: list[Version] = []
+    bytes = 0
+    for version, data, created in cursor:
+        if len(found) == limit or (found and bytes >= size):
+            cursor.close()
+            return found, True
+        found.append(Version(version, data.encode(), created, version == record.published_version))
+        bytes += len(found[-1].data)
+    return found, False
 
 
 def index_step(

@@ -1,0 +1,238 @@
+"""Records over HTTP: written by the backend, read by whoever may read the changes of their model.
+
+A record's version is its ``ETag``. A change may say which version it is meant for, in ``If-Match``
+(else 412) or as ``version`` (else 409).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+import attrs
+import orjson
+
+from rtlite.auth.grants import is_backend
+from rtlite.domain import access as rights
+from rtlite.domain.models import channel_of
+from rtlite.domain.records import Records, check_version
+from rtlite.endpoints.pages import flag, page_reply, page_size
+from rtlite.errors import Conflict, Forbidden, InvalidRequest, NotFound, PreconditionFailed
+from rtlite.model import Identity
+from rtlite.protocols import jsonframes
+from rtlite.settings import Settings
+from rtlite.store.records import Record
+from rtlite.transports.routes import Access, Call, Reply, Route, json_reply
+
+_FILTER: Final = re.compile(r"filter\[([^\[\]]+)\](?:\[([^\[\]]+)\])?")
+_ETAG: Final = re.compile(r'"([0-9]{1,15})"')
+
+
+@attrs.frozen
+class NewRecord:
+    data: Any
+    naturalKey: str | None = None
+    id: str | None = None
+
+
+@attrs.frozen
+class NewData:
+    data: Any
+    version: int | None = None
+
+
+@attrs.frozen
+class Meant:
+    version: int | None = None
+
+
+class RecordsEndpoint:
+    def __init__(self, records: Records, access: rights.Access, settings: Settings) -> None:
+        self._records = records
+        self._access = access
+        self._settings = settings
+
+    def routes(self) -> list[Route]:
+        key = Access.CREDENTIAL
+        all, one = "/records/{modelKey}", "/records/{modelKey}/{id}"
+        return [
+            Route("POST", all, self.create, "Create a record", key, lean=True, publishing=True),
+            Route("GET", all, self.list, "Records of a model, filtered and in order", key),
+            Route("GET", one, self.show, "A record", key),
+            Route("PATCH", one, self.merge, "Merge a patch into a record", key, lean=True, publishing=True),
+            Route("PUT", one, self.replace, "Replace a record's data", key, publishing=True),
+            Route("DELETE", one, self.delete, "Delete a record", key, publishing=True),
+            Route("POST", f"{one}/publish", self.publish, "Publish a record", key, lean=True, publishing=True),
+            Route("POST", f"{one}/unpublish", self.unpublish, "Unpublish a record", key, lean=True, publishing=True),
+            Route("GET", f"{one}/versions", self.list_versions, "What a record was, the newest first", key),
+            Route("GET", f"{one}/versions/{{version}}", self.show_version, "A version of a record", key),
+        ]
+
+    # --- writing
+
+    async def create(self, call: Call) -> Reply:
+        _check_backend(call.identity)
+        wanted = jsonframes.decode(call.body, NewRecord)
+        record = await self._records.create(call.params["modelKey"], wanted.data, wanted.naturalKey, wanted.id)
+        reply = _reply(record, 201)
+        place = {"Location": f"/records/{record.model_key}/{record.id}"}
+        return attrs.evolve(reply, headers={**reply.headers, **place})
+
+    async def merge(self, call: Call) -> Reply:
+        return await self._change(call, merge=True)
+
+    async def replace(self, call: Call) -> Reply:
+        return await self._change(call, merge=False)
+
+    async def _change(self, call: Call, *, merge: bool) -> Reply:
+        _check_backend(call.identity)
+        wanted = jsonframes.decode(call.body, NewData)
+        return await self._if_matching(
+            call,
+            wanted.version,
+            lambda model, id, version: self._records.change(model, id, wanted.data, merge=merge, version=version),
+        )
+
+    async def delete(self, call: Call) -> Reply:
+        """``?version=`` names the version that is meant."""
+        _check_backend(call.identity)
+        text = call.query.get("version")
+        version = None if text is None else check_version(text, "version")
+        await self._if_matching(
+            call, version, lambda model, id, version: self._records.delete(model, id, version=version)
+        )
+        return Reply(204)
+
+    async def publish(self, call: Call) -> Reply:
+        _check_backend(call.identity)
+        meant = jsonframes.decode(call.body, Meant).version
+        return await self._if_matching(
+            call, meant, lambda model, id, version: self._records.publish(model, id, version=version)
+        )
+
+    async def unpublish(self, call: Call) -> Reply:
+        _check_backend(call.identity)
+        meant = jsonframes.decode(call.body, Meant).version
+        return await self._if_matching(
+            call, meant, lambda model, id, version: self._records.unpublish(model, id, version=version)
+        )
+
+    async def _if_matching(self, call: Call, version: int | None, change: Any) -> Reply:
+        """:raises PreconditionFailed: ``If-Match`` names another version than the present one (RFC 9110, 13.1.1)."""
+        expected = _if_match(call.headers.get("if-match"))
+        if expected is not None and version not in {None, expected}:
+            raise InvalidRequest("version, If-Match: they name two versions")
+        try:
+            record: Record = await change(
+                call.params["modelKey"], call.params["id"], version if expected is None else expected
+            )
+        except Conflict as error:
+            if expected is not None and error.code == "version_conflict":
+                raise PreconditionFailed(error.detail) from error
+            raise
+        return _reply(record)
+
+    # --- reading
+
+    async def list(self, call: Call) -> Reply:
+        """``?filter[price][gt]=10&orderBy=-price&limit=&after=&published=true``, or ``?naturalKey=``."""
+        model = await self._readable(call)
+        published = flag(call, "published")
+        if (key := call.query.get("naturalKey")) is not None:
+            try:
+                return page_reply([await self._records.find_by_natural_key(model, key, published=published)], None)
+            except NotFound:
+                return page_reply([], None)
+        found, following = await self._records.page(
+            model,
+            filters=_filter(call.query),
+            order=call.query.get("orderBy"),
+            after=call.query.get("after"),
+            limit=page_size(call, self._settings.max_page),
+            published=published,
+        )
+        return page_reply(found, following)
+
+    async def show(self, call: Call) -> Reply:
+        """``?published=true`` is the record as it is published."""
+        model = await self._readable(call)
+        return _reply(await self._records.find(model, call.params["id"], published=flag(call, "published")))
+
+    async def list_versions(self, call: Call) -> Reply:
+        """``?limit=&after=``"""
+        model = await self._readable(call)
+        limit = page_size(call, self._settings.max_page)
+        return page_reply(*await self._records.versions(model, call.params["id"], call.query.get("after"), limit))
+
+    async def show_version(self, call: Call) -> Reply:
+        model = await self._readable(call)
+        number = check_version(call.params["version"], "version")
+        return json_reply((await self._records.version(model, call.params["id"], number)).as_json())
+
+    async def _readable(self, call: Call) -> str:
+        """:raises Forbidden: the model is private, or the credential is for something else."""
+        model = call.params["modelKey"]
+        if not await self._access.may_read(call.identity, channel_of(model)):
+            raise Forbidden("this credential may not read those records")
+        return model
+
+
+def _reply(record: Record, status: int = 200) -> Reply:
+    return json_reply(record.as_json(), status, {"ETag": f'"{record.version}"'})
+
+
+def _check_backend(identity: Identity) -> None:
+    """:raises Forbidden: the credential is neither an admin key nor a project key with write."""
+    if not is_backend(identity):
+        raise Forbidden("an admin key or a project key with write is needed")
+
+
+def _if_match(header: str | None) -> int | None:
+    """The version that a change is meant for; ``*`` is any. :raises InvalidRequest: it is not one version."""
+    if header is None or header.strip() == "*":
+        return None
+    if (match := _ETAG.fullmatch(header.strip())) is None:
+        raise InvalidRequest('If-Match: the ETag of one version is wanted, as in "3"')
+    return int(match[1])
+
+
+def _filter(query: Mapping[str, str]) -> dict[str, Any] | None:
+    """``filter={"price": {"gt": 10}}``, or ``filter[price][gt]=10``. :raises InvalidRequest: it is malformed."""
+    found: dict[str, Any] = {}
+    for name, text in query.items():
+        if name == "filter":
+            whole = _json(text)
+            if not isinstance(whole, dict):
+                raise InvalidRequest("filter: a JSON object is wanted", code="invalid_filter")
+            for field, wanted in whole.items():
+                found.setdefault(field, {}).update(wanted if isinstance(wanted, dict) else {"eq": wanted})
+        elif match := _FILTER.fullmatch(name):
+            operator = match[2] or "eq"
+            found.setdefault(match[1], {})[operator] = _listed(text) if operator == "in" else _value(text)
+        elif name.startswith("filter"):
+            raise InvalidRequest(
+                f"{name[:80]}: filter[field]=value or filter[field][operator]=value", code="invalid_filter"
+            )
+    return found or None
+
+
+def _listed(text: str) -> Any:
+    """``mug,cup``, or a JSON list."""
+    return _json(text) if text.startswith("[") else [_value(item) for item in text.split(",")]
+
+
+def _value(text: str) -> Any:
+    """A number, ``true``, ``false``, ``null`` or a quoted text, as in JSON; anything else is a text as it is."""
+    try:
+        value = orjson.loads(text)
+    except ValueError:
+        return text
+    return text if isinstance(value, list | dict) else value
+
+
+def _json(text: str) -> Any:
+    try:
+        return jsonframes.parse(text)
+    except InvalidRequest as error:
+        raise InvalidRequest("filter: this is not JSON", code="invalid_filter") from error
