@@ -8,6 +8,8 @@ streamsockets.py  streams over Socket.IO, on socketio.py (namespaces), engine.py
                   enginesockets.py (its sessions)
 streams.py        /streams
 conversations.py  /conversations, /status
+jobs.py           /jobs
+inbox.py          /notifications      pages.py: how both answer lists
 history.py, presence.py, webhooks.py, management.py    /api
 health.py, conformance.py
 sessions.py       what all that last do alike: admit, subscribe, hold the limits

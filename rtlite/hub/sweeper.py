@@ -70,7 +70,12 @@ class Sweeper:
         self._metrics.swept.inc(swept)
         await self._forget(now)
         for chore in self.chores:
-            await chore(now)
+            try:
+                await chore(now)
+            except Refused:
+                raise
+            except Exception:  # a mistake in one must not keep the others from theirs, pass after pass
+                log.exception("retention failed")
         return swept
 
     async def _forget(self, now: int) -> None:

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rtlite.auth.grants import TABLE, is_operator, may_publish, may_subscribe, row_of
+from rtlite.auth.grants import TABLE, is_operator, may_publish, may_subscribe, owns_inbox, row_of
 from rtlite.model import Identity, Kind, Role
 from rtlite.settings import Settings
 
@@ -203,3 +203,22 @@ def test_whoever_may_read_a_pattern_may_read_every_channel_of_it(identity, kind,
 def test_nobody_but_the_operator_reads_all_notifications(identity, settings):
     assert not may_subscribe(identity, "notifications:*", settings)
     assert not may_subscribe(identity, "*", settings)
+
+
+@pytest.mark.parametrize(
+    ("identity", "owns"),
+    [
+        (Identity(Kind.JWT, "ann", "jwt:ann"), True),
+        (Identity(Kind.BLOG, "ann", "key_1"), True),
+        (Identity(Kind.JWT, "ann", "jwt:ann", only=("notifications:ann",)), True),
+        (Identity(Kind.JWT, "ann", "jwt:ann", only=("article:a",)), False),
+        (Identity(Kind.JWT, "bob", "jwt:bob", subscribe=("notifications:ann", "*")), False),
+        (Identity(Kind.JWT, "Ann", "jwt:Ann"), False),
+        (Identity(Kind.PROJECT, "ann", "key_2", write=True), False),
+        (Identity(Kind.ADMIN, "ann", "key_3"), False),
+        (Identity(Kind.STREAM, "ann", "key_4"), False),
+    ],
+)
+def test_an_inbox_is_owned_by_its_user_and_by_nobody_who_may_merely_read_it(identity, owns):
+    assert owns_inbox(identity, "notifications:ann", Settings()) == owns
+    assert not owns_inbox(identity, "article:ann", Settings())

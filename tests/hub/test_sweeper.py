@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import trio
 
 from rtlite.errors import Reason, StorageFailed
@@ -176,3 +177,37 @@ async def test_sweep_bounds_the_write_ahead_log(tmp_path, monkeypatch):
         await hub.database.keep_house()
 
         assert wal.stat().st_size == 0
+
+
+async def test_chores_go_by_the_time_of_retention_and_a_mistake_in_one_stops_no_other(tmp_path):
+    async with running_hub(tmp_path / "r.db") as hub:
+        clock, told = Clock(), []
+        sweeper = sweeper_of(hub, clock)
+
+        async def wrong(now):
+            raise ZeroDivisionError
+
+        async def right(now):
+            told.append(now)
+            await trio.lowlevel.checkpoint()
+
+        sweeper.chores += [wrong, right]
+        await sweeper.sweep()
+        started = clock.wall
+        clock.wall += int(30 * DAY * 1000)  # the clock leaps
+        clock.ticks += 10
+        await sweeper.sweep()
+
+        assert told == [started, started + 10_000]
+
+
+async def test_chores_wait_for_the_next_pass_when_the_disk_fails(tmp_path):
+    async with running_hub(tmp_path / "r.db") as hub:
+        sweeper = sweeper_of(hub, Clock())
+
+        async def refused(now):
+            raise StorageFailed("no")
+
+        sweeper.chores.append(refused)
+        with pytest.raises(StorageFailed):
+            await sweeper.sweep()
