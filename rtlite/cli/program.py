@@ -37,6 +37,7 @@ COMMANDS: Final = {
     "backup": "rtlite.cli.files",
     "check": "rtlite.cli.files",
     "config": "rtlite.cli.config",
+    "graphql-schema": "rtlite.cli.graphqlschema",
 }
 INTERRUPTED: Final = 130
 
@@ -57,7 +58,7 @@ class Program(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        command: click.Command = getattr(importlib.import_module(COMMANDS[cmd_name]), cmd_name)
+        command: click.Command = getattr(importlib.import_module(COMMANDS[cmd_name]), cmd_name.replace("-", "_"))
         return command
 
     def resolve_command(

@@ -120,7 +120,7 @@ class History:
             raise NotFound("this channel keeps no history", code="no_history")
 
     async def _place(self, channel: str, since: str | None) -> tuple[int, bool]:
-        """The offset that ``since`` names, without one that before the oldest event; and whether that is still there."""
+        """The offset that ``since`` names, or that before the oldest event; whether what it names is still there."""
         if since is None:
             info = await self._database.read(lambda connection: events.channel_info(connection, channel))
             return info.oldest - 1 if info else 0, True

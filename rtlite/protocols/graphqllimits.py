@@ -8,6 +8,7 @@ those that the field knows (GraphQL Armor, Apollo Router).
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Final
 
@@ -80,19 +81,33 @@ class Limits:
 
 
 def check_text(text: str, limits: Limits) -> None:
-    """Whether a document may be parsed. :raises QueryRefused: it is too long, or nested too deeply."""
+    """Whether a document may be parsed.
+
+    :raises QueryRefused: it is too long, nested too deeply, or has a number that no JSON has.
+    """
     if len(text) > limits.size or len(text.encode(errors="replace")) > limits.size:
         raise too_costly(f"the query may have {limits.size} bytes")
     depth = 0
     for number, match in enumerate(_TOKENS.finditer(text), 1):
         if number > limits.tokens:
             raise too_costly(f"the query may have {limits.tokens} words, signs and comments")
-        if match[0] in "{[(":
+        word = match[0]
+        if word in "{[(":
             depth += 1
             if depth > MAX_BRACKETS:
                 raise too_costly(f"the query may have {MAX_BRACKETS} brackets within one another")
-        elif match[0] in "}])":
+        elif word in "}])":
             depth -= 1
+        elif word[0] in "-0123456789" and _is_too_large(word):
+            raise QueryRefused("a number is out of range", code="invalid_variables")
+
+
+def _is_too_large(word: str) -> bool:
+    """A number that no 64 bits hold would become null on its way through JSON."""
+    try:
+        return math.isinf(float(word))
+    except ValueError:  # no number: the parser says what is wrong with it
+        return False
 
 
 def check_document(document: DocumentNode, limits: Limits) -> None:
