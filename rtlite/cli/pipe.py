@@ -114,7 +114,7 @@ async def _pipe(server: Server, stream: str, command: tuple[str, ...], as_text: 
                 try:
                     ended = await source.run(Output(relay, as_text=as_text))
                 except OSError as error:
-                    output.note(f"{command[0] if command else 'standard input'}: {error.strerror}")
+                    output.note(f"{command[0]}: {error.strerror}")
                     nursery.cancel_scope.cancel()
                     return 127 if isinstance(error, FileNotFoundError) else 126
                 with trio.move_on_after(wait):

@@ -12,6 +12,7 @@ from typing import Final, Protocol
 import attrs
 import trio
 
+from rtlite.cli.output import note
 from rtlite.cli.relay import Relay
 from rtlite.errors import InvalidRequest
 from rtlite.protocols import lines
@@ -32,7 +33,7 @@ def heeded() -> list[signal.Signals]:
 
 @attrs.frozen
 class Ended:
-    """How a program ended: by its exit code or by a signal's number. Neither is known of standard input."""
+    """How a program ended: by its exit code or by a signal's number. Of standard input that ends, neither is known."""
 
     code: int | None = None
     signal: int | None = None
@@ -43,7 +44,14 @@ class Ended:
         return 128 + self.signal if self.signal else self.code or 0
 
     def as_json(self) -> dict[str, int | str | None]:
-        return {"code": self.code, "signal": None if self.signal is None else signal.Signals(self.signal).name}
+        return {"code": self.code, "signal": None if self.signal is None else _name(self.signal)}
+
+
+def _name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # of the real-time signals only the first and the last have names
+        return f"SIGRTMIN+{number - signal.SIGRTMIN}"
 
 
 class Source(Protocol):
@@ -87,7 +95,7 @@ class Command:
 
 
 class StandardInput:
-    """What another program writes into our standard input."""
+    """What another program writes into our standard input. If it cannot be read any more, it has ended."""
 
     def __init__(self, descriptor: int = 0) -> None:
         self._descriptor = descriptor
@@ -97,7 +105,12 @@ class StandardInput:
 
     async def run(self, output: Output) -> Ended:
         async def read(size: int) -> bytes:
-            return await trio.to_thread.run_sync(_read, self._descriptor, size, abandon_on_cancel=True)
+            try:
+                return await trio.to_thread.run_sync(_read, self._descriptor, size, abandon_on_cancel=True)
+            except OSError as error:
+                note(f"standard input: {error.strerror}")
+                self._ended = Ended(code=1)
+                return b""
 
         with self._reading:
             await output.copy(read, 1)

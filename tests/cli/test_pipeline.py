@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 
@@ -84,6 +85,7 @@ def test_how_a_program_ended_is_told_as_a_shell_tells_it() -> None:
     assert (Ended(code=3).shell_code, Ended(code=3).as_json()) == (3, {"code": 3, "signal": None})
     assert Ended(signal=15).shell_code == 143
     assert Ended(signal=15).as_json() == {"code": None, "signal": "SIGTERM"}
+    assert Ended(signal=signal.SIGRTMIN + 1).as_json() == {"code": None, "signal": "SIGRTMIN+1"}
     assert Ended().shell_code == 0
 
 
@@ -149,6 +151,24 @@ async def test_who_reads_a_non_blocking_output_slowly_gets_all_of_it() -> None:
         os.close(writing)
     os.close(reading)
     assert len(passed) == MIB
+
+
+async def test_a_standard_input_that_fails_is_one_that_ends_and_what_came_before_is_not_lost(
+    monkeypatch: pytest.MonkeyPatch, capfdbinary
+) -> None:
+    """A terminal that hung up, say."""
+    sink, pieces = Sink(), [b"one\ntwo"]
+
+    def read(descriptor: int, size: int) -> bytes:
+        if not pieces:
+            raise OSError(errno.EIO, "Input/output error")
+        return pieces.pop()
+
+    monkeypatch.setattr(module, "_read", read)
+    ended = await StandardInput().run(Output(sink))  # type: ignore[arg-type]
+    assert ended.shell_code == 1
+    assert [text for text, _ in sink.messages] == ['"one"', '"two"']
+    assert b"standard input: Input/output error" in capfdbinary.readouterr().err
 
 
 async def test_a_non_blocking_standard_input_is_waited_for(capfdbinary) -> None:
