@@ -39,10 +39,10 @@ from rtlite.endpoints.engine import Engine
 from rtlite.endpoints.events import EventsEndpoint
 from rtlite.endpoints.graphiql import GraphiQL
 from rtlite.endpoints.graphql import GraphQLEndpoint, read_schema
-from rtlite.endpoints.graphqlsockets import GraphQLSockets
 from rtlite.endpoints.graphqlevents import EventFields
 from rtlite.endpoints.graphqljobs import JobFields
 from rtlite.endpoints.graphqlrecords import RecordFields
+from rtlite.endpoints.graphqlsockets import GraphQLSockets
 from rtlite.endpoints.health import Health
 from rtlite.endpoints.history import History
 from rtlite.endpoints.inbox import InboxEndpoint
