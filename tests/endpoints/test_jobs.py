@@ -225,6 +225,27 @@ async def test_a_user_hears_how_its_job_goes_on_and_is_told_of_the_end() -> None
         ]
 
 
+async def test_a_user_hears_no_more_of_a_job_that_is_forgotten_and_its_stream_ends() -> None:
+    async with serving(job_count=0) as server:
+        client = await backend_of(server)
+        await client.post("/jobs", json={"type": "import", "userId": "ann", "id": "j"})
+        token = server.token("ann")
+        socket = await connected(server, "/_events", token)
+        assert (await socket.ask("subscribe", channel="jobs:j"))["type"] == "subscribed"
+        stream = await tcp(server)
+        await stream.send(head("GET /sse/jobs:j", Authorization=f"Bearer {token}"))
+        await stream.until(b"event: connected")
+        await client.patch("/jobs/j", json={"status": "cancelled"})
+        await server.running.server.hub.sweeper.sweep()
+        with trio.fail_after(5):
+            assert (await socket.hear())["event"] == "job.cancelled"
+            assert await socket.hear() == {"type": "unsubscribed", "channel": "jobs:j", "reason": "unauthorized"}
+            assert b"event: closed" in await stream.ended()
+        await client.post("/jobs", json={"type": "import", "userId": "bob", "id": "j"})
+        assert (await socket.ask("subscribe", channel="jobs:j"))["type"] == "error"
+        assert (await server.http(token).get("/api/channels/jobs:j/history")).status_code == 403
+
+
 # --- the lean lane
 
 
