@@ -184,7 +184,7 @@ class Settings:
     max_batch_events: int = _setting(10_000, count, "most events in a batch publish")
     upload_bytes: int = _setting(32 * MIB, size, "bytes of HTTP bodies that may be arriving at one time")
     max_connections: int = _setting(10_000, count, "most WebSocket and SSE connections")
-    max_channels: int = _setting(128, count, "most channels per connection")
+    max_channels: int = _setting(128, count, "most channels, or GraphQL subscriptions, per connection")
     max_replay: int = _setting(10_000, count, "most events in one replay or history page")
     max_page: int = _setting(1_000, count, "most items in one page of a list")
     outbox: int = _setting(MIB, size, "bytes that wait for one connection before it counts as slow")
@@ -296,7 +296,6 @@ class Settings:
         5_000, count, "most fields of a GraphQL result: a list counts as often as its argument first says"
     )
     graphql_variables: int = _setting(50, count, "most variables of a GraphQL operation")
-    graphql_operations: int = _setting(100, count, "most GraphQL subscriptions of one connection")
     graphql_init_timeout: float = _setting(
         3 * SECOND, duration, "how long a GraphQL client may take to say who it is, once it is connected"
     )

@@ -202,8 +202,7 @@ class Conversation:
         :raises Refused: there is no subscription.
         """
         shared, websocket = self._shared, self._websocket
-        if len(self._held) >= shared.settings.graphql_operations:
-            most = shared.settings.graphql_operations
+        if len(self._held) >= (most := shared.settings.max_channels):
             raise Refused(f"a connection has {most} subscriptions at most; complete one first", code="too_many")
         channel = channel_of(operation, identity)
         text = operation.roots[0].args.get("since")

@@ -428,7 +428,7 @@ async def test_any_id_stands_in_the_results_as_the_client_wrote_it(id: str, auto
 
 
 async def test_more_subscriptions_than_allowed_are_refused_one_by_one(autojump_clock) -> None:
-    async with graphql_scene(graphql_operations=2) as scene:
+    async with graphql_scene(max_channels=2) as scene:
         client = await scene.client()
         await client.begin("1", TICKS, channel="live:a")
         await client.begin("2", TICKS, channel="live:a")
