@@ -10,6 +10,7 @@ streams.py        /streams
 conversations.py  /conversations, /status
 jobs.py           /jobs
 inbox.py          /notifications      pages.py: how both answer lists
+graphqlsockets.py WS /graphql/ws, on operations.py (subscriptions, executed once per event)
 history.py, presence.py, webhooks.py, management.py    /api
 health.py, conformance.py
 sessions.py       what all that last do alike: admit, subscribe, hold the limits
