@@ -116,7 +116,9 @@ class Models:
         """
         check_model(key)
         keeps = schema is UNCHANGED
-        text = None if keeps or schema is None else parse_schema(schema, self._settings.model_schema)
+        text = None
+        if not keeps and schema is not None:
+            text = await trio.to_thread.run_sync(parse_schema, schema, self._settings.model_schema)
         fields = None if indexes is None else self._fields(indexes)
 
         def work(transaction: Transaction) -> tuple[Model, Model | None]:

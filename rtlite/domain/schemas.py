@@ -7,7 +7,7 @@ each item of a list with each other one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any, Final
 
@@ -19,9 +19,16 @@ from jsonschema.exceptions import SchemaError, ValidationError, best_match  # ty
 
 from rtlite.errors import InvalidRequest
 
+_DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
+_CONTAINERS: Final = 4000  # each may be compared with each other one
 _UNIQUE_ITEMS: Final = 1000
 _REFERENCES: Final = ("$ref", "$dynamicRef")
 _REFUSED: Final = ("pattern", "patternProperties")  # a regular expression may take for ever
+_OF_NAMES: Final = ("properties", "$defs", "definitions", "dependentSchemas")  # an object of schemas
+_OF_SCHEMAS: Final = (  # a schema, or a list of them
+    *("allOf", "anyOf", "oneOf", "not", "if", "then", "else", "items", "prefixItems", "contains"),
+    *("additionalProperties", "propertyNames", "unevaluatedItems", "unevaluatedProperties", "contentSchema"),
+)
 
 
 class _TooManySteps(Exception):
@@ -49,7 +56,9 @@ class Schema:
         keywords = {name: self._counted(function) for name, function in Draft202012Validator.VALIDATORS.items()}
         keywords["uniqueItems"] = self._counted(_unique_items)
         counting = validators.extend(Draft202012Validator, keywords)
-        self._validator = counting(orjson.loads(text), registry=referencing.Registry())
+        schema = orjson.loads(text)
+        schema.pop("$schema", None)  # wherever the validator meets it, it would go on with the keywords as they were
+        self._validator = counting(schema, registry=referencing.Registry())
 
     def _counted(self, function: Keyword) -> Keyword:
         steps = self._steps
@@ -67,7 +76,7 @@ class Schema:
             error = best_match(self._validator.iter_errors(data))
         except _TooManySteps as error:
             raise _misfit("data: too large to be checked by the model's schema") from error
-        except RecursionError as error:
+        except (RecursionError, referencing.exceptions.Unresolvable) as error:
             raise _misfit("data: the model's schema refers to itself without end") from error
         if error is not None:
             place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in error.absolute_path)
@@ -84,40 +93,55 @@ def parse_schema(value: object, most: int) -> bytes:
     text = orjson.dumps(value)
     if len(text) > most:
         raise _invalid(f"{most} bytes at most")
-    if value.get("$schema", _DIALECT).rstrip("#") != _DIALECT if isinstance(value.get("$schema", ""), str) else True:
+    if text.count(b"{") + text.count(b"[") > _CONTAINERS:
+        raise _invalid(f"{_CONTAINERS} lists and objects at most")
+    if value.get("$schema", _DIALECT) not in (_DIALECT, f"{_DIALECT}#"):
         raise _invalid(f"$schema: only {_DIALECT} is known")
     try:
         Draft202012Validator.check_schema(value)
     except (SchemaError, RecursionError) as error:
         where = ".".join(str(part) for part in getattr(error, "absolute_path", ()))
         raise _invalid(f"{where or 'it'}: {_shortened(error)}"[:300]) from error
-    _check_parts(value, referencing.Registry().resolver_with_root(_resource(value)))
+    _check_part(value, referencing.Registry().resolver_with_root(_resource(value)), set(), root=True)
     return text
-
-
-_DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 
 
 def _resource(value: Mapping[str, Any]) -> Any:
     return referencing.Resource.from_contents(value, default_specification=referencing.jsonschema.DRAFT202012)
 
 
-def _check_parts(part: object, resolver: Any) -> None:
-    if isinstance(part, Mapping):
-        for name, value in part.items():
-            if name in _REFERENCES and isinstance(value, str):
-                if not value.startswith("#"):
-                    raise _invalid(f"{name}: {value[:80]}: only what begins with # can be referred to")
-                try:
-                    resolver.lookup(value)
-                except referencing.exceptions.Unresolvable as error:
-                    raise _invalid(f"{name}: {value[:80]}: there is no such part") from error
-            if name in _REFUSED and isinstance(value, str | Mapping):
-                raise _invalid(f"{name}: regular expressions are not checked here")
-            _check_parts(value, resolver)
-    elif isinstance(part, list):
-        for value in part:
-            _check_parts(value, resolver)
+def _check_part(part: object, resolver: Any, seen: set[int], *, root: bool = False) -> None:
+    """Look at a schema, at those in it, and at those that it refers to, wherever they stand.
+
+    What is data (``enum``, ``const``) or a name (in ``properties``) is no keyword.
+    """
+    if not isinstance(part, Mapping) or id(part) in seen:
+        return
+    seen.add(id(part))
+    for name, value in part.items():
+        if name in _REFUSED:
+            raise _invalid(f"{name}: regular expressions are not checked here")
+        if name in {"$id", "$schema"} and not root:
+            raise _invalid(f"{name}: only the whole schema may have one")
+        if name in _REFERENCES:
+            _check_part(_referred(name, str(value), resolver), resolver, seen)
+        inner: Iterable[object] = ()
+        if name in _OF_NAMES and isinstance(value, Mapping):
+            inner = value.values()
+        elif name in _OF_SCHEMAS:
+            inner = value if isinstance(value, list) else [value]
+        for schema in inner:
+            _check_part(schema, resolver, seen)
+
+
+def _referred(name: str, target: str, resolver: Any) -> object:
+    if not target.startswith("#"):
+        raise _invalid(f"{name}: {target[:80]}: only what begins with # can be referred to")
+    try:
+        found: object = resolver.lookup(target).contents
+    except referencing.exceptions.Unresolvable as error:
+        raise _invalid(f"{name}: {target[:80]}: there is no such part") from error
+    return found
 
 
 @lru_cache(maxsize=256)
