@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-import orjson
-
 from rtlite.domain.access import Access
 from rtlite.endpoints.history import History
 from rtlite.endpoints.resolvers import Field, check_first
 from rtlite.errors import Forbidden
 from rtlite.hub.hub import Hub
-from rtlite.model import Event, Identity, NewEvent, check_channel, check_event_id, check_event_name
+from rtlite.model import Event, Identity, check_channel
 from rtlite.protocols import jsonframes
+from rtlite.protocols.verbs import Publication
 from rtlite.settings import Settings
 
 
@@ -43,12 +42,7 @@ class EventFields:
     async def _publish(
         self, identity: Identity, channel: str, event: str, data: Any = None, id: str | None = None
     ) -> Any:
-        new = NewEvent(
-            check_channel(channel),
-            check_event_name(event),
-            orjson.dumps(data),
-            None if id is None else check_event_id(id),
-        )
+        new = Publication(channel, event, data, id).as_event()
         if not await self._access.may_write(identity, channel, event, data):
             raise Forbidden("channel: this credential may not publish to it")
         return _event((await self._hub.publish(new)).event)

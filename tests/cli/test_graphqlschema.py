@@ -16,7 +16,7 @@ async def test_the_schema_that_is_printed_is_the_one_that_a_server_tells(invoke)
     assert printed.startswith('"""') and printed.endswith("}\n")
     async with running_server() as server:
         client = server.http(await server.key("project", "site"))
-        answer = await client.post("/graphql", json={"query": get_introspection_query()})
+        answer = await client.post("/graphql", json={"query": get_introspection_query(schema_description=True)})
     told = build_client_schema(answer.json()["data"])
     assert in_order(told) == in_order(build_schema(printed))
 
