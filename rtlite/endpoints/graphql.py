@@ -24,7 +24,8 @@ from rtlite.errors import InvalidRequest, MethodNotAllowed, NotAcceptable, Unaut
 from rtlite.model import Kind
 from rtlite.protocols import jsonframes
 from rtlite.protocols.graphqldocuments import Documents
-from rtlite.protocols.graphqllimits import QueryRefused
+from rtlite.protocols.graphqllimits import Limits, QueryRefused
+from rtlite.settings import Settings
 from rtlite.transports.routes import Access, Call, Reply, Route
 
 GRAPHQL_RESPONSE: Final = "application/graphql-response+json"
@@ -45,6 +46,11 @@ class Request:
 def read_schema() -> str:
     """The schema, as it stands in its file."""
     return resources.files("rtlite.endpoints").joinpath("schema.graphql").read_text("utf-8")
+
+
+def open_schema(settings: Settings) -> Documents:
+    """The schema, with what the settings allow to ask of it."""
+    return Documents(read_schema(), Limits.of(settings), introspection=settings.graphql_introspection)
 
 
 class GraphQLEndpoint:
