@@ -13,6 +13,7 @@ In the order in which a command meets them:
     eventsocket.py   or a WebSocket
     desk.py        keys, tokens and backups: through a server, or on the file
     welcome.py     what a server says when it is ready
+    audience.py    the clients of the demonstration, and what happens for them to hear
     allocator.py   what serve asks of the C library
 
 The other modules are the commands.

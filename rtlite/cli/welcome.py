@@ -30,6 +30,24 @@ LINES: Final = (
     ),
     ("server-sent events", "curl -N 'HTTP/sse/changes:product?apiKey=pk_live_dev'"),
     ("streams", 'io("HTTP/", {query: {stream: "demo", token: "rts_dev"}}).on("message", console.log)'),
+    (
+        "GraphQL",
+        """curl HTTP/graphql -H 'X-Api-Key: pk_live_dev' -H 'Content-Type: application/json' -d '{"query": """
+        """"{ records(modelKey: \\"product\\") { nodes { id naturalKey data } } }"}'""",
+    ),
+    (
+        "subscriptions",
+        'createClient({url: "WS/graphql/ws", connectionParams: {apiKey: "pk_live_dev"}}).subscribe({query: '
+        "'subscription { recordChanged(modelKey: \"product\") { type record { id data } } }'}, "
+        "{next: console.log, error: console.error, complete() {}})",
+    ),
+    ("records", """curl HTTP/records/product -H 'X-Api-Key: pk_live_dev' -d '{"data": {"name": "Blue mug"}}'"""),
+    ("jobs", """curl HTTP/jobs -H 'X-Api-Key: pk_live_dev' -d '{"type": "import", "userId": "dev"}'"""),
+    (
+        "notifications",
+        "curl HTTP/notifications -H 'X-Api-Key: pk_live_dev' "
+        """-d '{"userId": "dev", "type": "order_update", "title": "Order Shipped"}'""",
+    ),
     ("sample events", "rtlite trigger updated --url HTTP"),
 )
 _EVENT: Final = '{"channel": "article:hello", "event": "view_update", "data": {"slug": "hello", "viewCount": 1}}'

@@ -30,7 +30,7 @@ async def test_the_first_start_makes_an_admin_key_and_a_second_server_on_the_fil
 
 async def test_dev_prints_its_credentials_and_a_line_to_paste_per_protocol(nursery, tmp_path):
     server = await start(nursery, "serve", "--dev", "--port", "0")
-    lines = await server.printed(14)
+    lines = await server.printed(19)
     url = lines[0].removeprefix("rtlite ready on ")
     text = "\n".join(lines)
     assert url.startswith("http://127.0.0.1:")
@@ -39,7 +39,16 @@ async def test_dev_prints_its_credentials_and_a_line_to_paste_per_protocol(nurse
     pasted = {line[2:22].strip(): line[22:] for line in lines}
     answer = await trio.run_process(["sh", "-c", pasted["publish"]], capture_stdout=True, capture_stderr=True)
     assert b'"offset":1' in answer.stdout
+    for label, told in (
+        ("records", b'"version":1'),
+        ("jobs", b'"status":"pending"'),
+        ("notifications", b'"title":"Order Shipped"'),
+        ("GraphQL", b'"data":{"name":"Blue mug"}'),
+    ):
+        answer = await trio.run_process(pasted[label], shell=True, capture_stdout=True, capture_stderr=True)
+        assert told in answer.stdout, answer.stdout
     ws = url.replace("http", "ws")
+    assert f'createClient({{url: "{ws}/graphql/ws", ' in pasted["subscriptions"]
     assert f"{ws}/blog/ws/notifications?token=mbk_dev" in text
     assert f"{ws}/blog/ws/articles/hello?token=mbk_dev" in text
     assert f'new WebSocket("{ws}/_events?apiKey=pk_live_dev")' in text
