@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from typing import Any
 
 import orjson
@@ -269,3 +270,14 @@ def test_any_id_comes_back_as_it_was(id: str) -> None:
     written = graphqlws.written_id(id)
     assert orjson.loads(graphqlws.next_result(written, b"{}"))["id"] == id
     assert b"\xff" not in written
+
+
+def test_an_id_takes_no_more_room_than_it_needs() -> None:
+    """Each operation keeps its own; what orjson returns holds on to 4 KiB."""
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        kept = [graphqlws.written_id(str(number)) for number in range(100)]
+        assert tracemalloc.get_traced_memory()[0] - before < 200 * len(kept)
+    finally:
+        tracemalloc.stop()
