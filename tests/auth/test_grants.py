@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rtlite.auth.grants import TABLE, is_operator, may_publish, may_subscribe, owns_inbox, row_of
+from rtlite.auth.grants import TABLE, is_operator, may_publish, may_subscribe, owns_inbox, reads_private, row_of
 from rtlite.model import Identity, Kind, Role
 from rtlite.settings import Settings
 
@@ -222,3 +222,25 @@ def test_nobody_but_the_operator_reads_all_notifications(identity, settings):
 def test_an_inbox_is_owned_by_its_user_and_by_nobody_who_may_merely_read_it(identity, owns):
     assert owns_inbox(identity, "notifications:ann", Settings()) == owns
     assert not owns_inbox(identity, "article:ann", Settings())
+
+
+@pytest.mark.parametrize(
+    ("identity", "allowed"),
+    [
+        (ANONYMOUS, False),
+        (BLOG, False),
+        (PROJECT, False),
+        (STREAM, False),
+        (USER, False),
+        (CUSTOMER, False),
+        (attrs.evolve(USER, subscribe=("changes:*",)), False),
+        (attrs.evolve(USER, subscribe=("changes:secret",)), True),
+        (attrs.evolve(PROJECT, subscribe=("changes:secret",)), False),
+        (COLLAB, True),
+        (EDITOR, True),
+        (WRITER, True),
+        (ADMIN, True),
+    ],
+)
+def test_what_is_private_is_for_the_backend_editors_and_tokens_that_name_it(identity, allowed):
+    assert reads_private(identity, "changes:secret", PROD) == allowed
