@@ -75,7 +75,8 @@ class GraphQLSockets:
 
     def websockets(self) -> list[WebSocketRoute]:
         names = (graphqlws.NAME, graphqlws.OLD_NAME)
-        return [WebSocketRoute(PATH, "graphql", self.converse, _code, subprotocols=names)]
+        stranger = min(graphqlws.MAX_STRANGER, self.settings.max_message)
+        return [WebSocketRoute(PATH, "graphql", self.converse, _code, max_message=stranger, subprotocols=names)]
 
     async def converse(self, websocket: WebSocket) -> None:
         """One connection, to its end. Who speaks another protocol is told by the close code."""
@@ -157,6 +158,7 @@ class Conversation:
         else:
             self._identity = identity
             self._shared.sessions.take_on(self._websocket, identity)
+            self._websocket.allow(self._shared.settings.max_message)
             expires = None if identity.expires is None else rfc3339(int(identity.expires * 1000))
             said = {"user": identity.user, "expiresAt": expires, "now": rfc3339(now_ms())}
             await self._say(self._session.acknowledge(said))

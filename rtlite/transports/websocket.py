@@ -107,6 +107,10 @@ class WebSocket(Link):
         """The next message. :raises trio_websocket.ConnectionClosed: no more will come."""
         return self._connection.get_message()
 
+    def allow(self, max_message: int) -> None:
+        """Take messages of so many bytes from now on, where a stranger's had to be shorter."""
+        self._connection.allow(max_message)
+
     async def reply(self, message: str | bytes) -> None:
         """Send one message of either type once there is room. :raises trio_websocket.ConnectionClosed: too late."""
         await self._connection.send_message(message)

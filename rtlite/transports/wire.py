@@ -49,7 +49,7 @@ class Wire(wsproto.WSConnection):
 
     def __init__(self, max_message: int, codes: Callable[[CloseCode], int], max_fragments: int = MAX_FRAGMENTS) -> None:
         super().__init__(ConnectionType.SERVER)
-        self._limit = max_message
+        self.limit = max_message
         self._max_fragments = max_fragments
         self._codes = codes
         self._frames = self._pieces = self._size = 0
@@ -127,7 +127,7 @@ class Wire(wsproto.WSConnection):
         self._size += len(data) if not isinstance(data, str) or data.isascii() else len(data.encode())
         self._pieces += 1  # a frame comes in as many as there were reads
         self._frames += event.frame_finished
-        if self._size > self._limit:
+        if self._size > self.limit:
             return Reason.TOO_BIG
         most = self._max_fragments
         if self._frames > most or self._pieces > max(most, self._size // _SMALL):
@@ -171,6 +171,10 @@ class WireConnection(trio_websocket.WebSocketConnection):
     def get_message(self) -> Coroutine[Any, Any, str | bytes]:
         """The next message. :raises trio_websocket.ConnectionClosed: no more will come."""
         return self._recv_channel.receive()
+
+    def allow(self, max_message: int) -> None:
+        """Take messages of so many bytes from now on."""
+        self._wire.limit = max_message
 
     @property
     def broken(self) -> Reason | None:

@@ -25,6 +25,7 @@ from rtlite.metrics import Metrics
 from rtlite.model import Identity, NewEvent, Role
 from rtlite.protocols.graphqldocuments import Documents, Operation
 from rtlite.protocols.graphqllimits import Limits
+from rtlite.protocols.graphqlws import MAX_STRANGER
 from rtlite.settings import KindSettings, Settings
 from rtlite.transports.connections import Connections
 from rtlite.transports.websocket import WebSocket, WebSocketRoute
@@ -152,7 +153,14 @@ async def graphql_scene(**options: Any) -> AsyncIterator[GraphQLScene]:
     async def converse(websocket: WebSocket) -> None:
         await doors[0].converse(websocket)
 
-    route = WebSocketRoute(PATH, "graphql", converse, lambda row: row.graphql, subprotocols=(PROTOCOL, "graphql-ws"))
+    route = WebSocketRoute(
+        PATH,
+        "graphql",
+        converse,
+        lambda row: row.graphql,
+        max_message=min(MAX_STRANGER, settings.max_message),
+        subprotocols=(PROTOCOL, "graphql-ws"),
+    )
     async with open_door(websockets=[route], **options) as door:
         sessions = Sessions(hub, door.gate, access, settings)
         users = Buckets(settings.user_command_rate, 2 * settings.user_command_rate, clock=trio.current_time)

@@ -141,6 +141,18 @@ async def test_a_message_of_more_than_a_megabyte_closes_with_1009(autojump_clock
         assert await client.closed() == 1009
 
 
+async def test_a_strangers_message_is_not_even_taken_in_beyond_16_kib(autojump_clock) -> None:
+    async with graphql_scene() as scene:
+        client = await scene.stranger()
+        for _ in range(16):
+            await client.peer.send(frame("x" * 1024, TEXT if not _ else 0, fin=False))
+        await client.peer.send(frame("x", 0, fin=False))
+        assert await client.closed() == 1009
+        client = await scene.client()
+        long = "#" * 20_000 + "\n{ __typename }"
+        assert (await client.ask("1", long))["data"] == {"__typename": "Query"}
+
+
 async def test_a_client_that_never_pongs_is_closed(autojump_clock) -> None:
     async with graphql_scene(ping_interval=20.0, pong_timeout=10.0) as scene:
         client = await scene.client()
