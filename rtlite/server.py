@@ -24,6 +24,7 @@ from rtlite.auth.tokens import Tokens
 from rtlite.domain.access import Access
 from rtlite.domain.blog import Blog
 from rtlite.domain.conversations import Conversations
+from rtlite.domain.documents import Documents
 from rtlite.domain.inbox import Inbox
 from rtlite.domain.jobs import Jobs
 from rtlite.domain.models import Models
@@ -32,13 +33,14 @@ from rtlite.domain.streams import Streams
 from rtlite.domain.webhooks import Webhooks
 from rtlite.endpoints import conformance
 from rtlite.endpoints.blog import BlogEndpoint
+from rtlite.endpoints.collab import Collab
 from rtlite.endpoints.commands import CommandsEndpoint
 from rtlite.endpoints.conversations import ConversationsEndpoint
 from rtlite.endpoints.dialogue import Dialogues
 from rtlite.endpoints.engine import Engine
 from rtlite.endpoints.events import EventsEndpoint
 from rtlite.endpoints.graphiql import GraphiQL
-from rtlite.endpoints.graphql import GraphQLEndpoint, read_schema
+from rtlite.endpoints.graphql import GraphQLEndpoint, open_schema
 from rtlite.endpoints.graphqlevents import EventFields
 from rtlite.endpoints.graphqljobs import JobFields
 from rtlite.endpoints.graphqlrecords import RecordFields
@@ -63,8 +65,6 @@ from rtlite.hub.hub import Hub
 from rtlite.log import get_logger
 from rtlite.metrics import Metrics
 from rtlite.model import Kind
-from rtlite.protocols.graphqldocuments import Documents
-from rtlite.protocols.graphqllimits import Limits
 from rtlite.settings import DEV_JWT_SECRET, Settings, control_path
 from rtlite.store import schema
 from rtlite.store.database import Database, open_database
@@ -143,7 +143,7 @@ class Server:
         self.routes += RecordsEndpoint(self.records, self.access, settings).routes()
         self.routes += JobsEndpoint(self.jobs, self.access, settings).routes()
         self.routes += InboxEndpoint(self.inbox, self.access, settings).routes()
-        documents = Documents(read_schema(), Limits.of(settings), introspection=settings.graphql_introspection)
+        documents = open_schema(settings)
         self.resolvers = Resolvers(
             documents,
             [
@@ -165,6 +165,10 @@ class Server:
                 self.hub, sessions, documents, self.resolvers.answer, dialogues.users, settings, self.metrics
             ).websockets(),
         ]
+        self.documents = Documents(self.hub, database, settings, self.metrics)
+        collab = Collab(self.documents, sessions, settings)
+        self.routes += collab.routes()
+        self.websocket_routes += collab.websockets()
         if settings.conformance_echo:
             self.websocket_routes += conformance.websockets()
         sse = ServerSentEvents(sessions, self.hub.presence, settings)
@@ -265,6 +269,7 @@ async def _serve(settings: Settings, namespaces: Sequence[Namespace], task_statu
             await services.start(server.hub.run)
             await server.models.load()
             await services.start(server.webhooks.run)
+            await services.start(server.documents.run)
             services.start_soon(server.keep_books)
             services.start_soon(server.hot.run)
             services.start_soon(server.listener.run)
@@ -281,6 +286,7 @@ async def _serve(settings: Settings, namespaces: Sequence[Namespace], task_statu
                 # The rest of the time is for the services, the last checkpoint and the process's own end.
                 connections.cancel_scope.deadline = trio.current_time() + 0.8 * settings.shutdown_timeout
                 await _say_goodbye(server)
+            await server.documents.stop()
             with contextlib.suppress(Refused):  # last-used times are a courtesy
                 await server.keyring.flush_last_used()
             with contextlib.suppress(Refused):  # so are last-seen times

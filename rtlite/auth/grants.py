@@ -15,6 +15,8 @@ from rtlite.model import Identity, Kind, Role, is_pattern, kind_of, matches
 from rtlite.settings import Settings
 
 _INBOX: Final = "notifications"
+_ROOM: Final = "collab"
+"""The kind that documents go by. Its names stand for rights alone: no events are published there."""
 
 
 @attrs.frozen
@@ -33,12 +35,14 @@ class Grant:
 TABLE: Final[dict[str, Grant]] = {
     "anonymous": Grant(),
     "blog key": Grant(subscribe=("article:*",), inbox=True),
-    "project key": Grant(subscribe=("changes:*", "jobs:*")),
-    "project key, write": Grant(subscribe=("changes:*", "jobs:*"), publish=("*",)),
+    "project key": Grant(subscribe=("changes:*", "jobs:*", "collab:*")),
+    "project key, write": Grant(subscribe=("changes:*", "jobs:*", "collab:*"), publish=("*",)),
     "stream key": Grant(),  # its streams, which domain/access.py knows
     "admin key": Grant(subscribe=("*",), publish=("*",)),
-    "token": Grant(subscribe=("changes:*", "article:*"), inbox=True),
-    "token, collab or admin": Grant(subscribe=("changes:*", "article:*", "jobs:*"), inbox=True),
+    "token": Grant(subscribe=("changes:*", "article:*", "collab:*"), inbox=True),
+    "token, collab or admin": Grant(
+        subscribe=("changes:*", "article:*", "jobs:*", "collab:*"), publish=("collab:*",), inbox=True
+    ),
     "token, --dev": Grant(subscribe=("*",), publish=("*",), inbox=True),
 }
 
@@ -111,7 +115,21 @@ def reads_private(identity: Identity, channel: str, settings: Settings) -> bool:
 
 def may_publish(identity: Identity, channel: str, settings: Settings) -> bool:
     """Whether ``identity`` may publish to ``channel``, which is one channel and no pattern."""
-    if identity.key is not None and may_publish(identity.key, channel, settings):
+    return kind_of(channel) != _ROOM and _may_write(identity, channel, settings)
+
+
+def may_edit(identity: Identity, room: str, settings: Settings) -> bool:
+    """Whether ``identity`` may change a document, by its name among channels: ``collab:{room}``."""
+    return _may_write(identity, room, settings)
+
+
+def may_view(identity: Identity, room: str, settings: Settings) -> bool:
+    """Whether ``identity`` may read a document. Who may change it may."""
+    return may_subscribe(identity, room, settings) or may_edit(identity, room, settings)
+
+
+def _may_write(identity: Identity, channel: str, settings: Settings) -> bool:
+    if identity.key is not None and _may_write(identity.key, channel, settings):
         return True
     if channel == "*" or is_pattern(channel) or not within(identity.only, channel):
         return False

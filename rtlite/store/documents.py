@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 import attrs
 
@@ -33,7 +33,7 @@ class Document:
     announced: int
 
 
-class Damaged(Exception):  # noqa: N818  # a state, as the name says
+class Damaged(Exception):
     """What is stored of a document is not what was stored."""
 
 
@@ -132,8 +132,3 @@ def unannounced(connection: sqlite3.Connection, limit: int) -> list[Document]:
         (limit,),
     ).fetchall()
     return [Document(*row) for row in rows]
-
-
-def as_event(document: Document, updated: str) -> dict[str, Any]:
-    """The data of ``document.saved``."""
-    return {"room": document.room, "bytes": document.bytes, "updatedAt": updated}
