@@ -18,8 +18,9 @@ from typing import Any
 
 import trio
 
-from rtlite.domain import inbox
+from rtlite.domain import inbox, records
 from rtlite.domain.jobs import Jobs
+from rtlite.domain.records import Records
 from rtlite.endpoints.health import Health
 from rtlite.errors import Refused
 from rtlite.hub.committer import Committer
@@ -152,6 +153,26 @@ def apart() -> None:
 
     inbox.deliver = lambda transaction, notification, settings: withheld.append(notification)  # type: ignore[assignment]
     Jobs.update = update  # type: ignore[method-assign]
+
+
+def adrift() -> None:
+    """The event of a changed record is stored a moment later, in a transaction of its own."""
+    tell, withheld = records._tell, deque[Any]()
+    records._tell = lambda transaction, *told: withheld.append(told)  # type: ignore[assignment]
+    for name in ("create", "change", "delete", "publish", "unpublish"):
+        setattr(Records, name, _telling_later(getattr(Records, name), tell, withheld))
+
+
+def _telling_later(change: Any, tell: Any, withheld: deque[Any]) -> Any:
+    async def changed(self: Records, *args: Any, **kwargs: Any) -> Any:
+        record = await change(self, *args, **kwargs)
+        await trio.sleep(0.05)
+        while withheld:
+            told = withheld.popleft()
+            await self._hub.transact(lambda transaction, told=told: tell(transaction, *told))
+        return record
+
+    return changed
 
 
 def gullible() -> None:
