@@ -25,7 +25,8 @@ from rtlite.store.selections import Selection
 log = get_logger(__name__)
 
 Encoder = Callable[[Event], bytes]
-"""An event as framed bytes. Its identity groups subscriptions, so it is a module's function, not a fresh lambda."""
+"""An event as framed bytes, none if it is not for these listeners. Its identity groups subscriptions, so it is a
+module's function, not a fresh lambda."""
 
 CHUNK_BYTES: Final = 64 * 1024
 RECENT_EVENTS: Final = 1024
@@ -228,13 +229,13 @@ class Topic:
         size, start = 0, after
         for event in events:
             part = encode(self.placed(event))
-            if parts and size + len(part) > CHUNK_BYTES:
+            if size and size + len(part) > CHUNK_BYTES:
                 chunks.append((start, b"".join(parts)))
                 parts, size, start = [], 0, after
             parts.append(part)
             size += len(part)
             after = self.key(event)
-        if parts:
+        if size:
             chunks.append((start, parts[0] if len(parts) == 1 else b"".join(parts)))
         return chunks
 
@@ -330,7 +331,8 @@ class Fanout:
                     self._fail(subscription)
             else:
                 made[same] = chunks
-                plan.append((topic, live, chunks, len(share)))
+                if chunks:
+                    plan.append((topic, live, chunks, len(share)))
         if len(plan) > 1:
             await self._deliver_joined(plan)
         elif plan:

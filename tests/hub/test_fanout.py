@@ -30,6 +30,33 @@ async def test_event_is_encoded_once_for_all_readers_of_one_kind(tmp_path):
         assert all(reader.offsets == [1, 2] for reader in readers)
 
 
+async def test_an_event_without_bytes_is_offered_to_nobody_live_or_from_history(tmp_path):
+    def odd(event):
+        return line(event) if event.offset % 2 else b""
+
+    def the_fourth(event):
+        return line(event) if event.offset == 4 else b""
+
+    async with running_hub(tmp_path / "r.db") as hub:
+        reader, late, other = Reader(), Reader(), Reader()
+        offered = []
+        offer = reader.offer
+        reader.offer = lambda data: offered.append(data) or offer(data)
+        await reader.subscribe(hub, encode=odd)
+        await other.subscribe(hub, encode=the_fourth)
+        offered.clear()
+        delivered = hub.fanout._metrics.delivered
+        for count in (1, 0, 1, 1):
+            before = delivered._value.get()
+            await hub.publish(new())
+            assert delivered._value.get() - before == count
+        await hub.publish_all([new(), new(), new()])
+        assert reader.offsets == [1, 3, 5, 7]
+        assert len(offered) == 3 and all(offered)
+        await late.subscribe(hub, encode=odd, since=0)
+        assert late.offsets == [1, 3, 5, 7]
+
+
 async def test_batch_reaches_a_connection_in_one_write(tmp_path):
     async with running_hub(tmp_path / "r.db") as hub:
         reader = Reader()
