@@ -24,44 +24,46 @@ import pytest
 
 from rtlite.model import Kind, Role
 from rtlite.settings import KindSettings
+from tests.security.graphql import Socket, code_of, graphql_socket, params
 from tests.security.scene import Line, Scene, staged
-from tests.transports.doors import CLOSE, TEXT, frame
+from tests.transports.doors import CLOSE, TEXT, Answer, frame
 
 # r: reads (live, history, presence); w: publishes. Everybody is called ann. Ann may post to conversation:writes,
-# read conversation:reads, and is no member of conversation:closed; one stream is hers. A pattern can only be read.
+# read conversation:reads, and is no member of conversation:closed;
+# one stream and one job are hers. A pattern can only be read.
 TABLE: Final = """
-                           own others others:* article article:* change changes:* job jobs:* writes reads closed conversations:* room room:* free stream mine errors streams:*
-blog key                    r     -       -       r        r       -        -      -     -      -     -      -           -         -     -      -     -      -    -      -
-project key                 -     -       -       -        -       r        r      r     r      -     -      -           -         -     -      -     -      -    -      -
-project key, write          w     w       -       w        -       rw       r      rw    r      w     w      w           -         w     -      w     w      w    w      -
-stream key                  -     -       -       -        -       -        -      -     -      -     -      -           -         -     -      -     -      rw   rw     -
-admin key                   rw    rw      r       rw       r       rw       r      rw    r      rw    rw     rw          r         rw    r      rw    rw     rw   rw     r
-token, user                 r     -       -       r        r       r        r      -     -      rw    r      -           -         -     -      -     -      -    -      -
-token, customer             r     -       -       r        r       r        r      -     -      rw    r      -           -         -     -      -     -      -    -      -
-token, collab               r     -       -       r        r       r        r      r     r      rw    r      -           -         -     -      -     -      -    -      -
-token, admin                r     -       -       r        r       r        r      r     r      rw    r      -           -         -     -      -     -      -    -      -
-token, some patterns        r     r       -       rw       r       r        r      r     -      rw    r      -           -         rw    r      -     -      -    -      -
-token, all of others:*      r     -       -       r        r       r        r      -     -      rw    r      -           -         -     -      -     -      -    -      -
-token, everything           rw    w       -       rw       r       rw       r      rw    r      rw    rw     rw          r         rw    r      rw    rw     rw   rw     r
-ticket, blog key            r     -       -       r        r       -        -      -     -      -     -      -           -         -     -      -     -      -    -      -
-ticket, project key         -     -       -       -        -       r        r      r     r      -     -      -           -         -     -      -     -      -    -      -
-ticket, stream key          -     -       -       -        -       -        -      -     -      -     -      -           -         -     -      -     -      rw   rw     -
-ticket, admin key           rw    rw      r       rw       r       rw       r      rw    r      rw    rw     rw          r         rw    r      rw    rw     rw   rw     r
-ticket, token               r     -       -       r        r       r        r      -     -      rw    r      -           -         -     -      -     -      -    -      -
-ticket for an article       -     -       -       r        -       -        -      -     -      -     -      -           -         -     -      -     -      -    -      -
+                           own others others:* article article:* change changes:* job myjob  jobs:* writes reads closed conversations:* room room:* free stream mine errors streams:*
+blog key                    r     -       -       r        r       -        -      -   -        -      -     -      -           -         -     -      -     -      -    -      -
+project key                 -     -       -       -        -       r        r      r   r        r      -     -      -           -         -     -      -     -      -    -      -
+project key, write          w     w       -       w        -       rw       r      rw  rw       r      w     w      w           -         w     -      w     w      w    w      -
+stream key                  -     -       -       -        -       -        -      -   -        -      -     -      -           -         -     -      -     -      rw   rw     -
+admin key                   rw    rw      r       rw       r       rw       r      rw  rw       r      rw    rw     rw          r         rw    r      rw    rw     rw   rw     r
+token, user                 r     -       -       r        r       r        r      -   r        -      rw    r      -           -         -     -      -     -      -    -      -
+token, customer             r     -       -       r        r       r        r      -   r        -      rw    r      -           -         -     -      -     -      -    -      -
+token, collab               r     -       -       r        r       r        r      r   r        r      rw    r      -           -         -     -      -     -      -    -      -
+token, admin                r     -       -       r        r       r        r      r   r        r      rw    r      -           -         -     -      -     -      -    -      -
+token, some patterns        r     r       -       rw       r       r        r      r   r        -      rw    r      -           -         rw    r      -     -      -    -      -
+token, all of others:*      r     -       -       r        r       r        r      -   r        -      rw    r      -           -         -     -      -     -      -    -      -
+token, everything           rw    w       -       rw       r       rw       r      rw  rw       r      rw    rw     rw          r         rw    r      rw    rw     rw   rw     r
+ticket, blog key            r     -       -       r        r       -        -      -   -        -      -     -      -           -         -     -      -     -      -    -      -
+ticket, project key         -     -       -       -        -       r        r      r   r        r      -     -      -           -         -     -      -     -      -    -      -
+ticket, stream key          -     -       -       -        -       -        -      -   -        -      -     -      -           -         -     -      -     -      rw   rw     -
+ticket, admin key           rw    rw      r       rw       r       rw       r      rw  rw       r      rw    rw     rw          r         rw    r      rw    rw     rw   rw     r
+ticket, token               r     -       -       r        r       r        r      -   r        -      rw    r      -           -         -     -      -     -      -    -      -
+ticket for an article       -     -       -       r        -       -        -      -   -        -      -     -      -           -         -     -      -     -      -    -      -
 """
 
 # The same server with --dev: "any channel but another user's notifications", and keys as ever.
 TABLE_DEV: Final = """
-                           own others others:* article article:* change changes:* job jobs:* writes reads closed conversations:* room room:* free stream mine errors streams:*
-blog key                    r     -       -       r        r       -        -      -     -      -     -      -           -         -     -      -     -      -    -      -
-project key                 -     -       -       -        -       r        r      r     r      -     -      -           -         -     -      -     -      -    -      -
-stream key                  -     -       -       -        -       -        -      -     -      -     -      -           -         -     -      -     -      rw   rw     -
-token, user                 rw    -       -       rw       r       rw       r      rw    r      rw    rw     rw          r         rw    r      rw    rw     rw   rw     r
-token, admin                rw    -       -       rw       r       rw       r      rw    r      rw    rw     rw          r         rw    r      rw    rw     rw   rw     r
-token, all of others:*      rw    -       -       rw       r       rw       r      rw    r      rw    rw     rw          r         rw    r      rw    rw     rw   rw     r
-ticket, token               rw    -       -       rw       r       rw       r      rw    r      rw    rw     rw          r         rw    r      rw    rw     rw   rw     r
-ticket for an article       -     -       -       r        -       -        -      -     -      -     -      -           -         -     -      -     -      -    -      -
+                           own others others:* article article:* change changes:* job myjob  jobs:* writes reads closed conversations:* room room:* free stream mine errors streams:*
+blog key                    r     -       -       r        r       -        -      -   -        -      -     -      -           -         -     -      -     -      -    -      -
+project key                 -     -       -       -        -       r        r      r   r        r      -     -      -           -         -     -      -     -      -    -      -
+stream key                  -     -       -       -        -       -        -      -   -        -      -     -      -           -         -     -      -     -      rw   rw     -
+token, user                 rw    -       -       rw       r       rw       r      rw  rw       r      rw    rw     rw          r         rw    r      rw    rw     rw   rw     r
+token, admin                rw    -       -       rw       r       rw       r      rw  rw       r      rw    rw     rw          r         rw    r      rw    rw     rw   rw     r
+token, all of others:*      rw    -       -       rw       r       rw       r      rw  rw       r      rw    rw     rw          r         rw    r      rw    rw     rw   rw     r
+ticket, token               rw    -       -       rw       r       rw       r      rw  rw       r      rw    rw     rw          r         rw    r      rw    rw     rw   rw     r
+ticket for an article       -     -       -       r        -       -        -      -   -        -      -     -      -           -         -     -      -     -      -    -      -
 """
 
 NAMES: Final = {
@@ -73,6 +75,7 @@ NAMES: Final = {
     "change": "changes:product",
     "changes:*": "changes:*",
     "job": "jobs:job_9",
+    "myjob": "jobs:mine",
     "jobs:*": "jobs:*",
     "writes": "conversation:writes",
     "reads": "conversation:reads",
@@ -121,6 +124,10 @@ _OF_STATUS: Final = {
 }  # fmt: skip
 _OF_CLOSE: Final = {4401: UNAUTHORIZED, 4403: FORBIDDEN}
 _OF_ERROR: Final = {"unauthorized": FORBIDDEN, "invalid_request": INVALID}
+_OF_CODE: Final = {
+    None: ALLOWED, "forbidden": FORBIDDEN, "unauthorized": UNAUTHORIZED, "not_found": ABSENT, "invalid_request": INVALID,
+    "invalid_channel": INVALID, "history_lost": ALLOWED,
+}  # fmt: skip
 
 Answers = dict[str, str]
 """What came of it, by channel."""
@@ -137,6 +144,7 @@ class Door:
     :param patterns: whether a whole kind can be.
     :param also: a channel that is asked for before, in the same breath; both are given or neither.
     :param late: whether the right is looked at before what cannot be named here.
+    :param besides: whom this door lets in whatever the channel.
     """
 
     ask: Callable[[Stage, str, list[str]], Answers]
@@ -146,10 +154,13 @@ class Door:
     patterns: bool = False
     also: str | None = None
     late: bool = False
+    besides: tuple[str, ...] = ()
 
     def expected(self, credential: str, channel: str, table: dict[str, dict[str, str]]) -> str:
         if credential in NOBODY:
             return UNAUTHORIZED
+        if credential in self.besides:
+            return ALLOWED
         if not any(kind in credential for kind in self.kinds):
             return FORBIDDEN
         wanted = [name for name in (self.also, channel) if name in table[credential]]
@@ -291,7 +302,7 @@ def by_what_arrives(path: str) -> Any:
             client = Commands(line, nested=path == "/ws")
             if (closed := client.open()) is not None:
                 return dict.fromkeys(channels, closed)
-            for channel in CHANNELS:
+            for channel in dict.fromkeys([*CHANNELS, *channels]):
                 client.ask("subscribe", channel=channel)
             events = [{"channel": channel, "event": "arrival"} for channel in channels]
             assert stage.scene.request("POST", "/api/publish/batch", {"events": events}).status == 201
@@ -334,6 +345,72 @@ class Commands:
         self._line.send(frame(orjson.dumps(message)))
 
 
+def over_graphql(query: str) -> Any:
+    """A query or a mutation over HTTP, with the channel as the variable ``name``."""
+
+    def ask(stage: Stage, credential: str, channels: list[str]) -> Answers:
+        found = {}
+        with stage.scene.door.connect() as line:
+            for number, channel in enumerate(channels):
+                target, headers = presented("/graphql", stage.secret(credential), number)
+                body = {"query": query, "variables": {"name": channel}}
+                answer = stage.scene.request(
+                    "POST", target, body, line=line, Content_Type="application/json", **headers
+                )
+                found[channel] = outcome_of(answer)
+        return found
+
+    return ask
+
+
+def outcome_of(answer: Answer) -> str:
+    """Of an answer of GraphQL over HTTP."""
+    return _OF_CODE[code_of(answer.json)] if answer.status == 200 else _OF_STATUS[answer.status]
+
+
+@contextmanager
+def connected(stage: Stage, credential: str, number: int = 0) -> Iterator[Socket | str]:
+    """A socket on which it is known who asks; or why there is none."""
+    with graphql_socket(stage.scene) as socket:
+        code = socket.connect(params(stage.secret(credential), number))
+        assert code in {None, 4403}
+        yield socket if code is None else UNAUTHORIZED
+
+
+def over_a_graphql_socket(query: str) -> Any:
+    """One connection for all channels; of a subscription, the first result: each channel has an event from before."""
+
+    def ask(stage: Stage, credential: str, channels: list[str]) -> Answers:
+        with connected(stage, credential, len(channels)) as socket:
+            if isinstance(socket, str):
+                return dict.fromkeys(channels, socket)
+            return {
+                channel: _OF_CODE[code_of(socket.ask(str(number), query, {"name": channel}))]
+                for number, channel in enumerate(channels)
+            }
+
+    return ask
+
+
+def by_what_graphql_hears(stage: Stage, credential: str, channels: list[str]) -> Answers:
+    """Subscribes to everything, and publishes until each subscription has heard or was refused; and then once more."""
+    with connected(stage, credential) as socket:
+        if isinstance(socket, str):
+            return dict.fromkeys(channels, socket)
+        for name in channels:
+            socket.begin(name, "subscription ($name: String!) { event(channel: $name) { event } }", {"name": name})
+        events = {"events": [{"channel": channel, "event": "arrival"} for channel in channels]}
+        once_more = True
+        while once_more or {message["id"] for message in socket.heard} != set(channels):
+            once_more = {message["id"] for message in socket.heard} != set(channels)
+            assert stage.scene.request("POST", "/api/publish/batch", events).status == 201
+            socket.ask("now", "{ __typename }")
+        arrived = {message["id"] for message in socket.heard if message["type"] == "next"}
+        refused = {message["id"] for message in socket.heard if message["type"] == "error"}
+        assert not arrived & refused
+        return {channel: ALLOWED if channel in arrived else FORBIDDEN for channel in channels}
+
+
 def _event(channel: str) -> dict[str, Any]:
     return {"channel": channel, "event": "typing", "data": {"n": 1}}
 
@@ -359,8 +436,21 @@ def _is_conversation(channel: str) -> bool:
     return channel.startswith("conversation:")
 
 
+def _is_job(channel: str) -> bool:
+    return channel.startswith("jobs:") and _is_concrete(channel)
+
+
+def _is_inbox(channel: str) -> bool:
+    return channel.startswith("notifications:") and _is_concrete(channel)
+
+
 _TOKENS: Final = ("token",)
+_BACKEND: Final = ("project key, write", "admin key")
 _EVENTS: Final = ("token", "project", "admin")
+_GRAPHQL: Final = ("blog", "project", "stream", "admin", "token", "article")
+_HISTORY: Final = "query ($name: String!) { history(channel: $name) { nodes { id } } }"
+_PUBLISH: Final = 'mutation ($name: String!) { publishEvent(channel: $name, event: "typing", data: {n: 1}) { id } }'
+_SUBSCRIBE: Final = 'subscription ($name: String!) { event(channel: $name, since: "1h") { id } }'
 
 DOORS: Final = {
     "history": Door(over_http("GET", "/api/channels/{0}/history"), "r"),
@@ -372,6 +462,19 @@ DOORS: Final = {
         over_http("POST", "/conversations/{1}/messages", lambda channel: {"content": "hi", "sender_id": "ann"}),
         "w", channels=_is_conversation,
     ),
+    "job": Door(over_http("GET", "/jobs/{1}"), "r", channels=_is_job),
+    "job, changed": Door(
+        over_http("PATCH", "/jobs/{1}", lambda channel: {"progress": 5}), "w", _BACKEND, channels=_is_job
+    ),
+    "inbox": Door(
+        over_http("GET", "/notifications?userId={1}"), "r", channels=_is_inbox, besides=("project key, write",)
+    ),
+    "notify": Door(
+        over_http(
+            "POST", "/notifications", lambda channel: {"userId": channel.partition(":")[2], "type": "t", "title": "t"}
+        ),
+        "w", _BACKEND, channels=_is_inbox,
+    ),
     "blog socket": Door(
         over_a_blog_socket, "r", channels=lambda channel: channel in {NAMES["own"], NAMES["article"]}
     ),
@@ -379,6 +482,9 @@ DOORS: Final = {
     "sse resume": Door(over_sse("/sse/{0}?lastEventId=1h"), "r", patterns=True),
     "sse presence": Door(over_sse("/sse/{0}?presence=1"), "r", late=True),
     "sse head": Door(over_sse("/sse/{0}", "HEAD"), "r", patterns=True),
+    "sse head of two": Door(
+        over_sse("/sse?channel={0}&channel=article:a", "HEAD"), "r", patterns=True, also=NAMES["article"]
+    ),
     "sse of one": Door(over_sse("/sse?channel={0}"), "r", patterns=True),
     "sse of two": Door(
         over_sse("/sse?channel=article:a&channel={0}"), "r", patterns=True, also=NAMES["article"], late=True
@@ -397,6 +503,13 @@ DOORS: Final = {
     "/_events presence": Door(over_a_command_socket("/_events", "presence", action="list"), "r", _EVENTS),
     "/_events attend": Door(over_a_command_socket("/_events", "subscribe", presence={"here": 1}), "r", _EVENTS, late=True),
     "/_events arrivals": Door(by_what_arrives("/_events"), "r", _EVENTS, channels=_is_concrete),
+    "graphql history": Door(over_graphql(_HISTORY), "r", _GRAPHQL),
+    "graphql position": Door(over_graphql("query ($name: String!) { position(channel: $name) }"), "r", _GRAPHQL),
+    "graphql publish": Door(over_graphql(_PUBLISH), "w", _GRAPHQL),
+    "/graphql/ws history": Door(over_a_graphql_socket(_HISTORY), "r", _GRAPHQL),
+    "/graphql/ws publish": Door(over_a_graphql_socket(_PUBLISH), "w", _GRAPHQL),
+    "/graphql/ws subscribe": Door(over_a_graphql_socket(_SUBSCRIBE), "r", _GRAPHQL, patterns=True),
+    "/graphql/ws arrivals": Door(by_what_graphql_hears, "r", _GRAPHQL, channels=_is_concrete),
 }  # fmt: skip
 
 
@@ -441,8 +554,12 @@ class Stage:
             path = f"/conversations/{conversation}/members/{user}"
             assert scene.request("PUT", path, {"write": write}).status == 201
         assert scene.request("POST", "/blog/v1/articles", {"slug": "a", "title": "A"}).status == 201
+        for job, user in (("mine", "ann"), ("job_9", "bob")):
+            assert scene.request("POST", "/jobs", {"type": "import", "userId": user, "id": job}).status == 201
         for stream, user in (("dwd23RWdwE", "ann"), ("bobs", "bob")):
             scene.run(partial(self._server.streams.claim, stream, user))
+        kept = {"events": [{"channel": name, "event": "kept"} for name in NAMES.values() if not name.endswith("*")]}
+        assert scene.request("POST", "/api/publish/batch", kept).status == 201
         self._make_keys()
         self._make_tokens()
 
@@ -498,7 +615,10 @@ class Stage:
         hour = CLAIMS | {"exp": now + 3600}
         for role in Role:
             self._secrets[f"token, {role.value}"] = forged(hour | {"role": role.value})
-        patterns = {"subscribe": ["room:*", "notifications:bob", "jobs:job_9"], "publish": ["room:1", "article:a"]}
+        patterns = {
+            "subscribe": ["room:*", "notifications:bob", "jobs:job_9", "changes:secret"],
+            "publish": ["room:1", "article:a"],
+        }
         everything = {"subscribe": ["*"], "publish": ["*"]}
         self._secrets |= {
             "token, some patterns": forged(hour | patterns),
