@@ -5,15 +5,15 @@ from __future__ import annotations
 import json
 import random
 import sqlite3
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
-import httpx
 import pytest
 import trio
 
 from tests.faults.world import FaultyServer
 from tests.servers import ServerProcess
+from tests.transports.doors import Peer, head
 
 WORKERS = 8
 
@@ -39,19 +39,22 @@ class Foreman:
         # The workers have met the end of their connections by now.
 
     async def _work(self) -> None:
-        client = await self._server.operator()
-        try:
-            while True:
-                self._made += 1
-                id = f"job-{self._made}"
-                made = await client.post("/jobs", json={"type": "import", "userId": "ann", "id": id})
-                assert made.status_code == 201
-                self._begun.set()
-                done = await client.patch(f"/jobs/{id}", json={"status": "completed"})
-                assert done.status_code == 200
-                self.ended.add(id)
-        except httpx.TransportError:  # killed
-            pass
+        async with await trio.open_tcp_stream("127.0.0.1", self._server.port) as stream:
+            peer = Peer(stream)
+            with suppress(EOFError, trio.BrokenResourceError):  # killed
+                while True:
+                    self._made += 1
+                    id = f"job-{self._made}"
+                    await self._ask(peer, "POST /jobs", 201, {"type": "import", "userId": "ann", "id": id})
+                    self._begun.set()
+                    await self._ask(peer, f"PATCH /jobs/{id}", 200, {"status": "completed"})
+                    self.ended.add(id)
+
+    async def _ask(self, peer: Peer, start: str, status: int, body: dict[str, str]) -> None:
+        content = json.dumps(body).encode()
+        key = str(self._server.admin_key)
+        await peer.send(head(start, X_Api_Key=key, Content_Length=str(len(content))) + content)
+        assert (await peer.answer()).status == status
 
 
 def found(path: Path) -> dict[str, set[str]]:
