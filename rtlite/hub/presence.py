@@ -160,7 +160,7 @@ class Presence:
             raise InvalidRequest("presence: the data is nested too deeply") from error
         if len(encoded) > self._settings.presence_data:
             raise TooLarge(f"presence: the data may have {self._settings.presence_data} bytes")
-        return encoded
+        return b"%b" % encoded  # a copy: it is kept, and what orjson gives has room for 4 KiB
 
     def _changed(self, channel: str, action: str, member: Member) -> None:
         self._watchers.note(channel, action, member)

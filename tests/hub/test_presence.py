@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import tracemalloc
 from collections.abc import Iterator
 from contextlib import closing
 
@@ -38,6 +39,18 @@ async def watched(presence: Presence) -> tuple[Watcher, Watch]:
     await trio.sleep(0.1)
     watcher.read()
     return watcher, handle
+
+
+async def test_what_members_say_takes_no_more_room_than_it_needs(autojump_clock: Clock) -> None:
+    async with running_presence() as presence:
+        presence.join(ROOM, "first", {"mood": "busy"}, 0)
+        tracemalloc.start()
+        try:
+            for number in range(200):
+                presence.join(ROOM, f"user {number}", {"mood": number}, number + 1)
+            assert tracemalloc.get_traced_memory()[0] < 200 * 2500
+        finally:
+            tracemalloc.stop()
 
 
 async def test_a_reconnect_within_the_grace_goes_unnoticed(autojump_clock: Clock) -> None:
