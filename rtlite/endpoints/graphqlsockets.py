@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import nullcontext
+from functools import partial
 from typing import Any, Final
 
 import orjson
@@ -212,7 +213,7 @@ class Conversation:
         execution = shared.executions.of(operation, channel)
         await websocket.outbox.room(CHUNK_BYTES)  # who does not read what it has gets no more
         await shared.sessions.check(identity, (channel,))
-        outlet = Outlet(websocket.outbox, id)
+        outlet = Outlet(websocket.outbox, id, partial(self._complete, id) if execution.last else None)
         listening = Listening(websocket, channel)
 
         def greet(position: Position | None, recovered: bool) -> bytes:
@@ -243,6 +244,11 @@ class Conversation:
         if dropped:
             self.drop(channel)
 
+    def _complete(self, id: str) -> None:
+        """The server has said so itself."""
+        self._session.finish(id)
+        self._stop(id)
+
     def _stop(self, id: str) -> None:
         """The operation is over: not even what is on its way out of the history is sent any more."""
         if (listening := self._held.pop(id, None)) is not None:
@@ -255,8 +261,7 @@ class Conversation:
         if channel == self._coming:
             self._coming = None
         for id in [id for id, listening in self._held.items() if listening.channel == channel]:
-            self._stop(id)
-            self._session.finish(id)
+            self._complete(id)
             gone = {"message": f"{channel} may not be read any more", "extensions": {"code": "forbidden"}}
             notice = text_frame(graphqlws.error(graphqlws.written_id(id), [gone]))
             if not self._websocket.outbox.offer(notice):

@@ -44,10 +44,12 @@ class Feed:
 
     :ivar channel: what is listened to, by who listens and the field's arguments.
     :ivar value: the field's value, by an event and its data; ``None`` if the event is not of this kind.
+    :ivar last: the events after which there are no more in one channel.
     """
 
     channel: Callable[[Identity, Mapping[str, Any]], str]
     value: Callable[[str, Any], Any]
+    last: frozenset[str] = frozenset()
 
 
 FEEDS: Final[Mapping[str, Feed]] = {
@@ -58,6 +60,7 @@ FEEDS: Final[Mapping[str, Feed]] = {
     "jobProgress": Feed(
         lambda identity, args: f"jobs:{args.get('jobId') or '*'}",
         lambda name, data: data if name.startswith("job.") else None,
+        frozenset({"job.completed", "job.failed", "job.cancelled"}),
     ),
     "notificationReceived": Feed(
         lambda identity, args: f"notifications:{identity.user}",
@@ -155,6 +158,8 @@ class Execution:
         self._feed = FEEDS.get(operation.roots[0].field)
         self._filter = asked
         self._pattern = pattern
+        self.last = frozenset() if self._feed is None or pattern else self._feed.last
+        """The names of events that it is complete after."""
         self._encoders: WeakValueDictionary[int, Encoder] = WeakValueDictionary()
 
     def encoder(self, length: int) -> Encoder:
@@ -202,23 +207,41 @@ class Encoder:
 
     def __call__(self, event: Event) -> bytes:
         result = self._shared.result(self._execution, event)
-        return text_frame(graphqlws.next_result(self._mark, result)) if result else b""
+        if not result:
+            return b""
+        frame = text_frame(graphqlws.next_result(self._mark, result))
+        return frame + text_frame(graphqlws.complete(self._mark)) if event.name in self._execution.last else frame
 
 
 class Outlet:
-    """The way out for one operation: its connection's outbox, behind the place where its id is put in."""
+    """The way out for one operation: its connection's outbox, behind the place where its id is put in.
 
-    __slots__ = ("_mark", "_outbox", "_shown", "id")
+    :param on_complete: called once ``complete`` was let out, behind which nothing is; ``None`` if it never comes.
+    """
 
-    def __init__(self, outbox: Outbox, id: str) -> None:
+    __slots__ = ("_mark", "_on_complete", "_outbox", "_shown", "id")
+
+    def __init__(self, outbox: Outbox, id: str, on_complete: Callable[[], None] | None = None) -> None:
         self._outbox = outbox
+        self._on_complete = on_complete
         self.id = graphqlws.written_id(id)
         # With what stands before it: a frame's length may have bytes 0xFF as well.
         self._mark = _HEAD + b"\xff" * len(self.id)
         self._shown = _HEAD + self.id
 
     def offer(self, data: bytes) -> bool:
-        return not data or self._outbox.offer(data.replace(self._mark, self._shown))
+        if not data:
+            return True
+        data = data.replace(self._mark, self._shown)
+        return self._outbox.offer(data) if self._on_complete is None else self._offer_to_the_end(data)
+
+    def _offer_to_the_end(self, data: bytes) -> bool:
+        last = text_frame(graphqlws.complete(self.id))  # no data holds these bytes: their quotes are not escaped
+        before, found, _ = data.partition(last)
+        taken = self._outbox.offer(before + found)
+        if found and taken and self._on_complete is not None:
+            self._on_complete()
+        return taken
 
     async def send(self, data: bytes) -> None:
         await self._outbox.send(data.replace(self._mark, self._shown))

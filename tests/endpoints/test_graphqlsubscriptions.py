@@ -255,6 +255,27 @@ async def test_changes_jobs_and_notifications_are_told_as_they_happen() -> None:
         assert await client.settled() == []
 
 
+async def test_the_end_of_a_job_completes_the_subscription_to_it() -> None:
+    async with serving() as server:
+        backend = server.http(await server.key("project", "shop", write=True))
+        job = (await backend.post("/jobs", json={"type": "import", "userId": "ann"})).json()["id"]
+        client = await graphql_client(server, authorization=server.token("ann"))
+        for since in (None, "1h"):  # as it happens, and from history
+            await client.begin("1", JOBS, id=job, since=since)
+            if since is None:
+                await client.settled()
+                await backend.patch(f"/jobs/{job}", json={"status": "running"})
+                await backend.patch(f"/jobs/{job}", json={"status": "completed"})
+            heard = [await client.hear() for _ in range(3 if since is None else 4)]
+            told = ["running", "completed"] if since is None else ["pending", "running", "completed"]
+            assert [message["payload"]["data"]["jobProgress"]["status"] for message in heard[:-1]] == told
+            assert heard[-1] == {"id": "1", "type": "complete"}
+            assert await client.settled() == []
+            (listed,) = server.running.server.connections
+            assert listed.channels == []
+            assert server.running.server.hub.fanout.topics == {}
+
+
 async def test_all_jobs_are_told_to_who_may_read_them_all() -> None:
     async with serving() as server:
         key = await server.key("project", "shop", write=True)

@@ -306,6 +306,45 @@ def test_a_job_and_a_notification_are_told_as_they_are() -> None:
     }
 
 
+@pytest.mark.parametrize("name", ["job.completed", "job.failed", "job.cancelled"])
+def test_the_end_of_a_job_completes_the_subscription_to_it_and_to_nothing_wider(name: str) -> None:
+    shared = Executions(DOCUMENTS, SETTINGS)
+    query = "subscription ($id: ID) { jobProgress(jobId: $id) { id } }"
+    over = event("jobs:job_1", name, JOB | {"status": name.removeprefix("job.")}, sequence=30)
+    kept, ends = execution(shared, query, id="job_1"), []
+    sink = Sink()
+    outlet = Outlet(sink, "x", lambda: ends.append(len(sink.taken)))
+    encode = kept.encoder(3)
+    outlet.offer(encode(event("jobs:job_1", "job.progress", JOB)))
+    assert not ends
+    again = event("jobs:job_1", "job.created", JOB, offset=8)  # the id is free once the job is forgotten
+    outlet.offer(encode(over) + encode(again))
+    assert ends == [2]
+    last = text_frame(b'{"id":"x","type":"complete"}')
+    assert sink.taken[1].endswith(b'"position":"abcdefgh-7"}}}' + last)
+    sink.full = True
+    assert not outlet.offer(encode(over)) and ends == [2]
+    assert b"complete" not in execution(shared, query).encoder(3)(over)
+    assert not encode(event("jobs:job_1", name, "someone else's", offset=9))
+
+
+@given(st.text(max_size=30) | st.sampled_from(['{"id":"x","type":"complete"}', "\u0081\x1c", "Á"]))
+def test_no_data_completes_a_subscription(text: str) -> None:
+    shared = Executions(DOCUMENTS, SETTINGS)
+    kept = execution(shared, 'subscription { jobProgress(jobId: "1") { id result error } }')
+    for id in ("x", "y" * 40):
+        ends: list[str] = []
+        sink = Sink()
+        outlet = Outlet(sink, id, lambda ends=ends: ends.append(""))
+        message = {"id": id, "type": "complete"}
+        values = [text, "Á" + chr(26 + len(id)) + orjson.dumps(message).decode(), message]
+        for value in values:
+            happened = event("jobs:1", "job.progress", JOB | {"result": value, "error": text})
+            outlet.offer(kept.encoder(len(outlet.id))(happened))
+        assert not ends
+        assert len(sink.taken) == len(values)
+
+
 WHOLE = "subscription ($c: String!) { event(channel: $c) { id channel event data timestamp offset position } }"
 
 
