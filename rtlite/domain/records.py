@@ -21,6 +21,7 @@ from rtlite.errors import Conflict, InvalidRequest, NotFound, TooLarge
 from rtlite.hub.committer import Transaction
 from rtlite.hub.hub import Hub
 from rtlite.model import check_user, now_ms
+from rtlite.protocols.jsonframes import MAX_CONTAINERS
 from rtlite.settings import Settings
 from rtlite.store import models as model_tables
 from rtlite.store import recordpages
@@ -80,7 +81,7 @@ class Records:
             _tell(transaction, "CREATED", record)
             return record
 
-        return await self._hub.transact(work)
+        return await self._hub.transact(work, len(text))
 
     async def change(self, model: str, id: str, data: object, *, merge: bool, version: int | None = None) -> Record:
         """Give a record new data, as a new version.
@@ -89,7 +90,7 @@ class Records:
         :raises NotFound, Conflict, InvalidRequest, TooLarge: nothing was changed.
         """
         patch = _object(data)
-        self._text(patch)  # no larger and no deeper than data
+        size = len(self._text(patch))  # it is no larger and no deeper than data may be
 
         def work(transaction: Transaction) -> Record:
             kind, before = self._present(transaction, model, id, version)
@@ -100,7 +101,7 @@ class Records:
             _tell(transaction, "UPDATED", after)
             return after
 
-        return await self._hub.transact(work)
+        return await self._hub.transact(work, size)
 
     async def delete(self, model: str, id: str, *, version: int | None = None) -> Record:
         """Delete a record and all its versions; returns it as it was last. :raises NotFound, Conflict: as above."""
@@ -270,6 +271,8 @@ class Records:
             raise InvalidRequest("data: this cannot be said in JSON") from error
         if len(text) > self._settings.record_bytes:
             raise TooLarge(f"data: {self._settings.record_bytes} bytes at most")
+        if len(text) > MAX_CONTAINERS and text.count(b"{") + text.count(b"[") > MAX_CONTAINERS:
+            raise InvalidRequest(f"data: more than {MAX_CONTAINERS} lists and objects")
         if b"\\u0000" in text and _NUL.search(text):  # where SQLite reads a text, it would end here
             raise InvalidRequest("data: a text or a name has a NUL character in it")
         return text

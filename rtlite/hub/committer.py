@@ -147,14 +147,15 @@ class Committer:
         version = self._policies.version
         return _Job(events, origin=origin, durable=durable, version=version, count=len(events), size=size)
 
-    async def transact(self, work: Callable[[Transaction], Any]) -> Any:
+    async def transact(self, work: Callable[[Transaction], Any], size: int = 0) -> Any:
         """Run ``work`` in a transaction of its own outcome: what it refuses is raised here and rolls only it back.
 
         If another transaction of the batch fails, ``work`` is run again from the start.
 
-        :raises StorageFull, StorageFailed: nothing was stored.
+        :param size: bytes that wait with it, where they are many.
+        :raises Overloaded: the queue is full. :raises StorageFull, StorageFailed: nothing was stored.
         """
-        job = _Job(work=work)
+        job = _Job(work=work, size=size)
         await self._wait(job)
         return job.result
 

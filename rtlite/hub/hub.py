@@ -75,9 +75,12 @@ class Hub:
         """Commit several events, all or none."""
         return await self.committer.publish(events) if events else []
 
-    async def transact(self, work: Callable[[Transaction], T]) -> T:
-        """Change tables and announce it, all or nothing. ``work`` runs on the database thread."""
-        return cast(T, await self.committer.transact(work))
+    async def transact(self, work: Callable[[Transaction], T], size: int = 0) -> T:
+        """Change tables and announce it, all or nothing. See :meth:`Committer.transact`.
+
+        ``work`` runs on the database thread.
+        """
+        return cast(T, await self.committer.transact(work, size))
 
     async def reconfigure(self, work: Callable[[Transaction], T], apply: Callable[[T], None]) -> T:
         """Change what channels keep. See :meth:`Committer.reconfigure`."""

@@ -127,7 +127,7 @@ def _invalid(text: str) -> InvalidRequest:
 
 
 def passes(filter: Filter, record: Mapping[str, Any]) -> bool:
-    """Whether a record, as :meth:`Record.as_json` gives it, meets every condition."""
+    """Whether a record, as it stands in an event, meets every condition."""
     return all(_holds(condition, look_up(record["data"], condition.path)) for condition in filter)
 
 

@@ -36,11 +36,12 @@ class Record:
     number: int = 0
 
     def as_json(self) -> dict[str, Any]:
+        """Ready for orjson, which takes the data as it is: to read a megabyte of lists takes half a second."""
         return {
             "id": self.id,
             "modelKey": self.model_key,
             "naturalKey": self.natural_key,
-            "data": orjson.loads(self.data),
+            "data": orjson.Fragment(self.data),
             "version": self.version,
             "publishedVersion": self.published_version,
             "createdAt": rfc3339(self.created),
@@ -60,7 +61,7 @@ class Version:
     def as_json(self) -> dict[str, Any]:
         return {
             "version": self.version,
-            "data": orjson.loads(self.data),
+            "data": orjson.Fragment(self.data),
             "createdAt": rfc3339(self.created),
             "published": self.published,
         }

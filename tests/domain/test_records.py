@@ -10,20 +10,25 @@ import trio
 
 from rtlite.domain import records as module
 from rtlite.domain.records import merged
-from rtlite.errors import Conflict, InvalidRequest, NotFound, Refused, StorageFailed, TooLarge
+from rtlite.errors import Conflict, InvalidRequest, NotFound, Overloaded, Refused, StorageFailed, TooLarge
 from rtlite.hub.committer import Transaction
 from rtlite.store.filters import passes
+from rtlite.store.records import Record
 from tests.domain.shelf import Shelf, opened
 
 MUG = {"name": "Blue mug", "price": 12.5}
 
 
+def json(record: Record) -> Any:
+    return orjson.loads(orjson.dumps(record.as_json()))
+
+
 async def refusal(shelf: Shelf, change: Any, kind: type[Refused]) -> str:
     """The code with which a change is refused; nothing is stored of it, and nothing told."""
-    before = [record.as_json() for record in (await shelf.records.page("product"))[0]], await shelf.told()
+    before = [json(record) for record in (await shelf.records.page("product"))[0]], await shelf.told()
     with pytest.raises(kind) as refused:
         await change
-    assert before == ([record.as_json() for record in (await shelf.records.page("product"))[0]], await shelf.told())
+    assert before == ([json(record) for record in (await shelf.records.page("product"))[0]], await shelf.told())
     return refused.value.code
 
 
@@ -31,7 +36,7 @@ async def test_a_new_record_has_an_id_a_version_and_an_event_and_makes_its_model
     async with opened() as shelf:
         record = await shelf.records.create("product", MUG, "blue-mug")
         assert record.id.startswith("rec_") and len(record.id) == 20
-        said = record.as_json()
+        said = json(record)
         assert said == {
             "id": record.id,
             "modelKey": "product",
@@ -143,7 +148,7 @@ async def test_a_deleted_record_is_gone_with_all_that_it_was_and_is_told_as_it_w
         await shelf.records.publish("product", "mug")
         last = await shelf.records.change("product", "mug", {"price": 1}, merge=True)
         assert await shelf.records.delete("product", "mug") == last
-        assert (await shelf.told())[-1] == ("DELETED", last.as_json())
+        assert (await shelf.told())[-1] == ("DELETED", json(last))
         for gone in (
             shelf.records.find("product", "mug"),
             shelf.records.find("product", "mug", published=True),
@@ -255,6 +260,34 @@ async def test_a_record_does_not_grow_past_its_limit_by_patches_either() -> None
         assert await refusal(shelf, shelf.records.create("product", {"a": "x" * 100}), TooLarge) == "too_large"
         patch = shelf.records.change("product", "r", {"b": "x" * 60}, merge=True)
         assert await refusal(shelf, patch, TooLarge) == "too_large"
+
+
+async def test_data_of_very_many_lists_is_refused_also_where_patches_bring_them() -> None:
+    lists: list[Any] = [[]] * 30_000
+    async with opened() as shelf:
+        assert await refusal(shelf, shelf.records.create("product", {"a": lists, "b": lists}), InvalidRequest)
+        await shelf.records.create("product", {"a": lists}, id="r")
+        patch = shelf.records.change("product", "r", {"b": lists}, merge=True)
+        with pytest.raises(InvalidRequest, match="more than 50000 lists"):
+            await patch
+
+
+async def test_data_that_waits_to_be_stored_is_bounded_in_bytes() -> None:
+    async with opened(queue_bytes=1000) as shelf:
+        await shelf.records.create("product", {"a": "x" * 600}, id="r")
+        outcomes: list[str] = []
+
+        async def change(coming: Any) -> None:
+            try:
+                await coming
+                outcomes.append("done")
+            except Overloaded as error:
+                outcomes.append(error.code)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(change, shelf.records.create("product", {"a": "x" * 600}))
+            nursery.start_soon(change, shelf.records.change("product", "r", {"a": "x" * 600}, merge=False))
+        assert sorted(outcomes) == ["done", "overloaded"]
 
 
 @pytest.mark.parametrize("id", ["", ".", "a b", "é", "x" * 65, "a\n"])

@@ -6,7 +6,6 @@ the records, their versions, and the values that are indexed.
 
 from __future__ import annotations
 
-import json
 import random
 import sqlite3
 from collections import Counter
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import orjson
 import pytest
 import trio
 
@@ -83,7 +83,7 @@ def told(connection: sqlite3.Connection) -> list[tuple[str, dict[str, Any]]]:
         "SELECT e.name, e.data FROM events e JOIN channels c ON c.id = e.channel"
         " WHERE c.name = 'changes:product' ORDER BY e.offset"
     )
-    return [(name, json.loads(data)["record"]) for name, data in rows]
+    return [(name, orjson.loads(data)["record"]) for name, data in rows]
 
 
 def problems(path: Path, acknowledged: Counter[Change]) -> list[str]:
@@ -108,19 +108,19 @@ def problems(path: Path, acknowledged: Counter[Change]) -> list[str]:
         assert model is not None
         rows = connection.execute(f"SELECT {records.DRAFT_COLUMNS} FROM {records.DRAFT}").fetchall()
         stored = [records.record_of("product", row) for row in rows]
-        kept = {record.id: record.as_json() for record in stored}
+        kept = {record.id: orjson.loads(orjson.dumps(record.as_json())) for record in stored}
         found += [
             f"{id} is {kept.get(id)}, told was {now.get(id)}" for id in {*kept, *now} if kept.get(id) != now.get(id)
         ]
         indexed: set[tuple[Any, ...]] = set()
         for record in stored:
             for version in records.list_versions(connection, record, 10**9, 1000, 10**9)[0]:
-                if versions.get(record.id, {}).get(version.version) != json.loads(version.data):
+                if versions.get(record.id, {}).get(version.version) != orjson.loads(version.data):
                     found.append(f"version {version.version} of {record.id} was not told")
             live = records.version_data(connection, record.number, record.published_version)
             for published, data in ((0, record.data), (1, live)):
                 if data is not None:
-                    indexed.add((published, *index_key(look_up(json.loads(data), ("price",))), record.number))
+                    indexed.add((published, *index_key(look_up(orjson.loads(data), ("price",))), record.number))
         values = connection.execute("SELECT published, kind, value, number FROM record_fields").fetchall()
         if len(values) != len(indexed) or set(values) != indexed:
             found.append(f"indexed is {sorted(values)}, and not {sorted(indexed)}")

@@ -99,7 +99,7 @@ def reference(connection: sqlite3.Connection, model: Model, asked: Question) -> 
         columns, source = records.PUBLISHED_COLUMNS, records.PUBLISHED
     rows = connection.execute(f"SELECT {columns} FROM {source} WHERE r.model = ?", (model.number,)).fetchall()
     found = [records.record_of(model.key, row) for row in rows]
-    found = [record for record in found if passes(asked.filter, record.as_json())]
+    found = [record for record in found if passes(asked.filter, {"data": orjson.loads(record.data)})]
     updated = dict(connection.execute("SELECT number, updated FROM records").fetchall())
 
     def key(record: Record) -> tuple[Any, ...]:
