@@ -42,6 +42,7 @@ _BATCH: Final = 256
 _BATCH_BYTES: Final = 1024 * 1024
 _WAITING: Final = 1024
 _WAITING_BYTES: Final = 4 * 1024 * 1024
+_PAUSE: Final = 0.001  # seconds for each visitor: what comes meanwhile goes out in the same writes
 _KEEP_ALIVE: Final = 15.0  # seconds; clients of y-websocket hang up after 30 s without a message, pings not counted
 _NOBODY_HERE: Final = binary_frame(yjs.awareness([]))
 
@@ -261,7 +262,7 @@ class Room:
                 if self._is_long() and not self._squashing.locked():
                     nursery.start_soon(self.squash)
                 if not self.closing:
-                    await trio.sleep(self._settings.collab_turn)
+                    await trio.sleep(min(self._settings.collab_turn, _PAUSE * len(self.visitors)))
             if self._saved_at < math.inf:
                 await self._announce()
             if (self._bytes - self._squashed) * 4 > self._squashed:
