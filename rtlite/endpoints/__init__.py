@@ -10,6 +10,8 @@ streams.py        /streams
 conversations.py  /conversations, /status
 jobs.py           /jobs
 inbox.py          /notifications      pages.py: how both answer lists
+graphql.py        /graphql, on resolvers.py and the root fields in graphqlrecords.py, graphqljobs.py
+                  and graphqlevents.py; schema.graphql is the schema, graphiql.py the page with --dev
 graphqlsockets.py WS /graphql/ws, on operations.py (subscriptions, executed once per event)
 history.py, presence.py, webhooks.py, management.py    /api
 health.py, conformance.py

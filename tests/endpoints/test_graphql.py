@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 from typing import Any
 
+import attrs
 import httpx
 import pytest
 
-from rtlite.endpoints.graphql import GRAPHQL_RESPONSE, JSON, negotiate
+from rtlite.endpoints.graphql import GRAPHQL_RESPONSE, JSON, Request, negotiate
 from rtlite.errors import NotAcceptable
+from rtlite.settings import KIB, declared
 from tests.endpoints.asking import Asker, asking
 
+README = (Path(__file__).parents[2] / "README.md").read_text()
 PING = "{ __typename }"
 PONG = {"data": {"__typename": "Query"}}
 MAKE = 'mutation { createJob(type: "t") { id } }'
@@ -291,3 +296,17 @@ async def test_with_dev_a_program_still_needs_a_credential_and_gets_json() -> No
         assert (await client.post("/graphql", json={"query": PING})).status_code == 401
         key = Asker(scene.server.http("pk_live_dev"))
         assert (await key.post(PING)).json() == PONG
+
+
+def test_the_readme_names_every_limit_with_its_default_and_every_field_of_what_is_asked() -> None:
+    section = README.partition("## GraphQL\n")[2].partition("\n## ")[0]
+    limits = {
+        item.name: item.default
+        for item in declared()
+        if item.name.startswith("graphql_") and item.name not in {"graphql_introspection", "graphql_init_timeout"}
+    }
+    assert limits
+    for name, default in limits.items():
+        shown = f"{default // KIB} KiB" if name == "graphql_query" else f"{default:,}"
+        assert re.search(rf"{shown} [^.]*?\(`{name}`[);]", section), name
+    assert {field.name for field in attrs.fields(Request)} - {"extensions"} <= set(re.findall(r'"(\w+)"', section))
