@@ -8,8 +8,10 @@ streamsockets.py  streams over Socket.IO, on socketio.py (namespaces), engine.py
                   enginesockets.py (its sessions)
 streams.py        /streams
 conversations.py  /conversations, /status
+records.py        /records
+models.py         /models
 jobs.py           /jobs
-inbox.py          /notifications      pages.py: how both answer lists
+inbox.py          /notifications      pages.py: how these answer lists
 graphql.py        /graphql, on resolvers.py and the root fields in graphqlrecords.py, graphqljobs.py
                   and graphqlevents.py; schema.graphql is the schema, graphiql.py the page with --dev
 graphqlsockets.py WS /graphql/ws, on operations.py (subscriptions, executed once per event)
