@@ -19,6 +19,7 @@ from rtlite.model import Event, NewEvent
 from rtlite.settings import KIB
 from rtlite.store.selections import Selection
 from tests.history_checker import Violation
+from tests.promises.operators import DOOR, Operator
 from tests.promises.wanderers import CHANNELS, LAST, Target, Wanderer
 from tests.servers import InProcess
 from tests.transports.doors import serving
@@ -30,8 +31,9 @@ BY_STREAM = [("news:a",), ("news:*",), ("news:a", "jobs:1"), ("news:b", "jobs:*"
 def wanderers(server: InProcess, seed: int) -> Iterator[Wanderer]:
     doors = [(door, [Target((name,)) for name in names]) for names in BY_SOCKET for door in ("/ws", "/_events")]
     doors += [("/sse", [Target(names)]) for names in BY_STREAM]
+    doors += [(DOOR, [Target((name,)) for name in names]) for names in BY_SOCKET]
     for number, (door, targets) in enumerate(doors):
-        yield Wanderer(number, seed, server, door, targets)
+        yield (Operator if door == DOOR else Wanderer)(number, seed, server, door, targets)
 
 
 async def drive(tmp_path: Path, seed: int, batches: int = 120, patience: float = 60.0) -> list[Violation]:
