@@ -45,6 +45,8 @@ class ServerStream(trio.abc.HalfCloseableStream):
         self._socket = transport.socket if isinstance(transport, trio.SocketStream) else None
         self._unread = bytearray()
         self._broken = False
+        self._lingering = False
+        self._closing: trio.Event | None = None
         self._receiving: trio.CancelScope | None = None
         self.peer = _peer(transport)
         self._descriptor = self._socket.fileno() if self._socket is not None else -1
@@ -76,11 +78,17 @@ class ServerStream(trio.abc.HalfCloseableStream):
 
     def receive_some(self, max_bytes: int | None = None) -> Coroutine[Any, Any, bytes]:
         # Not ``async``: a frame less for each connection that waits.
+        if self._lingering:
+            return self._nothing()
         return self._receive_unread(max_bytes) if self._unread else self._receive(max_bytes or _READ)
 
     async def _receive_unread(self, max_bytes: int | None) -> bytes:
         await trio.lowlevel.checkpoint()
         return self.take(max_bytes or len(self._unread))
+
+    async def _nothing(self) -> bytes:
+        await trio.lowlevel.checkpoint()
+        return b""
 
     async def _receive(self, max_bytes: int) -> bytes:
         if self._broken:
@@ -153,15 +161,27 @@ class ServerStream(trio.abc.HalfCloseableStream):
         """Say that no more comes, and read on for a moment.
 
         A socket that is closed with unread bytes resets the connection, and the peer may
-        never see our last words.
+        never see our last words. To whoever else comes to read, this is the end.
         """
+        self._lingering = True
         with trio.move_on_after(_LINGER):
             await self.send_eof()
-            while await self.receive_some():
-                pass
+            try:
+                while await self._receive(_READ):
+                    pass
+            except trio.BusyResourceError:  # another task of the connection is at it
+                await trio.sleep_forever()
 
     async def aclose(self) -> None:
-        """Flush what waits, for as long as the peer takes it, and close."""
+        """Flush what waits, for as long as the peer takes it, and close.
+
+        Whoever closes a stream that is being closed waits until it is: a WebSocket's reader and its
+        endpoint may come to the end at once.
+        """
+        if self._closing is not None:
+            await self._closing.wait()
+            return
+        self._closing = trio.Event()
         try:
             with trio.move_on_after(self._settings.write_timeout):
                 await self.outbox.drained()
@@ -173,6 +193,7 @@ class ServerStream(trio.abc.HalfCloseableStream):
             with trio.CancelScope(shield=True, deadline=trio.current_time() + 1):
                 # Closing TLS politely may wait for the peer; a second is polite enough.
                 await self.transport.aclose()
+            self._closing.set()
 
 
 def _peer(transport: trio.abc.Stream) -> str:
