@@ -40,8 +40,11 @@ def body(event: Event) -> bytes:
 
 
 def passing(event: Event) -> bytes:
-    """As :func:`body`, and a line end, of an event that no history keeps; of one that can be read there, nothing."""
-    return b"" if event.sequence else body(event) + b"\n"
+    """As :func:`body`, and a line end, of an event that no history keeps; of one that can be read there, the end alone.
+
+    No bytes at all would say that it is for nobody, and the courier would not hear of it.
+    """
+    return b"\n" if event.sequence else body(event) + b"\n"
 
 
 def trial_body(webhook: str, at: int) -> bytes:

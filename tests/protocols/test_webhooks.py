@@ -37,8 +37,8 @@ def test_a_payload_is_one_line_whatever_the_publisher_wrote() -> None:
     assert orjson.loads(body)["data"] == {"a": "b\n"}
 
 
-def test_of_an_event_that_the_history_keeps_nothing_passes() -> None:
-    assert webhooks.passing(EVENT) == b""
+def test_of_an_event_that_the_history_keeps_an_empty_line_passes() -> None:
+    assert webhooks.passing(EVENT) == b"\n"
 
 
 def test_the_reference_library_takes_the_signature_and_no_other_body_id_or_time() -> None:
