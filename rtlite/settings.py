@@ -312,7 +312,7 @@ class Settings:
     model_indexes: int = _setting(8, count, "most indexes of a model")
     model_schema: int = _setting(64 * KIB, size, "largest JSON Schema of a model")
     model_schema_steps: int = _setting(
-        20_000, count, "most steps (keywords of the schema, each time one is applied) to check a record"
+        10_000, count, "most steps (keywords of the schema, each time one is applied) to check a record"
     )
 
     collab_message: int = _setting(MIB, size, "largest message of a Yjs client, and so its largest edit")

@@ -22,6 +22,7 @@ from rtlite.errors import InvalidRequest
 _DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 _CONTAINERS: Final = 4000  # each may be compared with each other one
 _UNIQUE_ITEMS: Final = 1000
+_LONGEST: Final = 100  # characters of what is shown
 _REFERENCES: Final = ("$ref", "$dynamicRef")
 _REFUSED: Final = ("pattern", "patternProperties")  # a regular expression may take for ever
 _OF_NAMES: Final = ("properties", "$defs", "definitions", "dependentSchemas")  # an object of schemas
@@ -73,14 +74,13 @@ class Schema:
         """:raises InvalidRequest: the data does not fit; the text names the place in it."""
         self._steps.left = self._most
         try:
-            error = best_match(self._validator.iter_errors(data))
+            error = best_match(self._validator.iter_errors(_brief(data)))
         except _TooManySteps as error:
             raise _misfit("data: too large to be checked by the model's schema") from error
         except (RecursionError, referencing.exceptions.Unresolvable) as error:
             raise _misfit("data: the model's schema refers to itself without end") from error
         if error is not None:
-            place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in error.absolute_path)
-            raise _misfit(f"data{place}: {_shortened(error)}"[:300])
+            raise _misfit(f"data{_place(error)}: {_complaint(error)}")
 
 
 def parse_schema(value: object, most: int) -> bytes:
@@ -99,9 +99,10 @@ def parse_schema(value: object, most: int) -> bytes:
         raise _invalid(f"$schema: only {_DIALECT} is known")
     try:
         Draft202012Validator.check_schema(value)
-    except (SchemaError, RecursionError) as error:
-        where = ".".join(str(part) for part in getattr(error, "absolute_path", ()))
-        raise _invalid(f"{where or 'it'}: {_shortened(error)}"[:300]) from error
+    except SchemaError as error:
+        raise _invalid(f"{_place(error).removeprefix('.') or 'it'}: {_complaint(error)}") from error
+    except RecursionError as error:
+        raise _invalid("it is nested too deep") from error
     _check_part(value, referencing.Registry().resolver_with_root(_resource(value)), set(), root=True)
     return text
 
@@ -152,16 +153,51 @@ def compiled(text: bytes, steps: int) -> Schema:
 
 def _unique_items(validator: Any, wanted: Any, items: Any, schema: Any) -> Iterator[ValidationError] | None:
     if wanted and isinstance(items, list) and len(items) > _UNIQUE_ITEMS:
-        return iter([ValidationError(f"a list of unique items has {_UNIQUE_ITEMS} of them at most")])
+        raise _TooManySteps
     found: Iterator[ValidationError] | None = Draft202012Validator.VALIDATORS["uniqueItems"](
         validator, wanted, items, schema
     )
     return found
 
 
-def _shortened(error: BaseException) -> str:
-    text = str(getattr(error, "message", error))
-    return text if len(text) <= 200 else f"…{text[-200:]}"
+class _Object(dict[str, Any]):
+    def __repr__(self) -> str:
+        return "an object"
+
+
+class _List(list[Any]):
+    def __repr__(self) -> str:
+        return "a list"
+
+
+class _Text(str):
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "a text"
+
+
+def _brief(value: Any) -> Any:
+    """The same, of few words: the validator writes all of what does not fit into each of its complaints."""
+    if isinstance(value, Mapping):
+        return _Object({name: _brief(item) for name, item in value.items()})
+    if isinstance(value, list):
+        return _List(map(_brief, value))
+    return _Text(value) if isinstance(value, str) and len(value) > _LONGEST else value
+
+
+def _place(error: ValidationError) -> str:
+    parts = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in error.absolute_path)
+    return parts if len(parts) <= _LONGEST else f"{parts[:_LONGEST]}…"
+
+
+def _complaint(error: ValidationError) -> str:
+    """What the schema asks at that place; what was there instead is not repeated."""
+    if error.validator == "required":
+        missing = next((name for name in error.validator_value if name not in error.instance), "")
+        return f"{missing!r} is missing"
+    asked = orjson.dumps(error.validator_value, default=str).decode()
+    return f"this does not fit {error.validator}: {asked if len(asked) <= _LONGEST else asked[:_LONGEST] + '…'}"
 
 
 def _misfit(text: str) -> InvalidRequest:

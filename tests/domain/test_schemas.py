@@ -36,10 +36,10 @@ def test_data_that_fits_passes(data: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("data", "complaint"),
     [
-        ({}, "data: 'name' is a required property"),
-        ({"name": 5}, "data.name: 5 is not of type 'string'"),
-        ({"name": "x", "price": -1}, "data.price: -1 is less than the minimum of 0"),
-        ({"name": "x", "tags": ["a", 2]}, r"data.tags\[1\]: 2 is not of type 'string'"),
+        ({}, "data: 'name' is missing"),
+        ({"name": 5}, 'data.name: this does not fit type: "string"'),
+        ({"name": "x", "price": -1}, "data.price: this does not fit minimum: 0"),
+        ({"name": "x", "tags": ["a", 2]}, r'data.tags\[1\]: this does not fit type: "string"'),
     ],
 )
 def test_the_place_that_does_not_fit_is_named(data: dict[str, Any], complaint: str) -> None:
@@ -48,10 +48,15 @@ def test_the_place_that_does_not_fit_is_named(data: dict[str, Any], complaint: s
     assert refused.value.code == "invalid_record"
 
 
-def test_a_complaint_about_something_large_is_short() -> None:
-    with pytest.raises(InvalidRequest) as refused:
-        checked(PRODUCT, {"name": ["x" * 10_000]})
-    assert len(refused.value.detail) <= 300 and refused.value.detail.endswith("is not of type 'string'")
+def test_a_complaint_is_short_and_does_not_repeat_what_was_sent() -> None:
+    for schema, data in (
+        (PRODUCT, {"name": ["secret" * 1000]}),
+        ({"enum": [{"a": "x" * 1000}]}, {"a": "secret"}),
+        ({"additionalProperties": {"type": "string"}}, {"x" * 1000: 1}),
+    ):
+        with pytest.raises(InvalidRequest) as refused:
+            checked(schema, data)
+        assert len(refused.value.detail) <= 300 and "secret" not in refused.value.detail
 
 
 @pytest.mark.parametrize(
@@ -88,7 +93,7 @@ def test_what_is_no_schema_or_has_no_bounded_cost_is_refused(schema: object, com
 def test_a_property_may_have_the_name_of_a_keyword() -> None:
     checked({"properties": {"pattern": {"type": "string"}, "$ref": {"type": "string"}}}, {"pattern": "x", "$ref": "y"})
     checked({"$id": "https://example.com/mine", "const": {"pattern": "a", "$ref": "b"}}, {"pattern": "a", "$ref": "b"})
-    with pytest.raises(InvalidRequest, match=r"data.\$ref: 5"):
+    with pytest.raises(InvalidRequest, match=r"data.\$ref: "):
         checked({"properties": {"$ref": {"type": "string"}}}, {"$ref": 5})
 
 
@@ -122,10 +127,18 @@ def test_a_long_list_is_given_up_and_a_long_one_of_unique_items_refused() -> Non
         checked({"properties": {"a": {"items": {"type": "integer"}}}}, {"a": list(range(100_000))})
     unique = {"properties": {"a": {"uniqueItems": True}}}
     checked(unique, {"a": [{"n": n} for n in range(100)]})
-    with pytest.raises(InvalidRequest, match=r"data.a: \[1, 1\] has non-unique"):
+    with pytest.raises(InvalidRequest, match=r"data\.a: this does not fit uniqueItems"):
         checked(unique, {"a": [1, 1]})
-    with pytest.raises(InvalidRequest, match="1000 of them at most"):
+    with pytest.raises(InvalidRequest, match="too large to be checked"):
         checked(unique, {"a": list(range(1001))})
+
+
+def test_many_complaints_about_a_large_record_take_no_time() -> None:
+    data = {"text": "x" * 900_000, "list": [{"n": n} for n in range(10_000)]}
+    begun = time.thread_time()
+    with pytest.raises(InvalidRequest, match="data: this does not fit anyOf"):
+        checked({"anyOf": [{"required": [f"f{n}"], "maxProperties": 1} for n in range(1000)]}, data)
+    assert time.thread_time() - begun < 2
 
 
 def test_what_was_given_up_does_not_count_for_the_next_check() -> None:

@@ -404,14 +404,6 @@ async def test_a_poll_that_waits_while_a_model_becomes_private_gets_nothing() ->
         assert answers[0].status_code == 403 and "confidential" not in answers[0].text
 
 
-async def test_a_webhook_is_the_backends_and_gets_private_changes_as_well() -> None:
-    """Only the operator sets webhooks; nothing is kept from it."""
-    async with serving() as server:
-        operator = await server.operator()
-        await operator.put("/models/secret", json={"private": True})
-        assert (await server.http(server.token("ann", role="admin")).get("/api/webhooks")).status_code == 403
-
-
 async def test_records_are_written_in_the_lean_lane_too() -> None:
     async with serving() as server:
         key = await server.key("project", "p", write=True)
