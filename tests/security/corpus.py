@@ -30,6 +30,7 @@ class Case:
 
     :param status: what it is answered with: one of these HTTP statuses; empty if no answer is due.
     :param close: the code of the close frame that follows a 101; -1: the connection stays in use.
+    :param subprotocol: the one that a 101 chooses.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Case:
     status: tuple[int, ...] = (400,)
     close: int | None = None
     leaves: Leaves = Leaves.IN_SILENCE
+    subprotocol: str | None = None
 
 
 def lines(*given: bytes) -> bytes:
@@ -356,6 +358,52 @@ def _socketio() -> list[Case]:
     ]
 
 
+def _graphql() -> list[Case]:
+    start = b"GET /graphql/ws HTTP/1.1"
+    init = frame('{"type":"connection_init"}')
+    subscribe = '{"type":"subscribe","id":"%s","payload":{"query":"subscription { event(channel: \\"a:b\\") { id } }"}}'
+
+    def said(name: str, *messages: bytes, close: int = 4400, known: bool = False) -> Case:
+        fields: dict[bytes, bytes | None] = {b"Sec-WebSocket-Protocol": b"chat, graphql-transport-ws"}
+        if not known:
+            fields[b"Authorization"] = None
+        sent = handshake(fields, start=start, more=b"".join(messages))
+        return Case(f"graphql: {name}", sent, (101,), close, subprotocol="graphql-transport-ws")
+
+    def offered(name: str, offer: bytes | None, chosen: str | None) -> Case:
+        fields = {b"Authorization": None, b"Sec-WebSocket-Protocol": offer}
+        return Case(f"graphql: {name}", handshake(fields, start=start, more=init), (101,), 4406, subprotocol=chosen)
+
+    return [
+        offered("no subprotocol", None, None),
+        offered("another subprotocol", b"chat", None),
+        offered("the older protocol", b"graphql-ws", "graphql-ws"),
+        said("no JSON", frame("hello")),
+        said("no object", frame('["connection_init"]')),
+        said("an empty message", frame("")),
+        said("bytes", frame(b'{"type":"ping"}', BINARY)),
+        said("a type that there is not", frame('{"type":"start"}')),
+        said("a type of the server", frame('{"type":"next","id":"1","payload":{}}')),
+        said("no type", frame('{"payload":{}}')),
+        said("a type that is no text", frame('{"type":["ping"]}')),
+        said("a payload that is no object", frame('{"type":"connection_init","payload":[]}')),
+        said("7,000 lists in one another", frame('{"type":"ping","payload":' + "[" * 7_000 + "]" * 7_000 + "}")),
+        said("an id of 10,000 characters", frame(subscribe % ("x" * 10_000))),
+        said("an empty id", frame(subscribe % "")),
+        said("a lone surrogate", frame(subscribe % "\\ud800")),
+        said("an operation before it is connected", frame(subscribe % "1"), close=4401),
+        said("an operation in the same breath", init, frame(subscribe % "1"), close=-1, known=True),
+        said("an id that is taken", init, frame(subscribe % "1") * 2, close=4409, known=True),
+        said("a second init", init, init, close=4429, known=True),
+        said("no credential", init, close=4403),
+        said("a wrong key", frame('{"type":"connection_init","payload":{"apiKey":"rtk_wrong"}}'), close=4403),
+        said("a key that is no text", frame('{"type":"connection_init","payload":{"apiKey":{"a":1}}}'), close=4403),
+        said("a stranger's message of 20,000 characters", frame('{"type":"ping","payload":{"a":"' + "x" * 20_000 + '"}}'), close=1009),
+        said("a message of 2 MiB", init, frame('{"type":"ping","payload":{"a":"' + "x" * 2**21 + '"}}'), close=1009, known=True),
+        said("a thousand pings of a stranger", frame('{"type":"ping"}') * 1000, close=4408),
+    ]  # fmt: skip
+
+
 def _frames() -> list[Case]:
     mask = bytes(4)
     found = [
@@ -406,4 +454,14 @@ def _frames() -> list[Case]:
     return found
 
 
-CASES: Final = [*_non_ascii(), *_hosts(), *_upgrades(), *_lengths(), *_heads(), *_leavers(), *_frames(), *_socketio()]
+CASES: Final = [
+    *_non_ascii(),
+    *_hosts(),
+    *_upgrades(),
+    *_lengths(),
+    *_heads(),
+    *_leavers(),
+    *_frames(),
+    *_socketio(),
+    *_graphql(),
+]

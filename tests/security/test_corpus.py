@@ -21,7 +21,8 @@ from tests.security.scene import Line, Scene, staged
 from tests.transports.doors import PING, frame
 
 MOST_LINES = 3
-KNOWN_CLOSES = {reason.value.blog for reason in Reason} | {1002, 1003, 1005, 1007}
+KNOWN_CLOSES = {code for reason in Reason for code in (reason.value.blog, reason.value.graphql)}
+KNOWN_CLOSES |= {1002, 1003, 1005, 1007}
 
 
 SHARE = {"tcp": 1, "process": 3, "unix": 4, "tls": 4}
@@ -80,7 +81,8 @@ def _check_answer(line: Line, case: Case) -> None:
         assert b"Traceback" not in answer.body and b".py" not in answer.body
     if answer.status != 101 or case.close is None:
         return
-    assert not {"sec-websocket-protocol", "sec-websocket-extensions"} & set(answer.headers)
+    assert answer.headers.get("sec-websocket-protocol") == case.subprotocol
+    assert "sec-websocket-extensions" not in answer.headers
     if case.close == -1:
         line.send(frame(b"still there", PING))
         line.pong(b"still there")

@@ -249,9 +249,16 @@ FIELDS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "subscriber": ("POST", "/blog/v1/subscribers", {"email": "a@example.org", "user": "u"}),
     "member": ("PUT", "/conversations/it/members/it", {"write": True}),
     "message": ("POST", "/conversations/it/messages", {"content": "c", "sender_id": "s", "id": "k"}),
+    "job": ("POST", "/jobs", {"type": "t", "userId": "u", "id": "i"}),
+    "job, changed": ("PATCH", "/jobs/it", {"status": "running", "progress": 5, "result": "r", "error": "e"}),
+    "notification": ("POST", "/notifications", {"userId": "u", "type": "t", "title": "t", "message": "m", "actionUrl": "/", "id": "i"}),
     "stream": ("PUT", "/streams/it", {"storeHistory": True, "retention": {"age": "1d", "count": 5, "bytes": 5}, "owner": "u"}),
     "status": ("POST", "/status", {"entity_type": "t", "entity_id": "i", "status": "s"}),
     "webhook": ("POST", "/api/webhooks", {"url": "https://example.org/", "channels": ["a:b"], "description": "d", "since": "1h", "enabled": False}),
+    "record": ("POST", "/records/it", {"naturalKey": "k", "data": {"x": "y"}, "id": "rec_1"}),
+    "record, merged": ("PATCH", "/records/it/it", {"data": {"x": "y"}}),
+    "record, replaced": ("PUT", "/records/it/it", {"data": {"x": "y"}}),
+    "model": ("PUT", "/models/it", {"schema": {"type": "object"}, "private": False}),
     "webhook, changed": ("PATCH", "/api/webhooks/it", {"url": "https://example.org/", "channels": ["a:b"], "description": "d", "since": "1h", "enabled": False}),
 }  # fmt: skip
 
@@ -290,8 +297,15 @@ def test_every_writing_route_stands_in_the_table_of_bodies() -> None:
         ("POST", "/api/webhooks/it/test"),
         ("POST", "/blog/v1/articles/it/ticket"),
         ("DELETE", "/conversations/it/members/it"),
+        ("POST", "/notifications/it/read"),
+        ("POST", "/notifications/read-all"),
         ("DELETE", "/streams/it"),
         ("POST", "/streams/it/messages"),  # any JSON, or lines; see below
+        ("DELETE", "/records/it/it"),
+        ("POST", "/records/it/it/publish"),
+        ("POST", "/records/it/it/unpublish"),
+        ("DELETE", "/models/it"),
+        ("POST", "/graphql"),  # documents: see test_graphql.py
         ("POST", "/socket.io"),  # packets: see tests/endpoints/test_engine.py
         ("POST", "/socket.io/"),
     }
@@ -323,10 +337,19 @@ async def test_a_surrogate_is_refused_in_every_path_and_query(server: InProcess)
             f"/blog/v1/articles?after={encoded}",
             f"/conversations/{encoded}/members",
             f"/conversations/c/members?after={encoded}",
+            f"/jobs/{encoded}",
+            f"/jobs?after={encoded}&userId={encoded}&status={encoded}",
+            f"/notifications?after={encoded}&userId={encoded}",
             f"/streams/{encoded}",
             f"/streams/{encoded}/messages",
             f"/streams/s/messages?channel={encoded}",
             f"/streams?after={encoded}",
+            f"/records/{encoded}",
+            f"/records/{encoded}/{encoded}",
+            f"/records/m?filter={encoded}&after={encoded}",
+            f"/models/{encoded}",
+            f"/graphql?query={encoded}",
+            f"/graphql?query=%7B__typename%7D&variables={encoded}",
         ):
             peer = await tcp(server)
             await peer.send(head(f"GET {target}", X_Api_Key=key))
