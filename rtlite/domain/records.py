@@ -29,7 +29,7 @@ from rtlite.store import records as tables
 from rtlite.store.database import Database
 from rtlite.store.filters import Filter, parse_filter
 from rtlite.store.models import Model
-from rtlite.store.recordpages import Question, parse_order
+from rtlite.store.recordplans import Question, parse_order
 from rtlite.store.records import Record, Version
 
 PAGE: Final = 100

@@ -14,10 +14,11 @@ import orjson
 import pytest
 
 from rtlite.errors import InvalidRequest
-from rtlite.store import models, recordpages, records, schema
+from rtlite.store import models, recordpages, recordplans, records, schema
 from rtlite.store.filters import index_key, look_up, parse_filter, passes
 from rtlite.store.models import Model
-from rtlite.store.recordpages import Question, page, parse_order
+from rtlite.store.recordpages import page
+from rtlite.store.recordplans import Question, parse_order
 from rtlite.store.records import Record
 
 INDEXES = ("price", "kind", "size.width")
@@ -100,13 +101,12 @@ def reference(connection: sqlite3.Connection, model: Model, asked: Question) -> 
     rows = connection.execute(f"SELECT {columns} FROM {source} WHERE r.model = ?", (model.number,)).fetchall()
     found = [records.record_of(model.key, row) for row in rows]
     found = [record for record in found if passes(asked.filter, {"data": orjson.loads(record.data)})]
-    updated = dict(connection.execute("SELECT number, updated FROM records").fetchall())
 
     def key(record: Record) -> tuple[Any, ...]:
         if asked.order.path is not None:
             return (*index_key(look_up(orjson.loads(record.data), asked.order.path)), record.number)
         if asked.order.field == "updatedAt":
-            return updated[record.number], record.number
+            return record.updated, record.number
         return record.natural_key or "" if asked.order.field == "naturalKey" else "", record.number
 
     return [record.number for record in sorted(found, key=key, reverse=asked.order.descending)]
@@ -127,6 +127,8 @@ FILTERS: list[dict[str, Any]] = [
     {"price": LONG + "a"},
     {"size.width": {"gte": 2}, "kind": "a"},
     {"size.width": 1, "name": "mug"},
+    {"kind": 1, "data.kind": True},
+    {"kind": {"in": ["a", 1, LONG]}},
     {"name": {"gt": "cup"}},
 ]
 ORDERS = ["createdAt", "updatedAt", "naturalKey", "price", "kind", "name", "size.width"]
@@ -137,7 +139,7 @@ ORDERS = ["createdAt", "updatedAt", "naturalKey", "price", "kind", "name", "size
 def test_whatever_the_way_it_is_found_by_the_pages_are_the_same(
     connection: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch, indexes: tuple[str, ...], sorted_rather: int
 ) -> None:
-    monkeypatch.setattr(recordpages, "SORTED", sorted_rather)
+    monkeypatch.setattr(recordplans, "SORTED", sorted_rather)
     model = filled(connection, indexes)
     for filter, order, descending, published in itertools.product(FILTERS, ORDERS, ["", "-"], [False, True]):
         asked = question(model, filter, descending + order, published=published)
@@ -265,7 +267,7 @@ def test_what_is_promised_to_be_quick_walks_an_index_and_sorts_nothing(
 def test_what_no_index_serves_is_refused_where_there_is_too_much_to_look_through(
     connection: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch, filter: object, order: str | None
 ) -> None:
-    monkeypatch.setattr(recordpages, "SORTED", 5)
+    monkeypatch.setattr(recordplans, "SORTED", 5)
     model = filled(connection, INDEXES)
     assert walked(connection, question(model, filter, order, scan=120))
     with pytest.raises(InvalidRequest, match="more than 20 records") as refused:
