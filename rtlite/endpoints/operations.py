@@ -113,7 +113,9 @@ class Executions:
 
     def result(self, execution: Execution, event: Event) -> bytes:
         """What an event results in, as JSON; empty if it is none of this subscription's."""
-        key = (execution.number, event.channel, event.epoch, event.offset, event.sequence)
+        # The id and the time too: where nothing is kept, a channel that was forgotten counts from 1 again.
+        place = event.channel, event.epoch, event.offset, event.sequence
+        key = (execution.number, *place, event.id, event.timestamp)
         result = self._kept.get(key)
         if result is None:
             result = self._kept[key] = self._execute(execution, event)

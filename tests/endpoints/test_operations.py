@@ -6,6 +6,7 @@ import gc
 from importlib.resources import files
 from typing import Any
 
+import attrs
 import orjson
 import pytest
 import trio
@@ -240,6 +241,15 @@ def test_the_latest_results_are_kept_and_no_more_than_fit(monkeypatch: pytest.Mo
     for number in range(1000):  # what a filter leaves out takes room as well
         shared.result(execution(shared, CHANGES, modelKey="product", filter={"x": 1}), change(offset=number))
     assert len(shared._kept) < 40
+
+
+def test_another_event_in_the_same_place_is_another() -> None:
+    """Where nothing is kept, offsets begin anew with a channel that was forgotten."""
+    shared = Executions(DOCUMENTS, SETTINGS)
+    first = event("live:a", data=1)
+    others = [attrs.evolve(first, id="other", data=b"2"), attrs.evolve(first, timestamp=1, data=b"3")]
+    for number, happened in enumerate([first, *others], 1):
+        assert result(shared, TICKS, happened, channel="live:a")["data"]["event"]["data"] == number
 
 
 # --- what an event results in
