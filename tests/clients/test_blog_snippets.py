@@ -11,8 +11,8 @@ from typing import Any
 import jwt
 import pytest
 import trio
-import trio_websocket
 
+from rtlite.transports.pulse import Beat
 from tests.clients.runtimes import TALKING, Client, Runtime, snippet
 from tests.servers import Doors, ServerProcess, running_server
 
@@ -210,13 +210,13 @@ class TestHeartbeat:
         self, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         send_answered, answered = trio.open_memory_channel[None](1000)
-        original = trio_websocket.WebSocketConnection.ping
+        original = Beat.answered
 
-        async def ping(self: trio_websocket.WebSocketConnection, payload: bytes | None = None) -> None:
-            await original(self, payload)
+        def pong(self: Beat) -> None:
+            original(self)
             send_answered.send_nowait(None)
 
-        monkeypatch.setattr(trio_websocket.WebSocketConnection, "ping", ping)
+        monkeypatch.setattr(Beat, "answered", pong)
         async with (
             runtime.client() as client,
             running_server(allowed_origins=client.origins, ping_interval=0.05) as server,

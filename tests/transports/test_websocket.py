@@ -345,6 +345,21 @@ async def test_a_broken_frame_is_answered_with_its_close_code(data: bytes, code:
         assert door.faults() == 0 and not any("exc_info" in line for line in logs)
 
 
+async def test_who_goes_on_sending_after_a_broken_frame_reads_why_it_is_closed(logs: list[Any]) -> None:
+    """Two tasks of the connection want to close the stream then, and one of them reads on for a moment."""
+    async with open_door() as door:
+        peer = door.connect_socket()
+        assert (await peer.upgrade("/ws")).status == 101
+        await peer.send(frame("x", 3) + bytes(60_000))
+        assert await peer.close_code() == 1002
+        await peer.send(bytes(60_000))
+        await peer.ended()
+        await trio.aclose_forcefully(peer.stream)
+        await trio.testing.wait_all_tasks_blocked(0.05)
+        assert not door.connections and not door.nursery.child_tasks
+        assert door.faults() == 0 and not any("exc_info" in line for line in logs)
+
+
 async def test_a_flood_of_pings_is_answered_and_disturbs_nobody(autojump_clock) -> None:
     async with connected() as (door, peer):
         other = door.connect()
