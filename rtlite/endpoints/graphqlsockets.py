@@ -105,11 +105,13 @@ class Conversation:
             websocket.listed.drop = self.drop
 
     async def run(self) -> None:
-        with trio.move_on_after(self._shared.settings.graphql_init_timeout):
-            while self._session.state is State.NEW:
-                await self._turn(await self._websocket.receive())
-        if self._session.state is State.NEW:
-            self._websocket.end(Reason.INIT_TIMEOUT)
+        deadline = trio.current_time() + self._shared.settings.graphql_init_timeout
+        while self._session.state is State.NEW:
+            with trio.CancelScope(deadline=deadline) as patience:  # once it came, it is answered
+                message = await self._websocket.receive()
+            if patience.cancelled_caught:
+                await self._close(Reason.INIT_TIMEOUT)
+            await self._turn(message)
         self._websocket.head.shed()
         while True:
             await self._turn(await self._websocket.receive())

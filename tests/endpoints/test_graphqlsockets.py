@@ -92,6 +92,21 @@ async def test_other_messages_do_not_put_the_initialisation_off(autojump_clock) 
         assert await client.settled() == []
 
 
+async def test_an_initialisation_at_the_last_moment_is_answered(autojump_clock) -> None:
+    async with graphql_scene(command_rate=1, command_burst=1) as scene:
+        client = await scene.stranger()
+        await client.say("ping")
+        assert await client.hear() == {"type": "pong"}
+        await trio.sleep(0.5)
+        for _ in range(2):  # so fast that they are read slowly: the second at 2 s
+            await client.say("ping")
+        await client.say("connection_init", payload={"authorization": scene.token()})  # read at 2 s, looked at at 3 s
+        for _ in range(2):
+            assert await client.hear() == {"type": "pong"}
+        assert (await client.hear())["type"] == "connection_ack"
+        assert trio.current_time() == pytest.approx(3.0)
+
+
 # --- what closes a connection, and with which code
 
 
