@@ -10,13 +10,14 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Mapping
+from functools import lru_cache, partial
 from typing import Any, Final
 
 import attrs
 import orjson
 
 from rtlite.domain.models import Models, channel_of, check_model
-from rtlite.domain.schemas import compiled
+from rtlite.domain.schemas import Schema
 from rtlite.errors import Conflict, InvalidRequest, NotFound, TooLarge
 from rtlite.hub.committer import Transaction
 from rtlite.hub.hub import Hub
@@ -36,6 +37,7 @@ PAGE: Final = 100
 _ID: Final = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._~-]{0,63}")
 _NUL: Final = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 _NEWEST: Final = 2**62
+_SCHEMAS: Final = 256  # that are held ready for use
 
 
 class Records:
@@ -50,6 +52,8 @@ class Records:
         self._database = database
         self._models = models
         self._settings = settings
+        # Used on the database's writing thread alone.
+        self._schema = lru_cache(maxsize=_SCHEMAS)(partial(Schema, steps=settings.model_schema_steps))
 
     # --- changes
 
@@ -261,7 +265,7 @@ class Records:
 
     def _check_schema(self, model: Model, text: bytes) -> None:
         if model.schema is not None:
-            compiled(model.schema, self._settings.model_schema_steps).check(orjson.loads(text))
+            self._schema(model.schema).check(orjson.loads(text))
 
     def _text(self, data: object) -> bytes:
         """:raises InvalidRequest, TooLarge: this cannot be the data of a record."""

@@ -8,7 +8,6 @@ each item of a list with each other one.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import lru_cache
 from typing import Any, Final
 
 import orjson
@@ -143,12 +142,6 @@ def _referred(name: str, target: str, resolver: Any) -> object:
     except referencing.exceptions.Unresolvable as error:
         raise _invalid(f"{name}: {target[:80]}: there is no such part") from error
     return found
-
-
-@lru_cache(maxsize=256)
-def compiled(text: bytes, steps: int) -> Schema:
-    """The schema ready for use. It is used by one thread, that of the database."""
-    return Schema(text, steps)
 
 
 def _unique_items(validator: Any, wanted: Any, items: Any, schema: Any) -> Iterator[ValidationError] | None:
