@@ -12,6 +12,8 @@ _CORPUS = "security/test_corpus.py::test_a_hostile_client_is_answered_as_documen
 _HEAD = "transports/test_head.py::test_a_head_that_two_parsers_could_read_differently_is_refused"
 
 _MATRIX = "security/test_matrix.py::test_each_door_lets_in_whom_the_contract_names_and_nobody_else"
+_RESOURCES = "security/test_resources.py::test_each_way_to_a_thing_lets_in_whom_the_contract_names_and_nobody_else"
+_COSTLY = "security/test_graphql.py::test_a_costly_document_is_refused_at_every_door_within_50_ms"
 
 CHECKLIST: Final[dict[int, list[str]]] = {
     1: [
@@ -33,6 +35,7 @@ CHECKLIST: Final[dict[int, list[str]]] = {
         "transports/test_listener.py::test_a_page_may_connect_from_our_own_and_listed_origins",
         "security/test_requests.py::test_a_page_reads_a_stream_of_events_only_from_an_origin_on_the_list",
         "security/test_requests.py::test_a_page_speaks_socketio_only_from_an_origin_on_the_list",
+        "security/test_requests.py::test_a_page_speaks_graphql_only_from_an_origin_on_the_list",
     ],
     6: [
         "auth/test_origins.py::test_cors_never_allows_credentials_and_never_reflects_what_is_not_listed",
@@ -46,6 +49,8 @@ CHECKLIST: Final[dict[int, list[str]]] = {
     ],
     8: [
         "transports/test_websocket.py::test_neither_compression_nor_a_subprotocol_is_negotiated",
+        "endpoints/test_graphqlsockets.py::test_who_speaks_another_protocol_is_told_by_4406",
+        _CORPUS,  # a subprotocol that the route does not name is not echoed
         "security/test_requests.py::test_eight_kilobytes_of_junk_in_a_handshake_take_less_than_5_ms",
     ],
     9: [
@@ -139,11 +144,18 @@ CHECKLIST: Final[dict[int, list[str]]] = {
         "endpoints/test_streams.py::test_a_revoked_key_stops_a_program_that_streams",
         "transports/test_uploads.py::test_a_token_that_expires_takes_no_more_lines",
         "endpoints/test_sse.py::test_a_token_that_expires_ends_its_stream_and_opens_no_other",
+        "endpoints/test_graphqlsockets.py::test_a_connection_ends_with_4403_when_its_token_expires",
+        "endpoints/test_graphqlsockets.py::test_a_connection_ends_with_4403_when_its_key_is_revoked",
+        "clients/test_graphql_clients.py::test_a_key_that_is_revoked_while_connected_closes_with_4403",
     ],
     28: [
         "endpoints/test_sessions.py::test_a_missing_or_wrong_credential_is_closed_with_4401",
         "security/test_secrets.py::test_a_credential_in_a_frame_is_no_credential",
         "endpoints/test_dialogue.py::test_without_a_valid_credential_it_is_closed_with_4401_and_nothing_is_held",
+        "endpoints/test_graphqlsockets.py::test_who_says_nothing_is_closed_after_three_seconds",
+        "endpoints/test_graphqlsockets.py::test_a_strangers_message_is_not_even_taken_in_beyond_16_kib",
+        "endpoints/test_graphqlsockets.py::test_other_messages_do_not_put_the_initialisation_off",
+        "endpoints/test_graphqlsockets.py::test_what_may_not_come_closes_with_the_protocols_code",
     ],
     29: [
         "security/test_bodies.py::test_the_body_of_a_stranger_is_not_waited_for",
@@ -187,6 +199,18 @@ CHECKLIST: Final[dict[int, list[str]]] = {
         "security/test_matrix.py::test_development_opens_more_to_tokens_and_to_nobody_else",
         "security/test_matrix.py::test_the_matrix_has_thousands_of_cases",
         "auth/test_grants.py::test_no_pattern_however_wide_opens_the_notifications_of_others",
+        _RESOURCES,
+        "security/test_resources.py::test_at_each_door_private_models_and_jobs_of_others_are_closed",
+        "endpoints/test_jobs.py::test_a_user_reads_its_own_job_at_every_door_and_nobody_elses",
+        "endpoints/test_jobs.py::test_a_user_hears_no_more_of_a_job_that_is_forgotten_and_its_stream_ends",
+        "domain/test_models.py::test_a_private_model_is_for_the_backend_editors_and_tokens_that_name_it",
+        "domain/test_models.py::test_a_model_that_becomes_private_ends_the_subscriptions_of_those_it_is_not_for",
+        "endpoints/test_records.py::test_who_listens_when_a_model_becomes_private_hears_nothing_from_then_on",
+    ],
+    39: [
+        _COSTLY,
+        "security/test_graphql.py::test_costly_variables_are_refused_at_every_door_within_50_ms",
+        "security/test_graphql.py::test_without_introspection_the_schema_is_told_at_no_door",
     ],
     40: [
         _MATRIX,
@@ -196,6 +220,26 @@ CHECKLIST: Final[dict[int, list[str]]] = {
         "endpoints/test_conversations.py::test_who_is_removed_hears_nothing_that_is_said_afterwards",
         "endpoints/test_conversations.py::test_a_stream_of_who_is_removed_ends_and_says_why",
         "endpoints/test_streamsockets.py::test_who_lost_the_right_while_away_gets_nothing_of_what_it_missed",
+        "endpoints/test_graphqlsockets.py::test_a_right_that_is_taken_away_ends_its_operations_with_an_error",
+        "endpoints/test_graphqlsockets.py::test_a_right_that_is_taken_away_while_one_subscribes_ends_the_operation",
+        "endpoints/test_records.py::test_a_poll_that_waits_while_a_model_becomes_private_gets_nothing",
+    ],
+    43: [
+        _COSTLY,
+        "security/test_graphql.py::test_several_operations_in_one_request_are_refused",
+        "security/test_graphql.py::test_a_subscription_has_one_root_field",
+        "security/test_graphql.py::test_a_socket_carries_as_many_operations_as_the_setting_allows",
+        "security/test_graphql.py::test_without_introspection_the_schema_is_told_at_no_door",
+        "protocols/test_graphqllimits.py::test_a_document_that_would_cost_much_is_refused_within_50_ms",
+        "protocols/test_graphqllimits.py::test_the_largest_documents_that_are_legal_take_no_longer",
+        "protocols/test_graphqllimits.py::test_each_limit_is_the_last_that_is_legal",
+    ],
+    44: [
+        _CORPUS,
+        "clients/test_graphql_clients.py::test_the_client_is_told_what_it_did_wrong",
+        "endpoints/test_graphqlsockets.py::test_what_may_not_come_closes_with_the_protocols_code",
+        "protocols/test_graphqlws.py::test_each_message_does_in_each_state_what_the_protocol_says",
+        "protocols/test_graphqlws.py::test_what_is_no_message_of_a_client_closes_with_4400",
     ],
     45: [
         "endpoints/test_engine.py::test_a_payload_that_cannot_be_read_is_400_and_the_session_is_over",
@@ -319,19 +363,11 @@ FINDINGS: Final[dict[str, list[str]]] = {
 """What was found in the packages below us (``reliability.md``, section 0), and the tests that show it is not so here."""
 
 LATER: Final[dict[int, str]] = {
-    5: "the same table over GraphQL, with that",
-    8: "4406 on the GraphQL route, with GraphQL",
-    27: "on GraphQL, with that",
-    28: "what comes before connection_init, and a second one, with GraphQL",
     29: "Y.Doc after the credential, with Yjs",
-    37: "GraphQL and Yjs in the matrix, with those; own jobs and private models, with the records",
+    37: "Yjs in the matrix, with that",
     38: "with Yjs",
-    39: "with GraphQL",
-    40: "with GraphQL",
     41: "with Redis",
     42: "with the console",
-    43: "with GraphQL",
-    44: "with GraphQL",
     48: "with Yjs",
     49: "with Redis",
 }

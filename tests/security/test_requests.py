@@ -115,6 +115,25 @@ async def test_a_page_speaks_socketio_only_from_an_origin_on_the_list(origin: st
         assert ((await socket.upgrade("/socket.io/?EIO=4&transport=websocket", Origin=origin)).status == 101) is passes
 
 
+@pytest.mark.parametrize(("origin", "passes"), ORIGINS.items(), ids=[repr(origin) for origin in ORIGINS])
+async def test_a_page_speaks_graphql_only_from_an_origin_on_the_list(origin: str, passes: bool) -> None:
+    async with serving(allowed_origins=("https://good.example",)) as server:
+        key = await server.key("admin", "root")
+        listed = origin if origin != OWN and passes else None
+        for credential, status in (({"X_Api_Key": key}, 200), ({}, 401)):
+            asking = await tcp(server)
+            fields = {"Origin": origin, "Content_Type": "application/json", **credential}
+            await asking.send(post("/graphql", {"query": "{ __typename }"}, **fields))
+            answer = await asking.answer()
+            assert answer.status == status
+            assert answer.headers.get("access-control-allow-origin") == listed
+            assert "Origin" in answer.headers["vary"]
+            assert "access-control-allow-credentials" not in answer.headers
+        socket = await tcp(server)
+        offer = {"Origin": origin, "Sec_WebSocket_Protocol": "graphql-transport-ws"}
+        assert ((await socket.upgrade("/graphql/ws", **offer)).status == 101) is passes
+
+
 async def test_a_page_behind_a_rebound_name_gets_nothing_without_a_credential(server: InProcess) -> None:
     for host in ("evil.example", "127.0.0.1.evil.example", "localhost.evil.example"):
         for path in ("/api/keys", "/api/connections", "/api/channels/a:b/history", "/metrics"):
