@@ -8,8 +8,7 @@ from typing import Final
 
 import trio
 
-from rtlite.domain.replica import Replica
-from rtlite.domain.rooms import Room, Visitor, announce
+from rtlite.domain.rooms import Room, Visitor, announce, load_replica
 from rtlite.errors import InvalidRequest, NotFound, Overloaded, Reason, Refused, TooLarge
 from rtlite.hub.committer import Transaction
 from rtlite.hub.hub import Hub
@@ -164,7 +163,7 @@ class Documents:
                 break
         with self._claimed(name):
             document, updates = await self._database.read(lambda connection: tables.load(connection, name))
-            replica = await trio.to_thread.run_sync(Replica.load, updates)
+            replica = await load_replica(updates)
             room = Room(name, document, replica, self._hub, self._database, self._settings, self._metrics)
             self._rooms[name] = room
             self._metrics.rooms.set(len(self._rooms))

@@ -1,7 +1,8 @@
 """A document in memory: what the CRDT (pycrdt, which is Yrs) does for a room.
 
 Everything is called from one task at a time, but not always from the same thread. pycrdt holds
-the interpreter while it works: 3 µs for an edit, some 40 ms for a MiB of many small ones.
+the interpreter while it works: 3 µs for an edit, some 40 ms for a MiB of many small ones. What it
+gets has passed :mod:`rtlite.protocols.yjsupdates`.
 """
 
 from __future__ import annotations
@@ -13,9 +14,10 @@ from typing import Any, Final
 import pycrdt
 
 from rtlite.errors import InvalidRequest
-from rtlite.protocols import yjs
+from rtlite.protocols import yjs, yjsupdates
 
 _GROUP: Final = 64
+_SHALLOW: Final = 2_000  # 10,000 levels are fine on a stack of 8 MiB
 
 
 class Broken(Exception):  # a state, as the name says
@@ -23,20 +25,30 @@ class Broken(Exception):  # a state, as the name says
 
 
 class Replica:
-    """One document. It collects what was deleted as Yjs does."""
+    """One document. It collects what was deleted as Yjs does.
+
+    :ivar types: how many shared types were ever made in it; they are nested no deeper.
+    """
 
     def __init__(self) -> None:
         self._doc: pycrdt.Doc[Any] = pycrdt.Doc()
+        self.types = 0
+
+    @property
+    def deep(self) -> bool:
+        """Whether changes belong on a deep stack."""
+        return self.types > _SHALLOW
 
     @classmethod
     def load(cls, updates: Iterable[bytes]) -> Replica:
-        """From what is stored, in order. For a worker thread: the loop runs on beside it.
+        """From what is stored, in order. For a thread with a deep stack: the loop runs on beside it.
 
         :raises Broken: it cannot be read.
         """
         replica = cls()
         for number, update in enumerate(updates):
             try:
+                replica.types += yjsupdates.check(update)
                 replica.apply(update)
             except InvalidRequest as error:
                 raise Broken("an update that is stored does not decode") from error
@@ -49,12 +61,13 @@ class Replica:
 
         :raises InvalidRequest: it is no update; nothing is changed. :raises Broken: see there.
         """
-        check(update)
         try:
             self._doc.apply_update(update)
         except BaseException as error:
             if not _is_pycrdts(error):
                 raise
+            if str(error).startswith("Cannot decode"):  # which it does first
+                raise InvalidRequest("an update does not decode") from error
             raise Broken(str(error)) from error
 
     def absorb(self, update: bytes) -> bytes | None:
@@ -77,7 +90,12 @@ class Replica:
     def holds(self, update: bytes) -> bool:
         """Whether all of ``update`` is in here, and nothing of it waits for what it builds on."""
         state = self.state()
-        left = pycrdt.get_update(update, state)
+        try:
+            left = pycrdt.get_update(update, state)
+        except BaseException as error:
+            if not _is_pycrdts(error):
+                raise
+            raise Broken(str(error)) from error
         if left[0]:  # structs
             return False
         known = yjs.read_state(state)
@@ -97,20 +115,10 @@ class Replica:
             raise InvalidRequest("step 1: no state vector") from error
 
 
-def check(update: bytes) -> None:
-    """:raises InvalidRequest: ``update`` does not decode."""
-    try:
-        pycrdt.get_state(update)
-    except BaseException as error:
-        if not _is_pycrdts(error):
-            raise
-        raise InvalidRequest("an update does not decode") from error
-
-
 def squashed(updates: list[bytes]) -> list[bytes]:
     """The same document in fewer updates: one, and those that still wait for what they build on.
 
-    For a worker thread. What was deleted is collected.
+    For a thread with a deep stack. What was deleted is collected.
 
     :raises Broken: it cannot be read, or what came of it could not be.
     """

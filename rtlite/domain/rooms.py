@@ -17,6 +17,7 @@ import attrs
 import trio
 
 from rtlite.domain import replica
+from rtlite.domain.deepstack import on_a_deep_stack
 from rtlite.domain.replica import Broken, Replica
 from rtlite.errors import InvalidRequest, Overloaded, Reason, Refused, TooLarge
 from rtlite.hub.committer import Transaction
@@ -25,7 +26,7 @@ from rtlite.hub.slices import Pace
 from rtlite.log import get_logger
 from rtlite.metrics import Metrics
 from rtlite.model import Identity, now_ms, rfc3339
-from rtlite.protocols import yjs
+from rtlite.protocols import yjs, yjsupdates
 from rtlite.protocols.awareness import Awareness, Owner
 from rtlite.settings import Settings
 from rtlite.store import documents as tables
@@ -42,6 +43,7 @@ _BATCH: Final = 256
 _BATCH_BYTES: Final = 1024 * 1024
 _WAITING: Final = 1024
 _WAITING_BYTES: Final = 4 * 1024 * 1024
+_LARGE: Final = 16 * 1024  # bytes of an edit that take some milliseconds to look through
 _PAUSE: Final = 0.001  # seconds for each visitor: what comes meanwhile goes out in the same writes
 _KEEP_ALIVE: Final = 15.0  # seconds; clients of y-websocket hang up after 30 s without a message, pings not counted
 _NOBODY_HERE: Final = binary_frame(yjs.awareness([]))
@@ -365,7 +367,7 @@ class Room:
                 try:
                     if size + len(edit.update) > room:
                         raise TooLarge("the document is as large as it may be")
-                    update = self._add(edit)
+                    update = await self._checked(edit)
                 except (InvalidRequest, TooLarge) as error:
                     edit.refuse(error)
                     edits = [item for item in edits if item is not edit]
@@ -386,6 +388,17 @@ class Room:
             else:
                 return fresh
 
+    async def _checked(self, edit: _Edit) -> bytes | None:
+        """Add it, if it is what Yjs makes; what may take long or go deep happens elsewhere."""
+        size = len(edit.update)
+        if size > _LARGE:
+            self._replica.types += await trio.to_thread.run_sync(yjsupdates.check, edit.update)
+        else:
+            self._replica.types += yjsupdates.check(edit.update)
+        if self._replica.deep:
+            return await on_a_deep_stack(lambda: self._add(edit), self._bytes + size)
+        return self._add(edit)
+
     def _add(self, edit: _Edit) -> bytes | None:
         if edit.answer:
             return self._replica.absorb(edit.update)
@@ -395,7 +408,7 @@ class Room:
     async def _reload(self) -> None:
         """Make the replica anew from what is stored."""
         document, updates = await self._database.read(lambda connection: tables.load(connection, self.name))
-        self._replica = await trio.to_thread.run_sync(Replica.load, updates)
+        self._replica = await load_replica(updates)
         self._top = document.top if document else 0
         self._whole = None
 
@@ -495,7 +508,7 @@ class Room:
                 return
             try:
                 updates = await self._database.read(lambda connection: tables.read(connection, id, top))
-                fewer = await trio.to_thread.run_sync(replica.squashed, updates)
+                fewer = await on_a_deep_stack(lambda: replica.squashed(updates), sum(map(len, updates)))
                 size = await self._database.write(
                     lambda connection: tables.replace(connection, id, top, fewer), vital=True
                 )
@@ -505,6 +518,11 @@ class Room:
                 return
             self._bytes += size - sum(map(len, updates))
             self._squashed = size
+
+
+async def load_replica(updates: list[bytes]) -> Replica:
+    """The replica of what is stored. :raises Broken: it cannot be read."""
+    return await on_a_deep_stack(lambda: Replica.load(updates), sum(map(len, updates)))
 
 
 def announce(transaction: Transaction, room: str) -> None:
