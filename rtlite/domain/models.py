@@ -32,6 +32,7 @@ PAGE: Final = 100
 _KEY: Final = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._~-]{0,63}")
 _CHANGES: Final = "changes:"
 _STEP: Final = 500  # records that are indexed in one transaction, a few milliseconds
+_STEP_BYTES: Final = 1024 * 1024
 
 
 class _Unchanged:
@@ -202,7 +203,7 @@ class Models:
         while after is not None:
 
             def step(connection: sqlite3.Connection, after: int = after) -> int | None:
-                return records.index_step(connection, model, paths, after, _STEP)
+                return records.index_step(connection, model, paths, after, _STEP, _STEP_BYTES)
 
             after = await self._database.write(step)
 

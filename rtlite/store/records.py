@@ -187,21 +187,29 @@ def list_versions(
 
 
 def index_step(
-    connection: sqlite3.Connection, model: Model, paths: Iterable[Path], after: int, limit: int
+    connection: sqlite3.Connection, model: Model, paths: Iterable[Path], after: int, limit: int, size: int
 ) -> int | None:
-    """Index up to ``limit`` records after the number ``after``; returns the last one's, ``None`` at the end."""
+    """Index up to ``limit`` records after the number ``after``; returns the last one's, ``None`` at the end.
+
+    :param size: bytes of data, after which it is enough.
+    """
     paths = tuple(paths)
-    rows = connection.execute(
+    cursor = connection.execute(
         "SELECT r.number, r.data, v.data FROM records r"
         " LEFT JOIN record_versions v ON v.record = r.number AND v.version = r.published_version"
         " WHERE r.model = ? AND r.number > ? ORDER BY r.number LIMIT ?",
         (model.number, after, limit),
-    ).fetchall()
-    for number, data, published in rows:
-        _write_index(connection, model, number, paths, orjson.loads(data), published=False)
+    )
+    last: int | None = None
+    for last, data, published in cursor:
+        _write_index(connection, model, last, paths, orjson.loads(data), published=False)
         if published is not None:
-            _write_index(connection, model, number, paths, orjson.loads(published), published=True)
-    return rows[-1][0] if rows else None
+            _write_index(connection, model, last, paths, orjson.loads(published), published=True)
+        size -= len(data)
+        if size <= 0:
+            break
+    cursor.close()
+    return last
 
 
 def drop_index_step(connection: sqlite3.Connection, model: Model, path: str, limit: int) -> bool:

@@ -130,6 +130,15 @@ async def test_an_index_serves_the_records_that_there_are_and_those_to_come(monk
         assert await shelf.ids(order="-size.w", limit=3, filters={"size.w": {"gte": 28}}) == ["r29", "r28"]
 
 
+async def test_large_records_are_indexed_a_few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_STEP_BYTES", 100)
+    async with opened(record_scan=5) as shelf:
+        for number in range(9):
+            await shelf.records.create("product", {"n": number, "text": "x" * 70})
+        await shelf.models.put("product", indexes=["n"])
+        assert len(await shelf.ids(filters={"n": {"gte": 0}}, order="n")) == 9
+
+
 async def test_published_data_is_indexed_as_it_is_published() -> None:
     async with opened(record_scan=20) as shelf:
         await fill(shelf)
