@@ -53,6 +53,9 @@ class Metrics:
         self.webhook_lost = Counter("rtlite_webhook_events_lost", "Events gone before a webhook took them", registry=r)
         self.rooms = Gauge("rtlite_rooms", "Documents in memory", registry=r)
         self.edits = Counter("rtlite_document_edits", "Edits of documents committed", registry=r)
+        self.operations = Counter(
+            "rtlite_graphql_operations", "GraphQL queries and mutations executed", ["kind", "outcome"], registry=r
+        )
         self.logins_failed = Counter("rtlite_logins_failed", "Credentials refused", registry=r)
         self.storage_errors = Counter("rtlite_storage_errors", "Transactions that failed", ["code"], registry=r)
         self.faults = Counter("rtlite_faults", "Unexpected errors, each of which ended one connection", registry=r)

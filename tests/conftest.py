@@ -26,6 +26,7 @@ ALONE = {
     "faults/test_many_connections.py",
     "faults/test_stopping.py",
     "promises/test_slow_readers.py",
+    "protocols/test_graphqllimits.py",
     "security/test_floods.py",
     "security/test_mutations.py",
     "security/test_watchdog.py",

@@ -99,6 +99,7 @@ class Documents:
         operation = _choose(document, name)
         declared = {item.variable.name.value for item in operation.variable_definitions or ()}
         given = {key: value for key, value in (variables or {}).items() if key in declared}
+        _check_written(given)
         coerced = get_variable_values(
             self.schema, operation.variable_definitions or (), given, max_errors=_MAX_ERRORS, hide_suggestions=True
         )
@@ -118,7 +119,7 @@ class Documents:
                 raise _refused("invalid_variables", [error]) from error
             cost += 1 + max(1, args.get("first") or 1) * _size(document, field.selection_set)
             roots.append(Root((field.alias or field.name).value, field_name, args))
-        self._check_cost(roots, count, cost)
+        self._check_cost(count, cost)
         return Operation(
             operation.operation.value,
             operation.name.value if operation.name else None,
@@ -178,16 +179,20 @@ class Documents:
     def _root_type(self, operation: OperationDefinitionNode) -> Any:
         return self.schema.get_root_type(operation.operation)
 
-    def _check_cost(self, roots: list[Root], count: int, cost: int) -> None:
+    def _check_cost(self, count: int, cost: int) -> None:
         if count > self._limits.roots:
             raise too_costly(f"an operation may have {self._limits.roots} root fields")
         if cost > self._limits.complexity:
             raise too_costly(f"the result may have {self._limits.complexity} fields, this one could have {cost}")
-        try:
-            orjson.dumps([root.args for root in roots])
-        except TypeError as error:
-            text = "a number or the nesting of a value is out of range"
-            raise QueryRefused(text, code="invalid_variables") from error
+
+
+def _check_written(variables: dict[str, Any]) -> None:
+    """What is taken is written again, in JSON. (What stands in the document is: see :func:`check_text`.)"""
+    try:
+        orjson.dumps(variables)
+    except TypeError as error:
+        text = "a number or the nesting of a variable is out of range"
+        raise QueryRefused(text, code="invalid_variables") from error
 
 
 def _choose(document: DocumentNode, name: str | None) -> OperationDefinitionNode:

@@ -103,9 +103,11 @@ def check_text(text: str, limits: Limits) -> None:
 
 
 def _is_too_large(word: str) -> bool:
-    """A number that no 64 bits hold would become null on its way through JSON."""
+    """A number that no 64 bits hold becomes null on its way through JSON, or cannot be written."""
     try:
-        return math.isinf(float(word))
+        if math.isinf(float(word)):
+            return True
+        return len(word) > 18 and word.removeprefix("-").isdecimal() and not -(2**63) <= int(word) < 2**64
     except ValueError:  # no number: the parser says what is wrong with it
         return False
 

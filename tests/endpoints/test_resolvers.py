@@ -42,3 +42,5 @@ async def test_a_mistake_of_ours_is_logged_and_counted_and_spoils_one_field(logs
     (logged,) = [entry for entry in logs if entry["log_level"] == "error"]
     assert logged["field"] == "two" and isinstance(logged["exc_info"], KeyError)
     assert metrics.registry.get_sample_value("rtlite_faults_total") == 1
+    counted = {"kind": "query", "outcome": "errors"}
+    assert metrics.registry.get_sample_value("rtlite_graphql_operations_total", counted) == 1

@@ -215,6 +215,7 @@ def test_a_document_is_parsed_and_validated_once_and_the_oldest_of_many_is_forgo
         ("{ books(first: 2500) { ...F } } fragment F on Book { id title }", None, False),
         ("{ books(first: -9) { id } }", None, True),
         ("{ books(first: null) { id } }", None, True),
+        (f"{{ book(id: 1, tags: [{2**64 - 1}, {-(2**63)}, 0.5, 1e300, -7]) {{ id }} }}", None, True),
     ],
 )
 def test_a_list_counts_as_often_as_it_may_have_members(

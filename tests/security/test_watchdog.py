@@ -14,6 +14,7 @@ import attrs
 import orjson
 import pytest
 import trio
+from graphql import get_introspection_query
 
 from rtlite.settings import MIB
 from tests.security.watchdog import Watchdog
@@ -255,6 +256,54 @@ async def ten_thousand_channels_in_a_list(ground: Ground) -> None:
     assert (await ground.get("/api/channels")).status == 200
 
 
+async def graphql(ground: Ground, query: str, **variables: Any) -> Answer:
+    body = orjson.dumps({"query": query, "variables": variables})
+    return await ground.post("/graphql", body, Content_Type="application/json")
+
+
+async def ten_lists_of_large_records(ground: Ground) -> None:
+    if not ground.number:
+        for _ in range(2):
+            made = await ground.post("/records/product", b'{"data":%b}' % NAMES)
+            assert made.status == 201, made
+    ground.number = 1
+    fields = " ".join(f'a{i}: records(modelKey: "product", first: 100) {{ nodes {{ data }} }}' for i in range(10))
+    answer = await graphql(ground, f"{{ {fields} }}")
+    assert len(answer.body) > 5 * MIB and "errors" not in answer.json
+
+
+async def five_thousand_fields(ground: Ground) -> None:
+    if not ground.number:
+        await ground.fill("changes:x", 1_000)
+    ground.number = 1
+    query = '{ history(channel: "changes:x", first: 999) { nodes { id event data offset } pageInfo { endCursor } } }'
+    answer = await graphql(ground, query.replace(" pageInfo { endCursor }", ""))
+    assert len(answer.json["data"]["history"]["nodes"]) == 999
+
+
+async def ten_mutations_of_a_megabyte(ground: Ground) -> None:
+    fields = " ".join(f'a{i}: createRecord(modelKey: "p", data: $data) {{ data }}' for i in range(10))
+    answer = await graphql(ground, f"mutation ($data: JSON!) {{ {fields} }}", data=orjson.loads(NAMES))
+    assert "errors" not in answer.json
+
+
+async def all_of_the_schema(ground: Ground) -> None:
+    answer = await graphql(ground, get_introspection_query(specified_by_url=True, input_value_deprecation=True))
+    assert answer.json["data"]["__schema"]
+
+
+async def much_of_the_schema_many_times_over(ground: Ground) -> None:
+    fields = " ".join(f"a{i}: types {{ name fields {{ name args {{ name }} }} }}" for i in range(29))
+    answer = await graphql(ground, f"{{ __schema {{ {fields} }} }}")
+    assert answer.json["errors"][0]["extensions"] == {"code": "query_too_costly"}
+
+
+async def deep_variables(ground: Ground) -> None:
+    query = 'query ($filter: JSON) { records(modelKey: "product", filter: $filter) { nodes { id } } }'
+    body = b'{"query":%b,"variables":{"filter":%b}}' % (orjson.dumps(query), DEEP)
+    assert (await ground.post("/graphql", body, Content_Type="application/json")).json["errors"]
+
+
 INPUTS: dict[str, Input] = {
     **{f"1 MiB of JSON, {name}": publishing(data) for name, data in BODIES.items()},
     "1 MiB of JSON through Quart": a_wide_comment,
@@ -290,6 +339,12 @@ INPUTS: dict[str, Input] = {
     "a replay of 10,000 events": replay,
     "a replay of large events": replay_of_large_events,
     "a list of 10,000 channels": ten_thousand_channels_in_a_list,
+    "GraphQL: ten lists of large records": ten_lists_of_large_records,
+    "GraphQL: 5,000 fields": five_thousand_fields,
+    "GraphQL: ten mutations of a megabyte": ten_mutations_of_a_megabyte,
+    "GraphQL: all of the schema": all_of_the_schema,
+    "GraphQL: much of the schema many times over": much_of_the_schema_many_times_over,
+    "GraphQL: deep variables": deep_variables,
 }
 
 
