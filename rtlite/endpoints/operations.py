@@ -130,7 +130,7 @@ class Executions:
         if value is None:
             return b""
         self.count += 1
-        answer = self._documents.execute(execution.operation, {execution.key: value})
+        answer = self._documents.answer(execution.operation, {execution.key: value})
         if answer["data"] is None:
             log.debug("an event does not fit a subscription", channel=event.channel, event_name=event.name)
             return b""

@@ -38,7 +38,7 @@ class Resolvers:
         :raises QueryRefused: it asks for very much of the schema.
         """
         values = {root.key: await self._value(identity, root) for root in operation.roots}
-        answer = self._documents.execute(operation, values)
+        answer = self._documents.answer(operation, values)
         self._metrics.operations.labels(operation.kind, "errors" if "errors" in answer else "ok").inc()
         return answer
 

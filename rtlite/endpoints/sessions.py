@@ -65,13 +65,13 @@ class Sessions:
         headers = dict(link.head.headers)
         if key:
             headers["x-api-key"] = key
-        query = link.head.query
-        token = (token or "").strip() or (query.get("token") if "authorization" not in headers else None)
+        asked = link.head.query
+        token = (token or "").strip() or (asked.get("token") if "authorization" not in headers else None)
         if token:
             headers["authorization"] = token if token.lower().startswith("bearer ") else f"Bearer {token}"
         address = link.listed.address if link.listed is not None else ""
-        identity = self._gate.identify(presented(headers, query), address)
-        return self._gate.beside(identity, presented_beside(headers, query), address)
+        identity = self._gate.identify(presented(headers, asked), address)
+        return self._gate.beside(identity, presented_beside(headers, asked), address)
 
     def take_on(self, link: Link, identity: Identity) -> None:
         """The connection is this identity's from now on, until that expires."""

@@ -2,7 +2,7 @@
 
 graphql-core does it, without its async half, which is asyncio's. So the rule of the schema: root
 fields are awaited, by whoever calls; below a root field all is data. :meth:`Documents.prepare`
-says which root fields an operation wants, :meth:`Documents.execute` makes the result of
+says which root fields an operation wants, :meth:`Documents.answer` makes the result of
 their values. Source: GraphQL specification (September 2025), sections 5 and 6.
 """
 
@@ -130,7 +130,7 @@ class Documents:
             introspects,
         )
 
-    def execute(self, operation: Operation, values: Mapping[str, Any]) -> dict[str, Any]:
+    def answer(self, operation: Operation, values: Mapping[str, Any]) -> dict[str, Any]:
         """The result, ready for JSON: ``data``, and ``errors`` if there are any.
 
         :param values: of the operation's root fields, by key: data with the names of the schema's fields,

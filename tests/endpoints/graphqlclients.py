@@ -146,7 +146,7 @@ async def graphql_scene(**options: Any) -> AsyncIterator[GraphQLScene]:
 
     async def answer(identity: Identity, operation: Operation) -> Mapping[str, Any]:
         await trio.lowlevel.checkpoint()
-        return documents.execute(operation, {root.key: None for root in operation.roots})
+        return documents.answer(operation, {root.key: None for root in operation.roots})
 
     doors: list[GraphQLSockets] = []
 
