@@ -166,9 +166,9 @@ def adrift() -> None:
 def _telling_later(change: Any, tell: Any, withheld: deque[Any]) -> Any:
     async def changed(self: Records, *args: Any, **kwargs: Any) -> Any:
         record = await change(self, *args, **kwargs)
-        await trio.sleep(0.05)
-        while withheld:
-            told = withheld.popleft()
+        for told in [told for told in withheld if told[1] is record]:
+            await trio.sleep(0.3)
+            withheld.remove(told)
             await self._hub.transact(lambda transaction, told=told: tell(transaction, *told))
         return record
 
