@@ -21,7 +21,7 @@ from rtlite.errors import Forbidden, InvalidRequest, NotFound, Reason, StartErro
 from rtlite.hub.hub import Hub
 from rtlite.hub.slices import Pace
 from rtlite.model import Kind, Published, Role
-from rtlite.protocols import jsonframes
+from rtlite.protocols import jsonframes, verbs
 from rtlite.protocols.verbs import Publication
 from rtlite.settings import KIB, MIB, Settings, duration
 from rtlite.store.database import Database
@@ -134,10 +134,10 @@ class Management:
 
     def publish_soon(self, call: Call, done: Callable[[Callable[[], Reply]], None]) -> None:
         """As :meth:`publish`, where the table of grants alone decides."""
-        event = jsonframes.decode(call.body, Publication).as_event()
+        event = verbs.event_in(call.body)
         if not may_publish(call.identity, event.channel, self._settings):
             raise Forbidden("channel: this credential may not publish to it")
-        self._hub.publish_soon(event, lambda outcome: done(lambda: _answer(outcome())))
+        self._hub.publish_soon(event, lambda published, error: done(lambda: _outcome(published, error)))
 
     async def _check_right(self, call: Call, wanted: Publication, read: dict[str, Any] | None = None) -> None:
         """Where the table of grants, which is asked first and without waiting, says no, what is stored may say yes."""
@@ -257,6 +257,12 @@ def _listed(body: bytes) -> list[Any]:
 
 def _answer(published: Published) -> Reply:
     return json_reply(jsonframes.receipt(published.event), 200 if published.duplicate else 201)
+
+
+def _outcome(published: list[Published], error: BaseException | None) -> Reply:
+    if error is not None:
+        raise error
+    return _answer(published[0])
 
 
 def _seconds(field: str, text: str) -> float:

@@ -56,6 +56,10 @@ class Transaction:
         return self._publish(NewEvent(channel, name, orjson.dumps(data), id))
 
 
+Done = Callable[[list[Published], BaseException | None], None]
+"""Is told what became of events, or why they are not stored. It does not wait, nor raise."""
+
+
 @attrs.define(eq=False, slots=True)
 class _Job:
     events: list[NewEvent] = attrs.field(factory=list)
@@ -75,13 +79,7 @@ class _Job:
     """Makes what ``work`` has stored hold for all that follows."""
     count: int = 1
     size: int = 0
-    on_done: Callable[[], None] = lambda: None
-
-    def outcome(self) -> list[Published]:
-        """What became of the events. :raises Refused: why they are not stored."""
-        if self.error is not None:
-            raise self.error
-        return self.published
+    on_done: Done = lambda published, error: None
 
 
 class _Queue(deque[_Job]):
@@ -128,14 +126,13 @@ class Committer:
         await self._wait(job)
         return job.published
 
-    def publish_soon(self, events: list[NewEvent], done: Callable[[Callable[[], list[Published]]], None]) -> None:
-        """As :meth:`publish`, without a task that waits.
+    def publish_soon(self, event: NewEvent, done: Done) -> None:
+        """As :meth:`publish`, of one event, without a task that waits.
 
-        :param done: called with what gives the result, or raises the refusal. It does not wait, nor raise.
         :raises Overloaded: the queue is full.
         """
-        job = self._job(events)
-        job.on_done = lambda: done(job.outcome)
+        job = _Job([event], durable=self._kept(event), version=self._policies.version, size=len(event.data))
+        job.on_done = done
         self._submit(job)
 
     def _job(self, events: list[NewEvent], origin: Outbox | None = None) -> _Job:
@@ -175,7 +172,7 @@ class Committer:
 
     async def _wait(self, job: _Job) -> None:
         done = trio.Event()
-        job.on_done = done.set
+        job.on_done = lambda published, error: done.set()
         self._submit(job)
         await done.wait()
         if job.error is not None:
@@ -224,7 +221,7 @@ class Committer:
                 self._fanning_out.release()
             for job in batch:
                 try:
-                    job.on_done()
+                    job.on_done(job.published, job.error)
                 except Exception:
                     log.exception("a publisher could not be told what became of its events")
             if not queue:
@@ -261,10 +258,9 @@ class Committer:
         than a part of what a commit takes, and not at all by a publisher that is alone.
         """
         until = time.perf_counter() + queue.patience  # the disk's clock, which does not stand still for a test
+        expected = min(queue.crowd, BATCH_JOBS)
         waiting = 0
-        while len(queue) < BATCH_JOBS and (
-            waiting < len(queue) or (len(queue) < queue.crowd and time.perf_counter() < until)
-        ):
+        while len(queue) < expected and (waiting < len(queue) or time.perf_counter() < until):
             waiting = len(queue)
             await trio.lowlevel.checkpoint()
 
@@ -342,7 +338,7 @@ class Committer:
         appender = self._appender
         if all(job.work is None and all(map(appender.knows, job.events)) for job in jobs):
             for job in jobs:
-                job.published = [appender.append(event) for event in job.events]
+                job.published = list(map(appender.place, job.events))
             return appender.flush
         return lambda connection: self._store(connection, jobs)
 

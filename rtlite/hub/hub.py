@@ -9,7 +9,7 @@ import attrs
 import trio
 
 from rtlite.errors import Reason
-from rtlite.hub.committer import Committer, Transaction
+from rtlite.hub.committer import Committer, Done, Transaction
 from rtlite.hub.fanout import Encoder, Fanout, Name, Outbox, Subscription
 from rtlite.hub.presence import Presence
 from rtlite.hub.replay import Replay
@@ -67,9 +67,9 @@ class Hub:
         """
         return (await self.committer.publish([event], origin))[0]
 
-    def publish_soon(self, event: NewEvent, done: Callable[[Callable[[], Published]], None]) -> None:
+    def publish_soon(self, event: NewEvent, done: Done) -> None:
         """As :meth:`publish`, without a task that waits; see :meth:`Committer.publish_soon`."""
-        self.committer.publish_soon([event], lambda outcome: done(lambda: outcome()[0]))
+        self.committer.publish_soon(event, done)
 
     async def publish_all(self, events: list[NewEvent]) -> list[Published]:
         """Commit several events, all or none."""

@@ -114,7 +114,11 @@ class Database:
             return result
 
         # Once begun, a write is finished: a cancelled caller must not leave the thread writing alone.
-        async with self._writing:
+        try:  # as `async with` would, but for a turn of the scheduler
+            self._writing.acquire_nowait()
+        except trio.WouldBlock:
+            await self._writing.acquire()
+        try:
             if not self._trusted:
                 await self._reopen()
             try:
@@ -126,6 +130,8 @@ class Database:
                     with suppress(Refused):
                         await self._reopen()
                 raise
+        finally:
+            self._writing.release()
 
     async def _transact(self, transaction: Callable[[sqlite3.Connection], T], vital: bool) -> T:
         try:

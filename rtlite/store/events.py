@@ -62,19 +62,24 @@ class Appender:
         self.sequence = sequence
 
     def knows(self, event: NewEvent) -> bool:
-        """Whether :meth:`append` needs no database: the channel was met, and the id is for us to give."""
+        """Whether :meth:`place` can take it: the channel was met, and the id is for us to give."""
         return event.id is None and event.channel in self._channels
 
-    def append(self, new: NewEvent, connection: sqlite3.Connection | None = None) -> Published:
-        """Give the event its offset; an id that the channel has already gives back the first result.
-
-        :param connection: needed unless the event :meth:`knows` its way.
-        """
-        channel = self._channels[new.channel] if connection is None else self._load(connection, new.channel)
-        if connection is not None and new.id is not None:
+    def append(self, new: NewEvent, connection: sqlite3.Connection) -> Published:
+        """Give the event its offset; an id that the channel has already gives back the first result."""
+        channel = self._load(connection, new.channel)
+        if new.id is not None:
             first = self._find(connection, channel, new.id)
             if first is not None:
                 return Published(first, duplicate=True)
+        published = self.place(new)
+        if new.id is not None:
+            self._pending[channel.id, new.id] = published.event
+        return published
+
+    def place(self, new: NewEvent) -> Published:
+        """As :meth:`append`, for an event that it :meth:`knows`: without the database."""
+        channel = self._channels[new.channel]
         self.sequence += 1
         channel.top += 1
         channel.added += len(new.data)
@@ -82,8 +87,6 @@ class Appender:
         id, at = new.id or new_event_id(), now_ms()
         event = Event(id, new.channel, new.name, new.data, at, channel.top, channel.epoch, self.sequence)
         self._rows.append((self.sequence, channel.id, channel.top, id, new.name, new.data, at))
-        if new.id is not None:
-            self._pending[channel.id, id] = event
         return Published(event)
 
     def flush(self, connection: sqlite3.Connection) -> None:

@@ -22,6 +22,9 @@ import attrs
 import outcome
 import trio
 
+from rtlite.auth.gate import presented
+from rtlite.auth.tickets import PREFIX as TICKET_PREFIX
+from rtlite.model import Identity
 from rtlite.settings import Settings
 from rtlite.transports.head import Head
 from rtlite.transports.lean import LeanLane
@@ -45,11 +48,16 @@ class _Parked:
     scheme: str
     patience: trio.CancelScope
     task: trio.lowlevel.Task
+    who: tuple[bytes, str, bool] = attrs.field(init=False)
+    """What tells who asks: what is sent, and from where."""
     busy: bool = False
     """A request is under way: nothing may be answered before it, and the task must not leave."""
     result: outcome.Value[bool] | outcome.Error | None = None
     """What the task goes on with, once nothing is under way."""
     awake: bool = False
+
+    def __attrs_post_init__(self) -> None:
+        self.who = (self.head.raw, self.address, self.stream.trusted)
 
     def settle(self) -> None:
         """Let the task go on, if that is due."""
@@ -71,6 +79,9 @@ class HotLane:
         self._owed = 0
         """Peers that were answered and may be about to ask again."""
         self._answers: list[tuple[_Parked, bytes]] = []
+        self._statuses: list[int] = []
+        self._seen: dict[tuple[bytes, str, bool], Identity] = {}
+        """Who asked in this go: nothing else runs meanwhile that could end a credential."""
         self._some = trio.Event()
 
     async def run(self) -> None:
@@ -86,6 +97,8 @@ class HotLane:
             await self._some.wait()
             self._some = trio.Event()
             answers, self._answers = self._answers, []
+            statuses, self._statuses = self._statuses, []
+            self._router.count("hot", statuses)
             for parked, answer in answers:
                 parked.busy = False
                 try:
@@ -102,6 +115,7 @@ class HotLane:
                 await trio.lowlevel.wait_readable(self._epoll.fileno())
                 until = time.perf_counter() + _PATIENCE
                 served = 0
+                self._seen.clear()
                 while True:
                     ready = self._epoll.poll(0, _MOST)
                     for descriptor, _ in ready:
@@ -125,6 +139,8 @@ class HotLane:
     def takes(self, stream: ServerStream, head: Head) -> Route | None:
         """The route, if repeats of this head can be answered here."""
         if not self._running or stream.descriptor is None or not head.keep_alive or "origin" in head.headers:
+            return None
+        if (presented(head.headers, head.query) or "").startswith(TICKET_PREFIX):  # it is used up
             return None
         found = self._lean.takes(head)
         return None if found is None or found[0].soon is None else found[0]
@@ -181,6 +197,7 @@ class HotLane:
 
         def answered(reply: Reply) -> None:
             try:
+                self._statuses.append(reply.status)
                 self._answers.append((parked, self._lean.whole(reply, keep_alive=True)))
                 self._some.set()
             except Exception as error:  # noqa: BLE001  # raised in the connection's own task, which it ends
@@ -191,9 +208,9 @@ class HotLane:
         if parked.patience.deadline - now < self._settings.keep_alive_timeout / 2:  # moving it is not for nothing
             parked.patience.deadline = now + self._settings.keep_alive_timeout
         parked.busy = True
-        call = Call(head.method, {}, head.query, head.headers, data[start:], parked.address, parked.scheme)
-        call.trusted = stream.trusted
-        if not self._router.answer_soon(call, parked.route, answered):
+        address, scheme = parked.address, parked.scheme
+        call = Call(head.method, {}, head.query, head.headers, data[start:], address, scheme, stream.trusted)
+        if not self._router.answer_soon(call, parked.route, answered, self._seen, parked.who):
             parked.busy = False
             stream.keep(data)
             self._give_back(parked, outcome.Value(True))

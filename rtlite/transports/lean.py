@@ -21,13 +21,16 @@ from rtlite.transports.stream import ServerStream
 
 _WRITES = {"POST", "PATCH"}
 _REASONS = {status.value: status.phrase for status in HTTPStatus}
+_MOST_HEADS = 256
 
 
 class LeanLane:
     def __init__(self, router: Router, settings: Settings) -> None:
         self._router = router
         self._settings = settings
-        self._date = (0, "")
+        self._second, self._date = 0, ""
+        self._heads: dict[tuple[int, str, int, bool], bytes] = {}
+        """Of the answers without headers of their own, in this second."""
 
     def takes(self, head: Head) -> tuple[Route, dict[str, str]] | None:
         """The route and its parameters, if this lane answers the request. Anything unusual is for the other one."""
@@ -79,17 +82,24 @@ class LeanLane:
 
     def whole(self, reply: Reply, *, keep_alive: bool) -> bytes:
         """An answer as it is sent: head and body."""
+        second = int(time.time())
+        if self._second != second or len(self._heads) >= _MOST_HEADS:
+            self._second, self._date = second, formatdate(second, usegmt=True)
+            self._heads.clear()
+        if reply.headers:
+            return self._head(reply, keep_alive) + reply.body
+        kind = (reply.status, reply.content_type, len(reply.body), keep_alive)
+        head = self._heads.get(kind)
+        if head is None:
+            head = self._heads[kind] = self._head(reply, keep_alive)
+        return head + reply.body
+
+    def _head(self, reply: Reply, keep_alive: bool) -> bytes:
         head = f"HTTP/1.1 {reply.status} {_REASONS.get(reply.status, '')}\r\n"
         if reply.status != 204:  # which has no length either (RFC 9110, section 8.6)
             head += f"content-type: {reply.content_type}\r\ncontent-length: {len(reply.body)}\r\n"
-        head += f"date: {self._now()}\r\n"
+        head += f"date: {self._date}\r\n"
         for name, value in reply.headers.items():
             head += f"{name}: {value}\r\n"
         head += "\r\n" if keep_alive else "connection: close\r\n\r\n"
-        return head.encode("latin-1") + reply.body
-
-    def _now(self) -> str:
-        second = int(time.time())
-        if self._date[0] != second:
-            self._date = (second, formatdate(second, usegmt=True))
-        return self._date[1]
+        return head.encode("latin-1")

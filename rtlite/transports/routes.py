@@ -8,7 +8,7 @@ limits, call the endpoint's function, and turn whatever it raises into problem+j
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterable, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterable, Awaitable, Callable, Hashable, Mapping, Sequence
 from enum import Enum
 from typing import Any, Final, Generic, TypeVar
 
@@ -30,6 +30,7 @@ from rtlite.transports.head import Head, decode_segment
 log = get_logger(__name__)
 
 R = TypeVar("R")
+W = TypeVar("W", bound=Hashable)
 
 _ASKED_FOR: Final = {Kind.JWT, Kind.STREAM}  # whose rights may depend on what is stored
 ANONYMOUS: Final = Identity(Kind.ANONYMOUS, "", "anonymous")
@@ -201,7 +202,7 @@ class Router:
                 reply = await self._answer(route, call)
         except Exception as error:  # noqa: BLE001  # logged where it is our own
             reply = self._failed(error, path)
-        self._count(lane, reply.status)
+        self.count(lane, [reply.status])
         if origin is not None:
             cors = origins.cors_headers(origin, self._settings, public=public)
             reply = attrs.evolve(reply, headers={**reply.headers, **cors})
@@ -209,12 +210,19 @@ class Router:
             reply = attrs.evolve(reply, headers={**reply.headers, "Referrer-Policy": "no-referrer"})
         return reply
 
-    def answer_soon(self, call: Call, route: Route, done: Callable[[Reply], None]) -> bool:
-        """As :meth:`answer`, for a request to a route with ``soon``, without a task that waits.
+    def answer_soon(
+        self, call: Call, route: Route, done: Callable[[Reply], None], seen: dict[W, Identity], who: W
+    ) -> bool:
+        """As :meth:`answer`, for a request to a route with ``soon``, without a task that waits. It counts none.
 
         :param done: gets the answer, later or before this returns.
-        :returns: whether there will be one; else the request is to be answered the other way.
+        :param seen: the API keys' owners that were identified since anything else had its turn, by ``who``;
+            they are not identified again.
+        :returns: whether there will be an answer; else the request is to be answered the other way.
         """
+        soon = route.soon
+        if soon is None:
+            return False
         extra: dict[str, str] = {}
 
         def finish(make: Callable[[], Reply]) -> None:
@@ -225,14 +233,19 @@ class Router:
             except Exception as error:  # noqa: BLE001  # logged where it is our own
                 reply = self._failed(error, route.pattern)
             done(reply)
-            self._count("hot", reply.status)
 
         try:
-            self._identify(route, call)
-            if call.identity.kind in _ASKED_FOR or route.soon is None:
-                return False
+            known = seen.get(who)
+            if known is not None:
+                call.identity = known
+            else:
+                self._identify(route, call)
+                if call.identity.kind in _ASKED_FOR:
+                    return False
+                if route.access is Access.CREDENTIAL:
+                    seen[who] = call.identity
             extra = self._limit(route, call)
-            route.soon(call, finish)
+            soon(call, finish)
         except Exception as error:  # noqa: BLE001  # finish() sorts them
             finish(_raising(error))
         return True
@@ -245,11 +258,13 @@ class Router:
         self._metrics.faults.inc()
         return problem(InternalError("the server made a mistake"))
 
-    def _count(self, lane: str, status: int) -> None:
-        counter = self._counters.get((lane, status))
-        if counter is None:
-            counter = self._counters[lane, status] = self._metrics.requests.labels(lane, str(status))
-        counter.inc()
+    def count(self, lane: str, statuses: list[int]) -> None:
+        """Count answers in the metrics."""
+        for status in set(statuses):
+            counter = self._counters.get((lane, status))
+            if counter is None:
+                counter = self._counters[lane, status] = self._metrics.requests.labels(lane, str(status))
+            counter.inc(statuses.count(status))
 
     async def _answer(self, route: Route, call: Call) -> Reply:
         if len(call.body) > self.body_limit(route):

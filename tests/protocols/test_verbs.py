@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from rtlite.errors import InvalidRequest
 from rtlite.model import NewEvent
 from rtlite.protocols import jsonframes
-from rtlite.protocols.verbs import Publication, Request
+from rtlite.protocols.verbs import Publication, Request, event_in
 
 
 def nested(depth: int) -> object:
@@ -45,3 +47,36 @@ def test_an_event_is_the_same_by_both() -> None:
     event = NewEvent("a:b", "e", b'{"n":1}', "i")
     assert jsonframes.structure(fields, Publication).as_event() == event
     assert Request("publish", fields).command().as_event() == event  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"channel":"a:b","event":"e","data":{"x":[1,null,"\\u00e9"]}}',
+        b'{"channel":"a:b","event":"e"}',
+        b'{"channel":"a:b","event":"e","data":1,"id":"mine","more":2}',
+        b'{"channel":"a:b","event":"e","id":null}',
+        b'{"channel":"a:b","event":"e","id":7}',
+        b'{"channel":"a:b","event":"e","id":""}',
+        b'{"channel":"a:*","event":"e"}',
+        b'{"channel":"a b","event":""}',
+        b'{"channel":"a:b","event":""}',
+        b'{"channel":"a:b"}',
+        b'{"channel":7,"event":"e"}',
+        b'{"channel":"a:b","event":["e"]}',
+        b'{"channel":"a:b","event":"e","data":' + b"[" * 300 + b"]" * 300 + b"}",
+        b'{"channel":"a:b","event":"e","data":NaN}',
+        b"[]",
+        b"7",
+        b"{",
+        b"",
+    ],
+)
+def test_the_quick_way_to_read_an_event_answers_as_the_other(body: bytes) -> None:
+    def told(read: Callable[[], NewEvent]) -> object:
+        try:
+            return read()
+        except InvalidRequest as error:
+            return (error.code, error.detail)
+
+    assert told(lambda: event_in(body)) == told(lambda: jsonframes.decode(body, Publication).as_event())

@@ -12,6 +12,7 @@ import trio
 import trio.testing
 
 from rtlite.errors import Forbidden
+from rtlite.model import Identity, Kind
 from rtlite.transports.routes import Access, Call, Reply, json_reply
 from tests.transports.doors import Peer, echo, head, open_door, post, route
 
@@ -103,6 +104,34 @@ async def test_who_asks_is_found_out_anew_for_each_request(autojump_clock) -> No
         await peer.send(post("/hot", b"2", Authorization="Bearer rtk_test"))
         assert (await peer.answer()).status == 401
         assert door.answered("hot") == 2
+
+
+async def test_a_ticket_is_good_for_one_request(autojump_clock) -> None:
+    async with open_door(Endpoint().routes(access=Access.CREDENTIAL)) as door:
+        ticket = door.gate._tickets.issue(Identity(Kind.BLOG, "u", "key_1"))
+        first, second = door.connect_socket(), door.connect_socket()
+        for peer, status in ((first, 200), (second, 401), (first, 401)):
+            await peer.send(post("/hot", b"1", Authorization=f"Bearer {ticket}"))
+            assert (await peer.answer()).status == status
+            await trio.testing.wait_all_tasks_blocked()
+        for peer in (first, second):
+            await peer.send(post("/hot", b"1", Authorization=f"Bearer {ticket}"))
+            assert (await peer.answer()).status == 401
+        assert door.answered("hot") == 0
+
+
+async def test_a_key_that_many_show_at_once_is_asked_for_in_each_go(autojump_clock) -> None:
+    async with open_door(Endpoint().routes(access=Access.CREDENTIAL)) as door:
+        peers = [door.connect_socket() for _ in range(4)]
+        for peer in peers:
+            await warm(peer, Authorization="Bearer rtk_test")
+        for status in (200, 401):
+            for peer in peers:
+                await peer.send(post("/hot", b"1", Authorization="Bearer rtk_test"))
+            for peer in peers:
+                assert (await peer.answer()).status == status
+            door.gate._keyring._by_digest.clear()
+        assert door.answered("hot") == 8
 
 
 async def test_a_token_is_not_for_the_hot_lane_since_its_rights_may_have_to_be_read(autojump_clock) -> None:
