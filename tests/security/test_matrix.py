@@ -22,6 +22,7 @@ import attrs
 import orjson
 import pytest
 
+from rtlite.domain import samples
 from rtlite.model import Kind, Role
 from rtlite.settings import KindSettings
 from tests.security.graphql import Socket, code_of, graphql_socket, params
@@ -377,7 +378,7 @@ def connected(stage: Stage, credential: str, number: int = 0) -> Iterator[Socket
         yield socket if code is None else UNAUTHORIZED
 
 
-def over_a_graphql_socket(query: str) -> Any:
+def over_a_graphql_socket(query: str, variables: Callable[[str], dict[str, Any]] = lambda name: {"name": name}) -> Any:
     """One connection for all channels; of a subscription, the first result: each channel has an event from before."""
 
     def ask(stage: Stage, credential: str, channels: list[str]) -> Answers:
@@ -385,7 +386,7 @@ def over_a_graphql_socket(query: str) -> Any:
             if isinstance(socket, str):
                 return dict.fromkeys(channels, socket)
             return {
-                channel: _OF_CODE[code_of(socket.ask(str(number), query, {"name": channel}))]
+                channel: _OF_CODE[code_of(socket.ask(str(number), query, variables(channel)))]
                 for number, channel in enumerate(channels)
             }
 
@@ -444,12 +445,20 @@ def _is_inbox(channel: str) -> bool:
     return channel.startswith("notifications:") and _is_concrete(channel)
 
 
+def _named(channel: str) -> dict[str, Any]:
+    """What a channel is the channel of; of all jobs there is none to name."""
+    return {} if channel == NAMES["jobs:*"] else {"name": channel.partition(":")[2]}
+
+
 _TOKENS: Final = ("token",)
 _BACKEND: Final = ("project key, write", "admin key")
 _EVENTS: Final = ("token", "project", "admin")
 _GRAPHQL: Final = ("blog", "project", "stream", "admin", "token", "article")
 _HISTORY: Final = "query ($name: String!) { history(channel: $name) { nodes { id } } }"
 _PUBLISH: Final = 'mutation ($name: String!) { publishEvent(channel: $name, event: "typing", data: {n: 1}) { id } }'
+_CHANGES: Final = 'subscription ($name: String!) { recordChanged(modelKey: $name, since: "1h") { type } }'
+_JOBS: Final = 'subscription ($name: ID) { jobProgress(jobId: $name, since: "1h") { id } }'
+_INBOX: Final = 'subscription { notificationReceived(since: "1h") { id } }'
 _SUBSCRIBE: Final = 'subscription ($name: String!) { event(channel: $name, since: "1h") { id } }'
 
 DOORS: Final = {
@@ -509,6 +518,15 @@ DOORS: Final = {
     "/graphql/ws history": Door(over_a_graphql_socket(_HISTORY), "r", _GRAPHQL),
     "/graphql/ws publish": Door(over_a_graphql_socket(_PUBLISH), "w", _GRAPHQL),
     "/graphql/ws subscribe": Door(over_a_graphql_socket(_SUBSCRIBE), "r", _GRAPHQL, patterns=True),
+    "/graphql/ws recordChanged": Door(
+        over_a_graphql_socket(_CHANGES, _named), "r", _GRAPHQL, channels=lambda channel: channel.startswith("changes:"), patterns=True
+    ),
+    "/graphql/ws jobProgress": Door(
+        over_a_graphql_socket(_JOBS, _named), "r", _GRAPHQL, channels=lambda channel: channel.startswith("jobs:"), patterns=True
+    ),
+    "/graphql/ws inbox": Door(
+        over_a_graphql_socket(_INBOX, lambda channel: {}), "r", _GRAPHQL, channels=lambda channel: channel == NAMES["own"]
+    ),
     "/graphql/ws arrivals": Door(by_what_graphql_hears, "r", _GRAPHQL, channels=_is_concrete),
 }  # fmt: skip
 
@@ -543,6 +561,14 @@ def forged(claims: dict[str, Any], alg: str = "HS256", digest: Any = hashlib.sha
     return f"{signed}.{part(signature)}"
 
 
+def kept_event(channel: str) -> dict[str, Any]:
+    """Something that happened on a channel before, as the fields of GraphQL have it."""
+    kind = channel.partition(":")[0]
+    sample = samples.find({"changes": "UPDATED", "jobs": "job.progress"}.get(kind, "notification.new"))
+    assert sample is not None
+    return {"channel": channel, "event": sample.event_name, "data": sample.data(channel)}
+
+
 class Stage:
     """A server whose ann has every kind of credential."""
 
@@ -558,7 +584,7 @@ class Stage:
             assert scene.request("POST", "/jobs", {"type": "import", "userId": user, "id": job}).status == 201
         for stream, user in (("dwd23RWdwE", "ann"), ("bobs", "bob")):
             scene.run(partial(self._server.streams.claim, stream, user))
-        kept = {"events": [{"channel": name, "event": "kept"} for name in NAMES.values() if not name.endswith("*")]}
+        kept = {"events": [kept_event(name) for name in NAMES.values() if not name.endswith("*")]}
         assert scene.request("POST", "/api/publish/batch", kept).status == 201
         self._make_keys()
         self._make_tokens()
