@@ -20,6 +20,7 @@ from rtlite.settings import Settings
 from rtlite.transports.head import Head
 from rtlite.transports.link import Link
 from rtlite.transports.longpoll import PollOutbox, frames
+from rtlite.transports.mailbox import Signal
 from rtlite.transports.outbox import Spawn
 from rtlite.transports.pulse import Beat, Pulse
 from rtlite.transports.websocket import WebSocket, text_frame
@@ -111,7 +112,7 @@ class PollingSession(Link):
         self.upgrading = False
         self.polled = self.posting = False
         self._left = False
-        self._told = trio.Event()
+        self._told = Signal()
 
     @property
     def queue(self) -> PollOutbox:

@@ -19,7 +19,8 @@ from rtlite.metrics import Metrics
 from rtlite.settings import Settings
 from rtlite.transports.head import Head
 from rtlite.transports.lean import LeanLane
-from rtlite.transports.outbox import Outbox
+from rtlite.transports.mailbox import Signal
+from rtlite.transports.outbox import NOTHING, Outbox
 from rtlite.transports.routes import PathTable, Reply
 from rtlite.transports.stream import ServerStream
 
@@ -125,7 +126,7 @@ class PollOutbox(Outbox):
     def __init__(self, limit: int) -> None:
         super().__init__(None, None, limit, 0.0, None, None)  # type: ignore[arg-type]  # it has no writer
         self._carrier: Outbox | None = None
-        self._filled = trio.Event()
+        self._filled = Signal()
 
     @property
     def queued(self) -> int:
@@ -181,11 +182,11 @@ class PollOutbox(Outbox):
     def take(self) -> bytes:
         """All that waits, for one answer."""
         data = b"".join(self._queue)
-        self._queue = deque()
+        self._queue = NOTHING
         self.sent += len(data)
         self._queued = 0
         if not self.closed:
-            self._filled = trio.Event()
+            self._filled = Signal()
         self._wake()
         return data
 

@@ -26,7 +26,7 @@ Spawn = Callable[..., None]
 _GATHER = 64  # buffers per writev; the kernel's limit is 1,024
 _PIECE = 16 * 1024  # bytes per send_all; a TLS record holds as many
 _NEVER: Final = -math.inf
-_NOTHING: deque[bytes | memoryview] = (
+NOTHING: deque[bytes | memoryview] = (
     deque()
 )  # shared by every outbox that holds nothing: 15,000 idle ones cost 11 MB else
 
@@ -74,7 +74,7 @@ class Outbox:
         self._timeout = write_timeout
         self._spawn = spawn
         self._on_broken = on_broken
-        self._queue: deque[bytes | memoryview] = _NOTHING
+        self._queue: deque[bytes | memoryview] = NOTHING
         self._queued = 0
         self._in_flight = 0
         self._emptied = _NEVER
@@ -160,7 +160,7 @@ class Outbox:
     def close(self) -> None:
         """Take nothing any more and drop what waits. Idempotent."""
         self._closed = True
-        self._queue = _NOTHING
+        self._queue = NOTHING
         self._queued = 0
         self._wake()
 
@@ -202,6 +202,8 @@ class Outbox:
                 if not self._queued:
                     self._emptied = trio.current_time()
                 self._wake()
+            if not self._queued:
+                self._queue = NOTHING
         except (OSError, trio.TooSlowError, trio.BrokenResourceError, trio.ClosedResourceError):
             # The peer is gone, or took no byte for the whole time: one outcome for the reader.
             self._break()

@@ -11,7 +11,7 @@ import pytest
 import trio
 import trio.testing
 
-from rtlite.transports.outbox import Outbox
+from rtlite.transports.outbox import NOTHING, Outbox
 
 LIMIT = 64 * 1024
 
@@ -217,6 +217,30 @@ async def test_over_a_stream_what_is_in_flight_counts_as_waiting() -> None:
         await trio.testing.wait_all_tasks_blocked()
         assert outbox.queued == LIMIT - 10
         assert not outbox.offer(b"y" * 20)
+
+
+async def test_a_backlog_that_is_gone_leaves_nothing_and_is_no_others() -> None:
+    async with pair() as one, pair() as other:
+        for _ in range(3):
+            for it in (one, other):
+                assert await it.read(it.fill())
+                await it.outbox.drained()
+                await trio.testing.wait_all_tasks_blocked()
+                assert it.outbox._queue is NOTHING and not NOTHING and not it.writers
+                assert it.outbox.emptied == pytest.approx(trio.current_time(), abs=5)
+
+
+async def test_over_a_stream_a_backlog_that_is_gone_leaves_nothing() -> None:
+    async with memory() as (outbox, theirs):
+        for number in range(3):
+            assert outbox.offer(b"a%d" % number) and outbox.offer(b"b")
+            read = b""
+            while len(read) < 3:
+                read += await theirs.receive_some()
+            await outbox.drained()
+            await trio.testing.wait_all_tasks_blocked()
+            assert read == b"a%db" % number
+            assert outbox._queue is NOTHING and not NOTHING
 
 
 async def test_a_closed_outbox_drops_offers_and_refuses_sends() -> None:
