@@ -66,9 +66,7 @@ async def test_an_inbox_is_filled_by_the_backend_and_read_by_its_user() -> None:
         assert inbox["unreadCount"] == 3 and inbox["notifications"]["nodes"][0]["actionUrl"] == "/o/1"
         read = await ann.data("mutation ($id: ID!) { markNotificationRead(id: $id) { id read } }", id=made[0]["id"])
         assert read["markNotificationRead"] == {"id": made[0]["id"], "read": True}
-        unread = (
-            "{ notifications(unread: true, first: 1) { nodes { id } pageInfo { hasNextPage } } unreadCount }"
-        )
+        unread = "{ notifications(unread: true, first: 1) { nodes { id } pageInfo { hasNextPage } } unreadCount }"
         answer = await ann.data(unread)
         assert answer["unreadCount"] == 2 and answer["notifications"]["pageInfo"]["hasNextPage"]
         assert (await ann.data("mutation { markAllNotificationsRead }"))["markAllNotificationsRead"] == 2
