@@ -29,6 +29,7 @@ from rtlite.domain.inbox import Inbox
 from rtlite.domain.jobs import Jobs
 from rtlite.domain.models import Models
 from rtlite.domain.records import Records
+from rtlite.domain.snapshots import Snapshots
 from rtlite.domain.streams import Streams
 from rtlite.domain.webhooks import Webhooks
 from rtlite.endpoints import conformance
@@ -37,6 +38,7 @@ from rtlite.endpoints.collab import Collab
 from rtlite.endpoints.commands import CommandsEndpoint
 from rtlite.endpoints.conversations import ConversationsEndpoint
 from rtlite.endpoints.dialogue import Dialogues
+from rtlite.endpoints.documents import DocumentsEndpoint
 from rtlite.endpoints.engine import Engine
 from rtlite.endpoints.events import EventsEndpoint
 from rtlite.endpoints.graphiql import GraphiQL
@@ -169,6 +171,8 @@ class Server:
         collab = Collab(self.documents, sessions, settings)
         self.routes += collab.routes()
         self.websocket_routes += collab.websockets()
+        snapshots = Snapshots(self.documents, database, settings)
+        self.routes += DocumentsEndpoint(self.documents, snapshots, settings).routes()
         if settings.conformance_echo:
             self.websocket_routes += conformance.websockets()
         sse = ServerSentEvents(sessions, self.hub.presence, settings)

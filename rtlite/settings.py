@@ -327,6 +327,8 @@ class Settings:
     collab_saved: float = _setting(2 * SECOND, duration, "how long after an edit document.saved is published, at most")
     collab_awareness: int = _setting(16 * KIB, size, "largest awareness state of a Yjs client")
     collab_awareness_clients: int = _setting(16, count, "most Yjs client ids of one connection")
+    collab_snapshots: int = _setting(100, count, "most snapshots of a document")
+    collab_snapshot_bytes: int = _setting(64 * MIB, size, "most bytes of all snapshots of a document")
 
     conformance_echo: bool = _setting(False, boolean, "serve /conformance/echo, for WebSocket test suites", hidden=True)
 

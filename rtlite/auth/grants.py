@@ -16,6 +16,7 @@ from rtlite.settings import Settings
 
 _INBOX: Final = "notifications"
 _ROOM: Final = "collab"
+_ALL_ROOMS: Final = "collab:*"
 """The kind that documents go by. Its names stand for rights alone: no events are published there."""
 
 
@@ -121,6 +122,14 @@ def may_publish(identity: Identity, channel: str, settings: Settings) -> bool:
 def may_edit(identity: Identity, room: str, settings: Settings) -> bool:
     """Whether ``identity`` may change a document, by its name among channels: ``collab:{room}``."""
     return _may_write(identity, room, settings)
+
+
+def may_edit_all(identity: Identity, settings: Settings) -> bool:
+    """Whether ``identity`` may change whatever document there is, and so list and delete them."""
+    if identity.key is not None and may_edit_all(identity.key, settings):
+        return True
+    granted = (*TABLE[row_of(identity, settings)].publish, *identity.publish)
+    return within(identity.only, _ALL_ROOMS) and _covered(granted, _ALL_ROOMS)
 
 
 def may_view(identity: Identity, room: str, settings: Settings) -> bool:

@@ -15,6 +15,8 @@ inbox.py          /notifications      pages.py: how these answer lists
 graphql.py        /graphql, on resolvers.py and the root fields in graphqlrecords.py, graphqljobs.py
                   and graphqlevents.py; schema.graphql is the schema, graphiql.py the page with --dev
 graphqlsockets.py WS /graphql/ws, on operations.py (subscriptions, executed once per event)
+collab.py         WS /collab
+documents.py      /collab: documents and their snapshots
 history.py, presence.py, webhooks.py, management.py    /api
 health.py, conformance.py
 sessions.py       what all that last do alike: admit, subscribe, hold the limits
