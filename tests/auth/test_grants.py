@@ -5,7 +5,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rtlite.auth.grants import TABLE, is_operator, may_publish, may_subscribe, owns_inbox, reads_private, row_of
+from rtlite.auth.grants import (
+    TABLE,
+    is_operator,
+    may_edit,
+    may_edit_all,
+    may_publish,
+    may_subscribe,
+    may_view,
+    owns_inbox,
+    reads_private,
+    row_of,
+)
 from rtlite.model import Identity, Kind, Role
 from rtlite.settings import Settings
 
@@ -244,3 +255,30 @@ def test_an_inbox_is_owned_by_its_user_and_by_nobody_who_may_merely_read_it(iden
 )
 def test_what_is_private_is_for_the_backend_editors_and_tokens_that_name_it(identity, allowed):
     assert reads_private(identity, "changes:secret", PROD) == allowed
+
+
+@pytest.mark.parametrize(
+    ("identity", "rights"),
+    [
+        (ANONYMOUS, ""),
+        (BLOG, ""),
+        (STREAM, ""),
+        (PROJECT, "view"),
+        (USER, "view"),
+        (CUSTOMER, "view"),
+        (COLLAB, "view edit all"),
+        (EDITOR, "view edit all"),
+        (WRITER, "view edit all"),
+        (ADMIN, "view edit all"),
+        (attrs.evolve(USER, publish=("collab:notes",)), "view edit"),
+        (attrs.evolve(USER, publish=("collab:*",)), "view edit all"),
+        (attrs.evolve(USER, publish=("collab:other",)), "view"),
+        (attrs.evolve(ADMIN, only=("collab:notes",)), "view edit"),
+        (attrs.evolve(ADMIN, only=("collab:*",)), "view edit all"),
+        (attrs.evolve(COLLAB, only=("article:a",)), ""),
+    ],
+)
+def test_who_may_view_and_edit_a_document_and_who_all(identity, rights):
+    found = [may_view(identity, "collab:notes", PROD), may_edit(identity, "collab:notes", PROD)]
+    found.append(may_edit_all(identity, PROD))
+    assert " ".join(name for name, may in zip(("view", "edit", "all"), found, strict=True) if may) == rights

@@ -1,4 +1,4 @@
-"""Who may do what with records, models, jobs and inboxes: every credential, over REST and GraphQL, from one table.
+"""Who may do what with records, models, jobs, inboxes and documents: every credential, over REST and GraphQL.
 
 As the matrix of channels (``test_matrix.py``), it is written by hand from the contract.
 """
@@ -30,28 +30,29 @@ from tests.security.test_matrix import (
 from tests.security.test_matrix import RIGHTS as MATRIX
 
 # r: reads; w: changes. The model secret is private. One job is ann's, one is bob's; so are the inboxes. "all jobs" is the
-# list of everybody's, "jobs" that of one's own; "backend" is what only the backend does. A private model is open to a
-# token that names it, and to none by a wide pattern. Who reads an inbox may not thereby say what is read in it.
+# list of everybody's, "jobs" that of one's own; "backend" is what only the backend does; "documents" is the list of them. A private
+# model is open to a token that names it, and to none by a wide pattern. Who reads an inbox may not thereby say what is read
+# in it.
 TABLE: Final = """
-                           product secret backend jobs all-jobs own-job bobs-job own-inbox bobs-inbox
-blog key                    -       -      -      -    -        -       -        rw        -
-project key                 r       -      -      r    r        r       r        -         -
-project key, write          rw      rw     rw     rw   r        rw      rw       rw        rw
-stream key                  -       -      -      -    -        -       -        -         -
-admin key                   rw      rw     rw     rw   r        rw      rw       rw        rw
-token, user                 r       -      -      r    -        r       -        rw        -
-token, customer             r       -      -      r    -        r       -        rw        -
-token, collab               r       r      -      r    r        r       r        rw        -
-token, admin                r       r      -      r    r        r       r        rw        -
-token, some patterns        r       r      -      r    -        r       -        rw        r
-token, all of others:*      r       -      -      r    -        r       -        rw        -
-token, everything           r       -      -      r    r        r       r        rw        -
-ticket, blog key            -       -      -      -    -        -       -        rw        -
-ticket, project key         r       -      -      r    r        r       r        -         -
-ticket, stream key          -       -      -      -    -        -       -        -         -
-ticket, admin key           rw      rw     rw     rw   r        rw      rw       rw        rw
-ticket, token               r       -      -      r    -        r       -        rw        -
-ticket for an article       -       -      -      -    -        -       -        -         -
+                           product secret backend jobs all-jobs own-job bobs-job own-inbox bobs-inbox document documents
+blog key                    -       -      -      -    -        -       -        rw        -     -        -
+project key                 r       -      -      r    r        r       r        -         -     r        -
+project key, write          rw      rw     rw     rw   r        rw      rw       rw        rw    rw       r
+stream key                  -       -      -      -    -        -       -        -         -     -        -
+admin key                   rw      rw     rw     rw   r        rw      rw       rw        rw    rw       r
+token, user                 r       -      -      r    -        r       -        rw        -     r        -
+token, customer             r       -      -      r    -        r       -        rw        -     r        -
+token, collab               r       r      -      r    r        r       r        rw        -     rw       r
+token, admin                r       r      -      r    r        r       r        rw        -     rw       r
+token, some patterns        r       r      -      r    -        r       -        rw        r     r        -
+token, all of others:*      r       -      -      r    -        r       -        rw        -     r        -
+token, everything           r       -      -      r    r        r       r        rw        -     rw       r
+ticket, blog key            -       -      -      -    -        -       -        rw        -     -        -
+ticket, project key         r       -      -      r    r        r       r        -         -     r        -
+ticket, stream key          -       -      -      -    -        -       -        -         -     -        -
+ticket, admin key           rw      rw     rw     rw   r        rw      rw       rw        rw    rw       r
+ticket, token               r       -      -      r    -        r       -        rw        -     r        -
+ticket for an article       -       -      -      -    -        -       -        -         -     -        -
 """
 
 
@@ -153,6 +154,11 @@ DEEDS: Final = (
     *of_job("bobs-job"),
     *of_inbox("own-inbox", "ann"),
     *of_inbox("bobs-inbox", "bob"),
+    Deed("documents", "r", "GET", "/collab"),
+    *(Deed("document", "r", "GET", f"/collab/r{part}") for part in ("", "/document", "/snapshots")),
+    *(Deed("document", "r", "GET", f"/collab/r/snapshots/{{document}}{part}") for part in ("", "/document")),
+    Deed("document", "w", "POST", "/collab/r/snapshots"),
+    Deed("document", "w", "POST", "/collab/r/snapshots/{document}/restore"),
     Deed("backend", "w", "POST", "/notifications", {"userId": "ann", "type": "t", "title": "T"},
          'mutation { createNotification(userId: "ann", type: "t", title: "T") { id } }'),
 )  # fmt: skip
@@ -188,6 +194,9 @@ def scenery() -> Iterator[Scenery]:
         for name, user in (("own", "ann"), ("bobs", "bob")):
             scenery.ids[f"{name}-job"] = scenery.make("/jobs", type="t", userId=user)
             scenery.ids[f"{name}-inbox"] = scenery.make("/notifications", userId=user, type="t", title="T")
+        written = {"Content_Type": "application/json"}
+        assert stage.scene.request("PUT", "/collab/r/document", {"t": "x"}, **written).status == 204
+        scenery.ids["document"] = scenery.make("/collab/r/snapshots")
         yield scenery
 
 
