@@ -167,7 +167,7 @@ class Documents:
             room = Room(name, document, replica, self._hub, self._database, self._settings, self._metrics)
             self._rooms[name] = room
             self._metrics.rooms.set(len(self._rooms))
-            self._nursery.start_soon(self._serve, room)
+            self._nursery.start_soon(self._serve, room, updates)
             return room
 
     def _in_the_way(self, name: str) -> trio.Event | None:
@@ -189,13 +189,13 @@ class Documents:
         idle = min(self._rooms.values(), key=lambda room: room.idle_since, default=None)
         if idle is None or idle.idle_since == float("inf"):
             raise Overloaded("too many documents are open")
-        idle.close()
+        idle.close(tidy=True)
         await idle.gone.wait()
 
-    async def _serve(self, room: Room) -> None:
+    async def _serve(self, room: Room, updates: list[bytes]) -> None:
         assert self._nursery is not None  # noqa: S101  # it runs in it
         try:
-            await room.run(self._nursery)
+            await room.run(self._nursery, updates)
         finally:
             del self._rooms[room.name]
             self._metrics.rooms.set(len(self._rooms))

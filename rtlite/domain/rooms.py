@@ -18,7 +18,7 @@ import trio
 
 from rtlite.domain import replica
 from rtlite.domain.deepstack import on_a_deep_stack
-from rtlite.domain.replica import Broken, Replica
+from rtlite.domain.replica import Broken, Replica, count_types
 from rtlite.errors import InvalidRequest, Overloaded, Reason, Refused, TooLarge
 from rtlite.hub.committer import Transaction
 from rtlite.hub.hub import Hub
@@ -140,6 +140,7 @@ class Room:
         self._squashing = trio.Lock()
         self.visitors: dict[Visitor, None] = {}
         self.closing = False
+        self._tidy = False
         self.gone = trio.Event()
 
     @property
@@ -244,9 +245,12 @@ class Room:
             raise found[0]
         return found[0]
 
-    def close(self, reason: Reason | None = None) -> None:
-        """Take nobody any more, and end once all is stored; with a reason, end everyone's connection first."""
-        self.closing = True
+    def close(self, reason: Reason | None = None, *, tidy: bool = False) -> None:
+        """Take nobody any more, and end once all is stored.
+
+        :param reason: ends everyone's connection first. :param tidy: squash the log, if that is worth it.
+        """
+        self.closing, self._tidy = True, tidy
         if reason is not None:
             for visitor in list(self.visitors):
                 visitor.link.end(reason)
@@ -254,8 +258,14 @@ class Room:
 
     # The task.
 
-    async def run(self, nursery: trio.Nursery) -> None:
-        """Serve the room until it is closed, or nobody was here for a while."""
+    async def run(self, nursery: trio.Nursery, updates: list[bytes]) -> None:
+        """Serve the room until it is closed, or nobody was here for a while.
+
+        :param updates: what the replica was made of.
+        """
+        if updates:
+            nursery.start_soon(self._count_types, self._replica, updates)
+        del updates
         try:
             while await self._wait():
                 await self._turn()
@@ -267,7 +277,7 @@ class Room:
                     await trio.sleep(min(self._settings.collab_turn, _PAUSE * len(self.visitors)))
             if self._saved_at < math.inf:
                 await self._announce()
-            if (self._bytes - self._squashed) * 4 > self._squashed:
+            if self._tidy and (self._bytes - self._squashed) * 4 > self._squashed:
                 await self.squash()
         except Exception:
             log.exception("a room failed", room=self.name)
@@ -280,6 +290,12 @@ class Room:
                 item.refuse(Overloaded("the document is being closed; try again"))
             self._taken.set()
 
+    @staticmethod
+    async def _count_types(replica: Replica, updates: list[bytes]) -> None:
+        """Find out whether it can be nested deep. Until that is known, it may be."""
+        types = await trio.to_thread.run_sync(count_types, updates)
+        replica.types = types + replica.made
+
     async def _wait(self) -> bool:
         """Wait for something to do; ``False`` if there is nothing, and will not be."""
         while True:
@@ -290,7 +306,7 @@ class Room:
             if self._wake.is_set() or self._queue or self._saved_at <= trio.current_time():
                 return bool(self._queue) or not self.closing
             if self.idle_since <= trio.current_time():
-                self.closing = True
+                self.closing = self._tidy = True
                 return False
 
     async def _turn(self) -> None:
@@ -392,9 +408,11 @@ class Room:
         """Add it, if it is what Yjs makes; what may take long or go deep happens elsewhere."""
         size = len(edit.update)
         if size > _LARGE:
-            self._replica.types += await trio.to_thread.run_sync(yjsupdates.check, edit.update)
+            types = await trio.to_thread.run_sync(yjsupdates.check, edit.update)
         else:
-            self._replica.types += yjsupdates.check(edit.update)
+            types = yjsupdates.check(edit.update)
+        self._replica.made += types
+        self._replica.types += types
         if self._replica.deep:
             return await on_a_deep_stack(lambda: self._add(edit), self._bytes + size)
         return self._add(edit)
@@ -408,7 +426,8 @@ class Room:
     async def _reload(self) -> None:
         """Make the replica anew from what is stored."""
         document, updates = await self._database.read(lambda connection: tables.load(connection, self.name))
-        self._replica = await load_replica(updates)
+        before, self._replica = self._replica, await load_replica(updates)
+        self._replica.types, self._replica.made = before.types, before.made
         self._top = document.top if document else 0
         self._whole = None
 

@@ -151,6 +151,8 @@ def uint(value: int) -> bytes:
 
 def read_uint(data: bytes, at: int) -> tuple[int, int]:
     """A varUint, and where it ends. :raises InvalidRequest: it is cut short, or 2^53 or more."""
+    if at < len(data) and data[at] < 128:
+        return data[at], at + 1
     value = shift = 0
     for byte in data[at : at + _LONGEST]:
         value |= (byte & 127) << shift

@@ -71,6 +71,8 @@ def _struct(data: bytes, at: int) -> tuple[int, int]:
     at += 1
     kind = info & 31
     if kind in {_GC, _SKIP}:
+        if info != kind:
+            raise InvalidRequest("an update has a struct that Yjs does not know")
         return read_uint(data, at)
     if info & _ORIGIN:
         at = _id(data, at)
