@@ -149,7 +149,7 @@ class Role(StrEnum):
     ADMIN = "admin"
 
 
-@attrs.frozen(slots=True)
+@attrs.frozen(slots=True, cache_hash=True)  # what it may is looked up by it
 class Identity:
     """Who is asking, as the gate found out; grants decide what this may do.
 
