@@ -100,9 +100,9 @@ class Doors:
 
     @asynccontextmanager
     async def websocket(
-        self, path: str, key: str | None = None, **headers: str
+        self, path: str, key: str | None = None, largest: int = 16 * 1024 * 1024, **headers: str
     ) -> AsyncIterator[trio_websocket.WebSocketConnection]:
-        """A WebSocket that presents ``key`` in the Authorization header."""
+        """A WebSocket that presents ``key`` in the Authorization header, and takes messages up to ``largest`` bytes."""
         if key is not None:
             headers["Authorization"] = f"Bearer {key}"
         host, _, port = self.url.removeprefix("http://").rpartition(":")
@@ -114,7 +114,7 @@ class Doors:
         ):
             with trio.fail_after(10):
                 connection = await trio_websocket.wrap_client_stream(
-                    nursery, stream, f"{host}:{port}", path, extra_headers=extra
+                    nursery, stream, f"{host}:{port}", path, extra_headers=extra, max_message_size=largest
                 )
             async with connection:
                 yield connection

@@ -8,7 +8,7 @@ gets has passed :mod:`rtlite.protocols.yjsupdates`.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Sequence
 from contextlib import suppress
 from math import inf
 from typing import Any, Final
@@ -18,7 +18,7 @@ import pycrdt
 from rtlite.errors import InvalidRequest
 from rtlite.protocols import yjs, yjsupdates
 
-_GROUP: Final = 64
+_GROUP: Final = 256  # updates that take about a millisecond
 _SHALLOW: Final = 2_000  # 10,000 levels are fine on a stack of 8 MiB
 
 
@@ -44,7 +44,7 @@ class Replica:
         return self.types > _SHALLOW
 
     @classmethod
-    def load(cls, updates: Iterable[bytes]) -> Replica:
+    def load(cls, updates: Sequence[bytes]) -> Replica:
         """From what is stored, in order. For a thread with a deep stack: the loop runs on beside it.
 
         Each was looked through when it came. To do so again takes longer than all else; see :func:`count_types`.
@@ -52,13 +52,14 @@ class Replica:
         :raises Broken: it cannot be read.
         """
         replica = cls()
-        for number, update in enumerate(updates):
+        for start in range(0, len(updates), _GROUP):
             try:
-                replica.apply(update)
+                with replica._doc.transaction():
+                    for update in updates[start : start + _GROUP]:
+                        replica.apply(update)
             except InvalidRequest as error:
                 raise Broken("an update that is stored does not decode") from error
-            if number % _GROUP == 0:
-                time.sleep(0)  # let the loop have the interpreter now, and not after the 5 ms of its own accord
+            time.sleep(0)  # let the loop have the interpreter now, and not after the 5 ms of its own accord
             replica.types = inf
         return replica
 

@@ -263,15 +263,15 @@ class Room:
 
         :param updates: what the replica was made of.
         """
-        if updates:
-            nursery.start_soon(self._count_types, self._replica, updates)
-        del updates
         try:
             while await self._wait():
-                await self._turn()
+                edited = await self._turn()
+                if edited and updates:  # not before: who only joins does not wait for it
+                    nursery.start_soon(self._count_types, self._replica, updates)
+                    updates = []
                 if trio.current_time() >= self._saved_at:
                     await self._announce()
-                if self._is_long() and not self._squashing.locked():
+                if edited and self._is_long() and not self._squashing.locked():
                     nursery.start_soon(self.squash)
                 if not self.closing:
                     await trio.sleep(min(self._settings.collab_turn, _PAUSE * len(self.visitors)))
@@ -309,8 +309,8 @@ class Room:
                 self.closing = self._tidy = True
                 return False
 
-    async def _turn(self) -> None:
-        """Take what waits; store it, deliver it, answer."""
+    async def _turn(self) -> bool:
+        """Take what waits; store it, deliver it, answer. Returns whether something was stored."""
         self._wake = trio.Event()
         before = self._replica.state()
         items = self._take()
@@ -322,6 +322,7 @@ class Room:
             if isinstance(item, _Look):
                 item.work()
                 await pace.pause()
+        return bool(stored)
 
     def _put(self, item: _Edit | _Look) -> None:
         if self.gone.is_set():
