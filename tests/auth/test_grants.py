@@ -109,6 +109,29 @@ def test_a_token_reads_and_writes_what_its_patterns_name_besides():
     assert not may_publish(token, "free", PROD)
 
 
+@pytest.mark.parametrize("name", READS)
+def test_documents_are_edited_by_editors_and_the_backend_and_read_by_tokens_and_project_keys(name):
+    identity, _ = READS[name]
+    for settings in (PROD, DEV) if identity.kind is not Kind.JWT else (PROD,):
+        assert may_edit(identity, "collab:r", settings) == (
+            name in {"writing project key", "admin key", "collab", "editor"}
+        )
+        assert may_view(identity, "collab:r", settings) == (name not in {"anonymous", "blog key", "stream key"})
+
+
+def test_a_documents_rights_follow_patterns_and_tickets():
+    assert may_edit(attrs.evolve(USER, publish=("collab:r",)), "collab:r", PROD)
+    assert not may_edit(attrs.evolve(USER, publish=("collab:r",)), "collab:s", PROD)
+    assert may_view(attrs.evolve(BLOG, publish=("collab:*",)), "collab:s", PROD)
+    assert may_edit(attrs.evolve(COLLAB, only=("collab:r",)), "collab:r", PROD)
+    assert not may_view(attrs.evolve(COLLAB, only=("collab:r",)), "collab:s", PROD)
+
+
+@pytest.mark.parametrize("identity", [ADMIN, WRITER, COLLAB, attrs.evolve(USER, publish=("*",))])
+def test_nobody_publishes_on_the_channel_of_a_document(identity):
+    assert not may_publish(identity, "collab:r", PROD)
+
+
 def test_a_pattern_wider_than_the_grant_is_refused():
     token = attrs.evolve(USER, subscribe=("orders:1", "orders:2"))
     assert not may_subscribe(token, "orders:*", PROD)
