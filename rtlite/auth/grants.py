@@ -108,6 +108,8 @@ def reads_private(identity: Identity, channel: str, settings: Settings) -> bool:
     """
     if identity.key is not None and reads_private(identity.key, channel, settings):
         return True
+    if not within(identity.only, channel):
+        return False
     if identity.kind is Kind.JWT:
         editor = settings.dev or identity.role in {Role.COLLAB, Role.ADMIN}
         return editor or channel in identity.subscribe

@@ -280,6 +280,14 @@ def test_what_is_private_is_for_the_backend_editors_and_tokens_that_name_it(iden
     assert reads_private(identity, "changes:secret", PROD) == allowed
 
 
+@pytest.mark.parametrize("identity", [COLLAB, WRITER, ADMIN, attrs.evolve(USER, subscribe=("changes:secret",))])
+def test_a_narrowed_ticket_reads_what_is_private_within_its_patterns_only_whatever_key_is_beside(identity):
+    ticket = attrs.evolve(identity, only=("changes:product",))
+    for asker in (ticket, attrs.evolve(USER, key=ticket), attrs.evolve(ticket, key=PROJECT)):
+        assert not reads_private(asker, "changes:secret", PROD)
+    assert reads_private(attrs.evolve(identity, only=("changes:*",)), "changes:secret", PROD)
+
+
 @pytest.mark.parametrize(
     ("identity", "rights"),
     [
