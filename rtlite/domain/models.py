@@ -21,8 +21,8 @@ from rtlite.hub.committer import Transaction
 from rtlite.hub.hub import Hub
 from rtlite.model import Identity, matches, now_ms
 from rtlite.settings import Settings
+from rtlite.store import events, records
 from rtlite.store import models as tables
-from rtlite.store import records
 from rtlite.store.database import Database
 from rtlite.store.filters import parse_path
 from rtlite.store.models import Model
@@ -137,8 +137,8 @@ class Models:
             return tables.put(connection, model), known
 
         async with self._changing:
-            model, before = await self._hub.transact(work)
-            self._set_private(key, model.private)
+            # In order with what is published, and even if who asked for it is gone when it is stored.
+            model, before = await self._hub.reconfigure(work, lambda done: self._set_private(key, done[0].private))
             for field in set(before.indexes if before else ()) - set(model.indexes):
                 await self._forget(model, field)
             if model.ready != model.indexes:
@@ -146,7 +146,12 @@ class Models:
         return model, before is None
 
     async def delete(self, key: str) -> None:
-        """Forget what was set. :raises NotFound: there is none. :raises Conflict: it has records."""
+        """Forget what was set.
+
+        :raises NotFound: there is none. :raises Conflict: it has records; or it is private, and its channel keeps
+            what they were, which would be open then.
+        """
+        channel = channel_of(key)
 
         def work(transaction: Transaction) -> None:
             model = tables.find(transaction.connection, key)
@@ -154,11 +159,14 @@ class Models:
                 raise NotFound("no such model")
             if tables.has_records(transaction.connection, model):
                 raise Conflict("the model has records; delete them first", code="model_in_use")
+            kept = events.channel_info(transaction.connection, channel)
+            if model.private and kept is not None and kept.oldest <= kept.top:
+                complaint = f"the model is private, and {channel} keeps events; open it first, or wait"
+                raise Conflict(complaint, code="model_in_use")
             tables.delete(transaction.connection, model)
 
         async with self._changing:
-            await self._hub.transact(work)
-            self._set_private(key, False)
+            await self._hub.reconfigure(work, lambda _: self._set_private(key, False))
 
     def added(self, connection: sqlite3.Connection, key: str) -> Model:
         """A new model, stored, on the database thread. :raises Conflict: there are too many."""

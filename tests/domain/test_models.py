@@ -13,7 +13,8 @@ import trio
 from rtlite.domain import models as module
 from rtlite.domain.models import channel_of
 from rtlite.errors import Conflict, InvalidRequest, NotFound, Reason
-from rtlite.model import Identity, Kind, Role
+from rtlite.model import Identity, Kind, NewEvent, Role
+from rtlite.settings import KindSettings
 from rtlite.store import models as tables
 from rtlite.transports.connections import Connection
 from tests.domain.shelf import Shelf, opened
@@ -73,10 +74,41 @@ async def test_a_model_with_records_is_not_deleted() -> None:
         assert refused.value.code == "model_in_use"
         assert not shelf.models.is_open(ANN, "changes:product")
         await shelf.records.delete("product", "r")
+        await shelf.models.put("product", private=False)
         await shelf.models.delete("product")
         assert shelf.models.is_open(ANN, "changes:product")
         with pytest.raises(NotFound):
             await shelf.models.delete("product")
+
+
+async def test_a_private_model_is_not_deleted_while_its_channel_keeps_what_its_records_were() -> None:
+    async with opened(channels={"changes": KindSettings(retention_age=1.0)}) as shelf:
+        await shelf.models.put("secret", private=True)
+        await shelf.records.create("secret", {"pin": 1234}, id="r")
+        await shelf.records.delete("secret", "r")
+        with pytest.raises(Conflict) as refused:
+            await shelf.models.delete("secret")
+        assert refused.value.code == "model_in_use"
+        assert not shelf.models.is_open(ANN, "changes:secret")
+        await shelf.database.write(lambda connection: connection.execute("UPDATE events SET timestamp = 0"))
+        await shelf.database.write(lambda connection: connection.execute("UPDATE channels SET oldest_timestamp = 0"))
+        await shelf.hub.sweeper.sweep()
+        assert await shelf.told("secret") == []
+        await shelf.models.delete("secret")
+        assert shelf.models.is_open(ANN, "changes:secret")
+
+
+async def test_a_model_is_private_once_that_is_stored_though_who_asked_for_it_is_gone() -> None:
+    async with opened() as shelf:
+        await shelf.models.put("secret")
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(shelf.models.put, "secret", None, True)
+            while not shelf.hub.committer._queued_events:
+                await trio.lowlevel.checkpoint()
+            nursery.cancel_scope.cancel()
+        await shelf.hub.publish(NewEvent("free", "tick", b"1"))  # is stored behind it
+        assert await shelf.database.read(tables.private) == ["secret"]
+        assert not shelf.models.is_open(ANN, "changes:secret")
 
 
 async def test_data_fits_the_schema_from_when_it_is_set() -> None:
