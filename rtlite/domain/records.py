@@ -150,6 +150,8 @@ class Records:
 
     async def find_by_natural_key(self, model: str, key: str, *, published: bool = False) -> Record:
         """:raises NotFound: there is none, or it is not published."""
+        if not key:  # which is how the store has those that have none
+            raise _no_record()
         return await self._found(
             model, lambda connection, kind: tables.find_by_natural_key(connection, kind, key, published=published)
         )

@@ -89,7 +89,10 @@ def parse_schema(value: object, most: int) -> bytes:
     """
     if not isinstance(value, Mapping):
         raise _invalid("an object is wanted")
-    text = orjson.dumps(value)
+    try:
+        text = orjson.dumps(value)
+    except TypeError as error:
+        raise _invalid("it is nested too deep") from error
     if len(text) > most:
         raise _invalid(f"{most} bytes at most")
     if text.count(b"{") + text.count(b"[") > _CONTAINERS:

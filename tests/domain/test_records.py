@@ -304,6 +304,13 @@ async def test_a_natural_key_is_a_name(key: str) -> None:
             await shelf.records.create("product", {}, key)
 
 
+async def test_a_record_without_a_natural_key_is_not_found_by_an_empty_one() -> None:
+    async with opened() as shelf:
+        await shelf.records.create("product", {})
+        with pytest.raises(NotFound):
+            await shelf.records.find_by_natural_key("product", "")
+
+
 async def test_the_limits_of_a_page_are_said() -> None:
     async with opened(max_page=5, record_conditions=1) as shelf:
         for _ in range(7):

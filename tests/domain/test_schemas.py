@@ -27,6 +27,14 @@ def checked(schema: object, data: dict[str, Any], steps: int = 20_000) -> None:
     Schema(parse_schema(schema, 65536), steps).check(data)
 
 
+def nested(levels: int) -> dict[str, Any]:
+    """A schema of objects in objects."""
+    schema: dict[str, Any] = {}
+    for _ in range(levels):
+        schema = {"properties": {"a": schema}}
+    return schema
+
+
 @pytest.mark.parametrize("data", [{"name": "mug"}, {"name": "mug", "price": 1, "tags": ["a"], "more": {}}])
 def test_data_that_fits_passes(data: dict[str, Any]) -> None:
     checked(PRODUCT, data)
@@ -63,6 +71,7 @@ def test_a_complaint_is_short_and_does_not_repeat_what_was_sent() -> None:
     ("schema", "complaint"),
     [
         ([], "an object"),
+        (nested(300), "nested too deep"),
         (True, "an object"),
         ({"type": "objekt"}, "type"),
         ({"required": "name"}, "required"),
