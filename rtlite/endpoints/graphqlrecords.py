@@ -83,10 +83,7 @@ class RecordFields:
     async def _list_models(self, identity: Identity, first: int | None, after: str | None = None) -> Any:
         check_backend(identity)
         limit = check_first(first, self._settings.max_page)
-        found, following = await self._models.list(after or "")
-        if len(found) > limit:
-            found, following = found[:limit], found[limit - 1].key
-        return connection(found, following)
+        return connection(*await self._models.list(after or "", limit))
 
     async def _create(
         self, identity: Identity, modelKey: str, data: Any, naturalKey: str | None = None, id: str | None = None

@@ -165,6 +165,11 @@ async def test_the_backend_alone_writes_and_lists_models() -> None:
         models = (await scene.backend.data(query))["models"]
         assert models["nodes"] == [{"key": "product", "private": False, "schema": schema, "indexes": []}]
         assert not models["pageInfo"]["hasNextPage"]
+        for number in range(100, 201):
+            assert (await operator.put(f"/models/m{number}", json={})).status_code == 201
+        models = (await scene.backend.data(query.replace("first: 1", "first: 101")))["models"]
+        assert len(models["nodes"]) == 101
+        assert models["pageInfo"] == {"endCursor": models["nodes"][-1]["key"], "hasNextPage": True}
         (error,) = (await scene.backend.ask(CREATE, data={"n": 1}))["errors"]
         assert "name" in error["message"]
 
