@@ -27,6 +27,7 @@ _VISIBLE: Final = re.compile(r"[\x21-\x7e]+")
 # Control characters, and lone surrogates, which no UTF-8 can hold.
 _UNFIT_FOR_USERS: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _STREAM: Final = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._~-]{0,63}")
+_VARIANT: Final = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}  # the first two bits are 10
 _POSITION: Final = re.compile(r"([a-z0-9]{8})-(0|[1-9][0-9]{0,18})")
 
 
@@ -183,11 +184,17 @@ def new_epoch() -> str:
 
 def new_event_id() -> str:
     """A UUIDv7 (RFC 9562, section 5.7): time-ordered, 74 random bits."""
-    value = bytearray((time.time_ns() // 1_000_000).to_bytes(6, "big") + os.urandom(10))
-    value[6] = 0x70 | value[6] & 0x0F
-    value[8] = 0x80 | value[8] & 0x3F
-    text = value.hex()
-    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+    return new_event_ids(1)[0]
+
+
+def new_event_ids(count: int) -> list[str]:
+    """So many UUIDv7 of one moment: together they cost a third."""
+    text, bits = f"{now_ms():012x}", os.urandom(10 * count).hex()
+    start = f"{text[:8]}-{text[8:]}-7"
+    return [
+        f"{start}{bits[at : at + 3]}-{_VARIANT[bits[at + 3]]}{bits[at + 4 : at + 7]}-{bits[at + 8 : at + 20]}"
+        for at in range(0, 20 * count, 20)
+    ]
 
 
 def now_ms() -> int:

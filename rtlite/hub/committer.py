@@ -15,6 +15,7 @@ import sqlite3
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable
+from itertools import islice
 from typing import Any, Final
 
 import attrs
@@ -337,8 +338,9 @@ class Committer:
         """
         appender = self._appender
         if all(job.work is None and all(map(appender.knows, job.events)) for job in jobs):
+            placed = iter(appender.place([event for job in jobs for event in job.events]))
             for job in jobs:
-                job.published = list(map(appender.place, job.events))
+                job.published = list(islice(placed, job.count))
             return appender.flush
         return lambda connection: self._store(connection, jobs)
 

@@ -8,13 +8,13 @@ channel, without holes. Retention deletes from the old end only.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import chain
 from typing import Final
 
 import attrs
 
-from rtlite.model import Event, NewEvent, Position, Published, kind_of, new_event_id, now_ms
+from rtlite.model import Event, NewEvent, Position, Published, kind_of, new_event_ids, now_ms
 from rtlite.store.schema import store_epoch
 
 _END: Final = 2**62  # past every offset; a position that a client makes up may be past what SQLite can hold
@@ -72,22 +72,27 @@ class Appender:
             first = self._find(connection, channel, new.id)
             if first is not None:
                 return Published(first, duplicate=True)
-        published = self.place(new)
+        published = self.place([new])[0]
         if new.id is not None:
             self._pending[channel.id, new.id] = published.event
         return published
 
-    def place(self, new: NewEvent) -> Published:
-        """As :meth:`append`, for an event that it :meth:`knows`: without the database."""
-        channel = self._channels[new.channel]
-        self.sequence += 1
-        channel.top += 1
-        channel.added += len(new.data)
-        self._touched[channel.id] = channel
-        id, at = new.id or new_event_id(), now_ms()
-        event = Event(id, new.channel, new.name, new.data, at, channel.top, channel.epoch, self.sequence)
-        self._rows.append((self.sequence, channel.id, channel.top, id, new.name, new.data, at))
-        return Published(event)
+    def place(self, events: Sequence[NewEvent]) -> list[Published]:
+        """As :meth:`append`, for events that it :meth:`knows`: without the database."""
+        placed = []
+        at, sequence = now_ms(), self.sequence
+        for new, id in zip(events, new_event_ids(len(events)), strict=True):
+            id = new.id or id
+            channel = self._channels[new.channel]
+            sequence += 1
+            channel.top += 1
+            channel.added += len(new.data)
+            self._touched[channel.id] = channel
+            event = Event(id, new.channel, new.name, new.data, at, channel.top, channel.epoch, sequence)
+            self._rows.append((sequence, channel.id, channel.top, id, new.name, new.data, at))
+            placed.append(Published(event))
+        self.sequence = sequence
+        return placed
 
     def flush(self, connection: sqlite3.Connection) -> None:
         """Write what was appended since the last flush.

@@ -16,6 +16,7 @@ from __future__ import annotations
 import os
 import select
 import time
+from functools import partial
 from typing import Final
 
 import attrs
@@ -195,25 +196,26 @@ class HotLane:
             self._give_back(parked, outcome.Value(bool(data)))
             return
 
-        def answered(reply: Reply) -> None:
-            try:
-                self._statuses.append(reply.status)
-                self._answers.append((parked, self._lean.whole(reply, keep_alive=True)))
-                self._some.set()
-            except Exception as error:  # noqa: BLE001  # raised in the connection's own task, which it ends
-                parked.busy = False
-                self._give_back(parked, outcome.Error(error))
-
         now = trio.current_time()
         if parked.patience.deadline - now < self._settings.keep_alive_timeout / 2:  # moving it is not for nothing
             parked.patience.deadline = now + self._settings.keep_alive_timeout
         parked.busy = True
         address, scheme = parked.address, parked.scheme
         call = Call(head.method, {}, head.query, head.headers, data[start:], address, scheme, stream.trusted)
+        answered = partial(self._answered, parked)
         if not self._router.answer_soon(call, parked.route, answered, self._seen, parked.who):
             parked.busy = False
             stream.keep(data)
             self._give_back(parked, outcome.Value(True))
+
+    def _answered(self, parked: _Parked, reply: Reply) -> None:
+        try:
+            self._statuses.append(reply.status)
+            self._answers.append((parked, self._lean.whole(reply, keep_alive=True)))
+            self._some.set()
+        except Exception as error:  # noqa: BLE001  # raised in the connection's own task, which it ends
+            parked.busy = False
+            self._give_back(parked, outcome.Error(error))
 
     def _give_back(self, parked: _Parked, result: outcome.Value[bool] | outcome.Error) -> None:
         self._forget(parked.descriptor)
