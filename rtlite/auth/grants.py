@@ -11,6 +11,7 @@ from typing import Final
 
 import attrs
 
+from rtlite.errors import Forbidden
 from rtlite.model import Identity, Kind, Role, is_pattern, kind_of, matches
 from rtlite.settings import Settings
 
@@ -80,6 +81,12 @@ def is_backend(identity: Identity) -> bool:
     if identity.key is not None and is_backend(identity.key):
         return True
     return is_operator(identity) or (identity.kind is Kind.PROJECT and identity.write and identity.only is None)
+
+
+def check_backend(identity: Identity) -> None:
+    """:raises Forbidden: this is not the application's own server."""
+    if not is_backend(identity):
+        raise Forbidden("an admin key or a project key with write is needed")
 
 
 def may_subscribe(identity: Identity, channel: str, settings: Settings) -> bool:

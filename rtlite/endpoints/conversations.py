@@ -6,7 +6,7 @@ from typing import Any
 
 import attrs
 
-from rtlite.auth.grants import is_backend
+from rtlite.auth.grants import check_backend, is_backend
 from rtlite.domain import access as rights
 from rtlite.domain.conversations import STATUS_UPDATE, Conversations, chat_message, check_conversation, status_update
 from rtlite.errors import Forbidden, InvalidRequest
@@ -69,14 +69,14 @@ class ConversationsEndpoint:
 
     async def put_member(self, call: Call) -> Reply:
         """Again for the same user, this changes the right to post."""
-        _check_backend(call.identity)
+        check_backend(call.identity)
         wanted = jsonframes.decode(call.body, Membership)
         member, new = await self._conversations.put_member(call.params["id"], call.params["user"], write=wanted.write)
         return json_reply(member.as_json(), 201 if new else 200)
 
     async def remove_member(self, call: Call) -> Reply:
         """The user's live subscriptions have ended when the answer comes."""
-        _check_backend(call.identity)
+        check_backend(call.identity)
         await self._conversations.remove_member(call.params["id"], call.params["user"])
         return Reply(204)
 
@@ -99,12 +99,6 @@ class ConversationsEndpoint:
     async def _check_right(self, identity: Identity, channel: str, name: str, data: dict[str, Any]) -> None:
         if not await self._access.may_write(identity, channel, name, data):
             raise Forbidden("this credential may not publish there")
-
-
-def _check_backend(identity: Identity) -> None:
-    """:raises Forbidden: the credential is neither an admin key nor a project key with write."""
-    if not is_backend(identity):
-        raise Forbidden("an admin key or a project key with write is needed")
 
 
 def _sender(identity: Identity, wanted: Message) -> str:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from rtlite.auth.grants import check_backend
 from rtlite.domain.access import Access
 from rtlite.domain.inbox import Inbox
 from rtlite.domain.jobs import Jobs, channel_of
-from rtlite.endpoints.resolvers import Field, check_backend, check_first, connection
+from rtlite.endpoints.resolvers import Field, check_first, connection
 from rtlite.errors import Forbidden, NotFound
 from rtlite.model import Identity
 from rtlite.settings import Settings

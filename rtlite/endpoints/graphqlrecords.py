@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from rtlite.auth.grants import check_backend
 from rtlite.domain.access import Access
 from rtlite.domain.models import Models, channel_of
 from rtlite.domain.records import Records
-from rtlite.endpoints.resolvers import Field, check_backend, check_first, connection
+from rtlite.endpoints.resolvers import Field, check_first, connection
 from rtlite.errors import Forbidden, InvalidRequest, NotFound
 from rtlite.model import Identity
 from rtlite.settings import Settings

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import attrs
 
-from rtlite.auth.grants import is_backend
+from rtlite.auth.grants import check_backend
 from rtlite.domain import access as rights
 from rtlite.domain.inbox import Inbox
 from rtlite.endpoints.pages import flag, page_reply, page_size
-from rtlite.errors import Forbidden
 from rtlite.protocols import jsonframes
 from rtlite.settings import Settings
 from rtlite.transports.routes import Access, Call, Reply, Route, json_reply
@@ -41,8 +40,7 @@ class InboxEndpoint:
 
     async def add(self, call: Call) -> Reply:
         """Again with the same id and text: 200 and the notification as it is."""
-        if not is_backend(call.identity):
-            raise Forbidden("an admin key or a project key with write is needed")
+        check_backend(call.identity)
         wanted = jsonframes.decode(call.body, NewNotification)
         notification, new = await self._inbox.add(
             wanted.userId, wanted.type, wanted.title, wanted.message, wanted.actionUrl, wanted.id

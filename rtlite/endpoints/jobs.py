@@ -6,12 +6,11 @@ from typing import Any
 
 import attrs
 
-from rtlite.auth.grants import is_backend
+from rtlite.auth.grants import check_backend
 from rtlite.domain import access as rights
 from rtlite.domain.jobs import Jobs, channel_of
 from rtlite.endpoints.pages import page_reply, page_size
 from rtlite.errors import Forbidden
-from rtlite.model import Identity
 from rtlite.protocols import jsonframes
 from rtlite.settings import Settings
 from rtlite.transports.routes import Access, Call, Reply, Route, json_reply
@@ -49,7 +48,7 @@ class JobsEndpoint:
 
     async def create(self, call: Call) -> Reply:
         """Again with the same id, type and user: 200 and the job as it is."""
-        _check_backend(call.identity)
+        check_backend(call.identity)
         wanted = jsonframes.decode(call.body, NewJob)
         job, new = await self._jobs.create(wanted.type, wanted.userId, wanted.id)
         return json_reply(job.as_json(), 201 if new else 200)
@@ -70,7 +69,7 @@ class JobsEndpoint:
         return json_reply((await self._jobs.find(call.params["id"])).as_json())
 
     async def update(self, call: Call) -> Reply:
-        _check_backend(call.identity)
+        check_backend(call.identity)
         wanted = jsonframes.decode(call.body, Change)
         job = await self._jobs.update(
             call.params["id"],
@@ -80,9 +79,3 @@ class JobsEndpoint:
             error=wanted.error,
         )
         return json_reply(job.as_json())
-
-
-def _check_backend(identity: Identity) -> None:
-    """:raises Forbidden: the credential is neither an admin key nor a project key with write."""
-    if not is_backend(identity):
-        raise Forbidden("an admin key or a project key with write is needed")

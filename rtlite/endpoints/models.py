@@ -6,11 +6,9 @@ from typing import Any
 
 import attrs
 
-from rtlite.auth.grants import is_backend
+from rtlite.auth.grants import check_backend
 from rtlite.domain.models import UNCHANGED, Models
 from rtlite.endpoints.pages import page_reply, page_size
-from rtlite.errors import Forbidden
-from rtlite.model import Identity
 from rtlite.protocols import jsonframes
 from rtlite.settings import Settings
 from rtlite.transports.routes import Access, Call, Reply, Route, json_reply
@@ -39,28 +37,22 @@ class ModelsEndpoint:
 
     async def list(self, call: Call) -> Reply:
         """``?limit=&after=``"""
-        _check_backend(call.identity)
+        check_backend(call.identity)
         limit = page_size(call, self._settings.max_page)
         return page_reply(*await self._models.list(call.query.get("after", ""), limit))
 
     async def show(self, call: Call) -> Reply:
-        _check_backend(call.identity)
+        check_backend(call.identity)
         return json_reply((await self._models.find(call.params["modelKey"])).as_json())
 
     async def put(self, call: Call) -> Reply:
         """What is not named stays; ``"schema": null`` is none. The answer comes when the indexes serve."""
-        _check_backend(call.identity)
+        check_backend(call.identity)
         wanted = jsonframes.decode(call.body, Wanted)
         model, new = await self._models.put(call.params["modelKey"], wanted.schema, wanted.private, wanted.indexes)
         return json_reply(model.as_json(), 201 if new else 200)
 
     async def delete(self, call: Call) -> Reply:
-        _check_backend(call.identity)
+        check_backend(call.identity)
         await self._models.delete(call.params["modelKey"])
         return Reply(204)
-
-
-def _check_backend(identity: Identity) -> None:
-    """:raises Forbidden: the credential is neither an admin key nor a project key with write."""
-    if not is_backend(identity):
-        raise Forbidden("an admin key or a project key with write is needed")

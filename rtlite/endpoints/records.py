@@ -13,13 +13,12 @@ from typing import Any, Final
 import attrs
 import orjson
 
-from rtlite.auth.grants import is_backend
+from rtlite.auth.grants import check_backend
 from rtlite.domain import access as rights
 from rtlite.domain.models import channel_of
 from rtlite.domain.records import Records, check_version
 from rtlite.endpoints.pages import flag, page_reply, page_size
 from rtlite.errors import Conflict, Forbidden, InvalidRequest, NotFound, PreconditionFailed
-from rtlite.model import Identity
 from rtlite.protocols import jsonframes
 from rtlite.settings import Settings
 from rtlite.store.records import Record
@@ -72,7 +71,7 @@ class RecordsEndpoint:
     # --- writing
 
     async def create(self, call: Call) -> Reply:
-        _check_backend(call.identity)
+        check_backend(call.identity)
         wanted = jsonframes.decode(call.body, NewRecord)
         record = await self._records.create(call.params["modelKey"], wanted.data, wanted.naturalKey, wanted.id)
         reply = _reply(record, 201)
@@ -86,7 +85,7 @@ class RecordsEndpoint:
         return await self._change(call, merge=False)
 
     async def _change(self, call: Call, *, merge: bool) -> Reply:
-        _check_backend(call.identity)
+        check_backend(call.identity)
         wanted = jsonframes.decode(call.body, NewData)
         return await self._if_matching(
             call,
@@ -96,7 +95,7 @@ class RecordsEndpoint:
 
     async def delete(self, call: Call) -> Reply:
         """``?version=`` names the version that is meant."""
-        _check_backend(call.identity)
+        check_backend(call.identity)
         text = call.query.get("version")
         version = None if text is None else check_version(text, "version")
         await self._if_matching(
@@ -105,14 +104,14 @@ class RecordsEndpoint:
         return Reply(204)
 
     async def publish(self, call: Call) -> Reply:
-        _check_backend(call.identity)
+        check_backend(call.identity)
         meant = jsonframes.decode(call.body, Meant).version
         return await self._if_matching(
             call, meant, lambda model, id, version: self._records.publish(model, id, version=version)
         )
 
     async def unpublish(self, call: Call) -> Reply:
-        _check_backend(call.identity)
+        check_backend(call.identity)
         meant = jsonframes.decode(call.body, Meant).version
         return await self._if_matching(
             call, meant, lambda model, id, version: self._records.unpublish(model, id, version=version)
@@ -180,12 +179,6 @@ class RecordsEndpoint:
 
 def _reply(record: Record, status: int = 200) -> Reply:
     return json_reply(record.as_json(), status, {"ETag": f'"{record.version}"'})
-
-
-def _check_backend(identity: Identity) -> None:
-    """:raises Forbidden: the credential is neither an admin key nor a project key with write."""
-    if not is_backend(identity):
-        raise Forbidden("an admin key or a project key with write is needed")
 
 
 def _if_match(header: str | None) -> int | None:
