@@ -46,6 +46,8 @@ _MAX_ERRORS: Final = 5
 _ABOUT_THE_SCHEMA: Final = {"__schema", "__type"}
 _SCHEMA_FIELDS: Final = 3_200
 """Most fields of a result about the schema, all of which has 2,900. They are counted as they come, 7 µs each."""
+_LONG: Final = 1_000
+"""More fields than these, at 2.5 µs each, are long to execute."""
 
 
 @attrs.frozen
@@ -63,6 +65,7 @@ class Operation:
 
     :ivar kind: ``query``, ``mutation`` or ``subscription``.
     :ivar variables: as they came, of those that it declares.
+    :ivar cost: how many fields its result may have, but for those about the schema.
     """
 
     kind: str
@@ -72,6 +75,12 @@ class Operation:
     variables: dict[str, Any]
     document: DocumentNode = attrs.field(repr=False)
     introspects: bool = False
+    cost: int = 0
+
+    @property
+    def is_long(self) -> bool:
+        """To execute it takes so long that a loop had better do something else meanwhile."""
+        return self.introspects or self.cost > _LONG
 
 
 class Documents:
@@ -128,10 +137,11 @@ class Documents:
             given,
             document,
             introspects,
+            cost,
         )
 
     def answer(self, operation: Operation, values: Mapping[str, Any]) -> dict[str, Any]:
-        """The result, ready for JSON: ``data``, and ``errors`` if there are any.
+        """The result, ready for JSON: ``data``, and ``errors`` if there are any. Any thread may ask.
 
         :param values: of the operation's root fields, by key: data with the names of the schema's fields,
             or the exception that is the error there.
