@@ -82,6 +82,8 @@ def parse_filter(value: object, most: int) -> Filter:
         return ()
     if not isinstance(value, Mapping):
         raise _invalid("an object of conditions is wanted")
+    if len(value) > most:
+        raise _invalid(f"{most} conditions at most")
     conditions: list[Condition] = []
     for name, wanted in value.items():
         try:

@@ -132,6 +132,12 @@ def test_what_is_no_filter_or_too_large_a_one_is_refused(filter: object, complai
     assert refused.value.code == "invalid_filter"
 
 
+def test_fields_of_which_nothing_is_asked_count_as_well() -> None:
+    assert parse_filter({f"a{number}": {} for number in range(3)}, 3) == ()
+    with pytest.raises(InvalidRequest, match="3 conditions at most"):
+        parse_filter({f"a{number}": {} for number in range(4)}, 3)
+
+
 def test_a_field_called_data_is_named_in_full() -> None:
     assert parse_path("data.price") == ("price",)
     assert parse_path("data.data.price") == ("data", "price")
