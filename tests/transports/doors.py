@@ -202,12 +202,14 @@ async def serving(**settings: Any) -> AsyncIterator[InProcess]:
 
 
 async def tcp(server: InProcess, receive_buffer: int = 0) -> Peer:
-    """A connection over TCP; ``receive_buffer`` is the kernel's, in bytes."""
+    """A connection over TCP, to the end of the server's block; ``receive_buffer`` is the kernel's, in bytes."""
     sock = trio.socket.socket()
     if receive_buffer:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
     await sock.connect(("127.0.0.1", server.port))
-    return Peer(trio.SocketStream(sock))
+    stream = trio.SocketStream(sock)
+    server._stack.push_async_callback(trio.aclose_forcefully, stream)
+    return Peer(stream)
 
 
 async def echo(call: Call) -> Reply:
