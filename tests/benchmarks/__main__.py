@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.benchmarks import (
+    collab,
     events,
     fanout,
     graphql,
@@ -42,6 +43,7 @@ MEASUREMENTS: dict[str, Measure] = {
     "events": events.measure,
     "socketio": socketio.measure,
     "graphql": graphql.measure,
+    "collab": collab.measure,
     "replay": replay.measure,
     "start": start.measure,
     "lag": lag.measure,

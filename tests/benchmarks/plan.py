@@ -27,6 +27,9 @@ class Plan:
     replays: int = 5
     starts: int = 5
     lag_seconds: float = 8.0
+    collab_rate: int = 10
+    collab_seconds: int = 15
+    collab_joins: int = 9
     history_gigabyte: bool = False
 
 
@@ -41,4 +44,6 @@ QUICK = Plan(
     replays=2,
     starts=2,
     lag_seconds=3.0,
+    collab_seconds=5,
+    collab_joins=3,
 )
