@@ -44,7 +44,7 @@ _BATCH_BYTES: Final = 1024 * 1024
 _WAITING: Final = 1024
 _WAITING_BYTES: Final = 4 * 1024 * 1024
 _LARGE: Final = 16 * 1024  # bytes of an edit that take some milliseconds to look through
-_PAUSE: Final = 0.001  # seconds for each visitor: what comes meanwhile goes out in the same writes
+_PAUSE: Final = 0.002  # seconds for each visitor: what comes meanwhile goes out in the same writes
 _KEEP_ALIVE: Final = 15.0  # seconds; clients of y-websocket hang up after 30 s without a message, pings not counted
 _NOBODY_HERE: Final = binary_frame(yjs.awareness([]))
 
