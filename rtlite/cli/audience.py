@@ -11,8 +11,8 @@ import orjson
 import trio
 from trio_websocket import open_websocket_url
 
-from rtlite.cli.client import Client
 from rtlite.cli.desk import NewToken, dev_token
+from rtlite.client import Client
 
 _BLOG_KEY: Final = "mbk_dev"
 _PROJECT_KEY: Final = "pk_live_dev"

@@ -11,9 +11,9 @@ import trio
 
 from rtlite.cli import output, welcome
 from rtlite.cli.audience import Listener, listeners
-from rtlite.cli.client import Client
 from rtlite.cli.program import run
 from rtlite.cli.serve import serve_until_signal
+from rtlite.client import Client
 from rtlite.errors import StartError
 from rtlite.settings import Settings
 

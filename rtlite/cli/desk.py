@@ -21,7 +21,7 @@ from rtlite import settings
 from rtlite.auth.keyring import Keyring
 from rtlite.auth.tokens import Tokens
 from rtlite.cli import options
-from rtlite.cli.client import Client
+from rtlite.client import Client
 from rtlite.errors import StartError
 from rtlite.model import Kind, Role
 from rtlite.settings import DEV_JWT_SECRET, Settings

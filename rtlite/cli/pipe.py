@@ -11,12 +11,13 @@ import trio
 
 from rtlite import settings
 from rtlite.cli import options, output
-from rtlite.cli.client import Client, connected
-from rtlite.cli.failures import CallFailed
+from rtlite.cli.client import connected
 from rtlite.cli.options import Server
 from rtlite.cli.pipeline import Command, Output, Source, StandardInput, heeded
 from rtlite.cli.program import run
 from rtlite.cli.relay import Relay
+from rtlite.client import Client
+from rtlite.client.failures import CallFailed
 from rtlite.errors import InvalidRequest
 from rtlite.model import check_stream
 

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
 
 import click
 import orjson
 
 from rtlite.cli import options, output
 from rtlite.cli.client import connected
-from rtlite.cli.failures import CallFailed
 from rtlite.cli.options import Server
 from rtlite.cli.program import run
+from rtlite.client import CallFailed, Receipt
 from rtlite.model import new_event_id
 
 
@@ -70,7 +69,7 @@ def _parse(text: bytes) -> object:
     return orjson.Fragment(text)
 
 
-async def _publish(server: Server, channel: str, event: str, data: object, id: str, retry_for: float) -> dict[str, Any]:
+async def _publish(server: Server, channel: str, event: str, data: object, id: str, retry_for: float) -> Receipt:
     async with connected(server) as client:
         try:
             return await client.publish(channel, event, data, id, retry_for=retry_for)

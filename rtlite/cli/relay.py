@@ -14,10 +14,11 @@ import orjson
 import trio
 
 from rtlite.cli import output
-from rtlite.cli.client import Client, delays
-from rtlite.cli.failures import CallFailed
 from rtlite.cli.spool import Spool
 from rtlite.cli.trouble import Trouble
+from rtlite.client import Client
+from rtlite.client.calls import delays
+from rtlite.client.failures import CallFailed
 from rtlite.settings import KIB, MIB
 
 ERRORS: Final = "errors"

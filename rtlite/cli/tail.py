@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -12,13 +12,14 @@ import orjson
 import trio
 
 from rtlite.cli import options, output
-from rtlite.cli.client import Client, connected
-from rtlite.cli.eventsocket import EventSocket
-from rtlite.cli.eventsource import EventSource
-from rtlite.cli.follower import Follower, Page, Poller
+from rtlite.cli.client import connected
 from rtlite.cli.options import Server
 from rtlite.cli.program import run
 from rtlite.cli.trouble import Trouble
+from rtlite.client import Client
+from rtlite.client.eventsocket import EventSocket
+from rtlite.client.eventsource import EventSource
+from rtlite.client.follower import Follower, Page, Poller
 from rtlite.errors import InvalidRequest
 from rtlite.hub.since import parse_since
 from rtlite.log import escape
@@ -109,7 +110,7 @@ def _followers(
             return [EventSource(client, channels, since, trouble)]
 
 
-def _show(item: dict[str, Any], as_json: bool, several: bool) -> None:
+def _show(item: Mapping[str, Any], as_json: bool, several: bool) -> None:
     if as_json:
         output.json_line({name: item[name] for name in _FIELDS if item.get(name) is not None or name == "data"})
         return

@@ -12,6 +12,7 @@ from rtlite.cli import options, output
 from rtlite.cli.client import connected
 from rtlite.cli.options import Server
 from rtlite.cli.program import run
+from rtlite.client import Receipt
 from rtlite.domain import samples
 from rtlite.domain.samples import SAMPLES, Sample
 from rtlite.log import escape
@@ -57,7 +58,7 @@ def trigger(
     event = made(_find(name), [_parsed(item) for item in overrides])
     receipt = run(_publish, options.server_or_dev(url, key, dev), event)
     if output.wants_json(as_json):
-        output.json_line({name: (event | receipt)[name] for name in _ORDER})
+        output.json_line({name: ({**event, **receipt})[name] for name in _ORDER})
         return
     click.echo(f"{receipt['channel']}  offset {receipt['offset']}  id {receipt['id']}")
     click.echo(f"{click.style(event['event'], bold=True)}  {escape(orjson.dumps(event['data']).decode())}")
@@ -67,7 +68,7 @@ def trigger(
 _ORDER = ("id", "channel", "event", "data", "timestamp", "offset", "epoch")  # as tail prints events
 
 
-async def _publish(server: Server, event: dict[str, Any]) -> dict[str, Any]:
+async def _publish(server: Server, event: dict[str, Any]) -> Receipt:
     async with connected(server) as client:
         return await client.publish(**event)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rtlite.cli import output
-from rtlite.cli.failures import CallFailed
+from rtlite.client.failures import CallFailed
 
 
 class Trouble:

@@ -13,8 +13,8 @@ import trio
 import trio.testing
 
 from rtlite.cli import relay as module
-from rtlite.cli.failures import CallFailed
 from rtlite.cli.relay import Relay
+from rtlite.client.failures import CallFailed
 
 AWAY = CallFailed("no server answers")
 

@@ -8,13 +8,14 @@ kinds say: :class:`Poller` here, server-sent events in :mod:`.eventsource`, a We
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Final, NoReturn
+from typing import Final, NoReturn
 
 import attrs
 import trio
 
-from rtlite.cli.client import Client, delays
-from rtlite.cli.failures import CallFailed
+from rtlite.client.calls import Calls, delays
+from rtlite.client.failures import CallFailed
+from rtlite.client.shapes import Event
 from rtlite.model import is_pattern, kind_of
 
 POLL_SECONDS: Final = 25.0
@@ -26,7 +27,7 @@ _LASTING: Final = 1.0  # seconds; a connection that holds this long is a success
 class Page:
     """Events as they came; ``recovered`` is false if some before them are gone. ``of`` names what was asked for."""
 
-    items: list[dict[str, Any]]
+    items: list[Event]
     recovered: bool
     of: str
 
@@ -43,7 +44,7 @@ class Follower:
 
     def __init__(
         self,
-        client: Client,
+        client: Calls,
         channels: Sequence[str],
         since: str | None,
         on_trouble: Callable[[CallFailed | None], None],
@@ -97,8 +98,7 @@ class Poller(Follower):
             self.is_up()
             self.since = page["next"]
             if page["items"] or not page["recovered"]:
-                items = [item | {"position": f"{item['epoch']}-{item['offset']}"} for item in page["items"]]
-                await deliver(Page(items, page["recovered"], channel))
+                await deliver(Page(page["items"], page["recovered"], channel))
             else:
                 # A server that does not wait (poll_timeout = 0) is asked once a second.
                 await trio.sleep_until(asked + 1)

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 import trio
 
-from rtlite.cli.client import Client
-from rtlite.cli.eventsource import EventSource
-from rtlite.cli.failures import CallFailed
-from rtlite.cli.follower import Page
-from tests.cli.test_client import away
+from rtlite.client import Client
+from rtlite.client.eventsource import EventSource
+from rtlite.client.failures import CallFailed
+from rtlite.client.follower import Page
+from tests.client.test_calls import away
 
 
 def connected(id: str = "", recovered: str = "true", retry: int = 3000) -> bytes:

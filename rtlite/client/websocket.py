@@ -11,8 +11,8 @@ import httpx
 import trio
 from trio_websocket import ConnectionRejected, HandshakeError, WebSocketConnection, wrap_client_stream
 
-from rtlite.cli.client import Client
-from rtlite.cli.failures import CallFailed, no_answer
+from rtlite.client.calls import Calls
+from rtlite.client.failures import CallFailed, no_answer
 
 _OPEN_SECONDS: Final = 10.0
 _CLOSE_SECONDS: Final = 2.0
@@ -20,7 +20,7 @@ _LARGEST: Final = 16 * 1024 * 1024  # bytes of a message; an event's data may ha
 
 
 @asynccontextmanager
-async def open_websocket(client: Client, path: str) -> AsyncIterator[WebSocketConnection]:
+async def open_websocket(client: Calls, path: str) -> AsyncIterator[WebSocketConnection]:
     """A connection to ``path`` at the server that ``client`` speaks to, closed with the block.
 
     :raises CallFailed: nobody answers, or not with a WebSocket.
@@ -46,7 +46,7 @@ async def open_websocket(client: Client, path: str) -> AsyncIterator[WebSocketCo
         raise _told(client, group) from group
 
 
-async def _handshake(nursery: trio.Nursery, stream: Any, client: Client, path: str) -> WebSocketConnection:
+async def _handshake(nursery: trio.Nursery, stream: Any, client: Calls, path: str) -> WebSocketConnection:
     parts = urlsplit(client.base_url)
     headers = [] if client.key is None else [(b"Authorization", f"Bearer {client.key}".encode())]
     return await wrap_client_stream(
@@ -54,7 +54,7 @@ async def _handshake(nursery: trio.Nursery, stream: Any, client: Client, path: s
     )
 
 
-async def _stream(client: Client) -> trio.abc.Stream:
+async def _stream(client: Calls) -> trio.abc.Stream:
     if client.socket is not None:
         return await trio.open_unix_socket(client.socket)
     parts = urlsplit(client.base_url)
@@ -72,7 +72,7 @@ async def _stream(client: Client) -> trio.abc.Stream:
     return secure
 
 
-def _told(client: Client, error: BaseException) -> BaseException:
+def _told(client: Calls, error: BaseException) -> BaseException:
     """The one error in the nursery's group, in our words if the connection failed; a group of several as it is."""
     if isinstance(error, BaseExceptionGroup):
         return _told(client, error.exceptions[0]) if len(error.exceptions) == 1 else error

@@ -29,6 +29,17 @@ class CallFailed(RtliteError):
         return self.status in _TEMPORARY
 
 
+class HistoryLost(RtliteError):
+    """Events between two that a reader wants are gone: retention took them, or their channel keeps none."""
+
+    def __init__(self, of: str) -> None:
+        super().__init__(f"{of}: events before this place are gone")
+
+
+class Closed(RtliteError):
+    """It was closed, and takes no calls any more."""
+
+
 def no_answer(url: str, error: BaseException) -> CallFailed:
     return CallFailed(f"no server answers at {url}: {_reason(error)}")
 

@@ -10,10 +10,10 @@ import orjson
 import trio
 from trio_websocket import ConnectionClosed, WebSocketConnection
 
-from rtlite.cli.client import Client
-from rtlite.cli.failures import CallFailed, not_rtlite
-from rtlite.cli.follower import Deliver, Follower, Page, without_repeats
-from rtlite.cli.websocket import open_websocket
+from rtlite.client.calls import Calls
+from rtlite.client.failures import CallFailed, not_rtlite
+from rtlite.client.follower import Deliver, Follower, Page, without_repeats
+from rtlite.client.websocket import open_websocket
 from rtlite.model import kind_of
 
 _QUIET: Final = 30.0  # seconds without a message, after which the server is asked whether it is there
@@ -27,7 +27,7 @@ class EventSocket(Follower):
 
     def __init__(
         self,
-        client: Client,
+        client: Calls,
         channels: Sequence[str],
         since: str | None,
         on_trouble: Callable[[CallFailed | None], None],
@@ -60,7 +60,8 @@ class EventSocket(Follower):
                     case {"type": "unsubscribed", "channel": str(channel)}:
                         raise CallFailed(f"{channel}: this may not be read any more", 403, "unauthorized")
                     case {"channel": str(channel), "event": str(), "data": _}:
-                        await deliver(Page([message], True, channel))
+                        item: Any = message
+                        await deliver(Page([item], True, channel))
                         self._arrived(channel, message.get("position"))
                     case {"type": str()}:
                         pass  # an answer to a ping, or news that we have no use for

@@ -4,10 +4,9 @@ import pytest
 import trio
 import trustme
 
-from rtlite.cli import websocket
-from rtlite.cli.client import Client
-from rtlite.cli.failures import CallFailed
-from rtlite.cli.websocket import open_websocket
+from rtlite.client import Client, websocket
+from rtlite.client.failures import CallFailed
+from rtlite.client.websocket import open_websocket
 from tests.cli.conftest import rtlite
 from tests.servers import running_server
 

@@ -7,8 +7,8 @@ from typing import Any, Final
 
 import orjson
 
-from rtlite.cli.failures import CallFailed, not_rtlite
-from rtlite.cli.follower import Deliver, Follower, Page
+from rtlite.client.failures import CallFailed, not_rtlite
+from rtlite.client.follower import Deliver, Follower, Page
 from rtlite.protocols.eventsource import BrokenStream, Decoder, Incoming
 
 _SILENCE: Final = 90.0  # seconds; the server is heard every 30, if only by a heartbeat
@@ -65,7 +65,8 @@ class EventSource(Follower):
                 if not (value["recovered"] and kept):
                     await deliver(Page([], False, ", ".join(self.channels)))
             case "message":
-                await deliver(Page([value | {"position": event.id or None}], True, value["channel"]))
+                item: Any = value | {"position": event.id or None}
+                await deliver(Page([item], True, value["channel"]))
             case "closed":
                 code = str(value["code"])
                 text = f"the server closed the stream: {value['message']} ({code})"

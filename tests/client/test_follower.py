@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 import trio
 
-from rtlite.cli.client import Client
-from rtlite.cli.failures import CallFailed
-from rtlite.cli.follower import Page, Poller, without_repeats
-from tests.cli.test_client import Scripted, away
+from rtlite.client import Client
+from rtlite.client.failures import CallFailed
+from rtlite.client.follower import Page, Poller, without_repeats
+from tests.client.test_calls import Scripted, away
 
 
 def page(*offsets: int, recovered: bool = True, after: int = 0) -> dict[str, Any]:

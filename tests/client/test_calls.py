@@ -9,8 +9,9 @@ import socket
 import pytest
 import trio
 
-from rtlite.cli.client import Client, delays
-from rtlite.cli.failures import CallFailed
+from rtlite.client import Client
+from rtlite.client.calls import delays
+from rtlite.client.failures import CallFailed
 
 
 class Scripted(Client):

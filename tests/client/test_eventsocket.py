@@ -14,12 +14,11 @@ import pytest
 import trio
 from trio_websocket import CloseReason, ConnectionClosed
 
-from rtlite.cli import eventsocket
-from rtlite.cli.client import Client
-from rtlite.cli.eventsocket import EventSocket
-from rtlite.cli.failures import CallFailed
-from rtlite.cli.follower import Page
-from tests.cli.test_client import away
+from rtlite.client import Client, eventsocket
+from rtlite.client.eventsocket import EventSocket
+from rtlite.client.failures import CallFailed
+from rtlite.client.follower import Page
+from tests.client.test_calls import away
 
 
 class Socket:
