@@ -296,6 +296,9 @@ class Settings:
         5_000, count, "most fields of a GraphQL result: a list counts as often as its argument first says"
     )
     graphql_variables: int = _setting(50, count, "most variables of a GraphQL operation")
+    graphql_held: int = _setting(
+        8 * MIB, size, "most memory, about, that the GraphQL subscriptions of a connection take by their documents"
+    )
     graphql_init_timeout: float = _setting(
         3 * SECOND, duration, "how long a GraphQL client may take to say who it is, once it is connected"
     )

@@ -209,6 +209,9 @@ class Conversation:
         shared, websocket = self._shared, self._websocket
         if len(self._held) >= (most := shared.settings.max_channels):
             raise Refused(f"a connection has {most} subscriptions at most; complete one first", code="too_many")
+        weight = operation.weight + sum(listening.weight for listening in self._held.values())
+        if weight > shared.settings.graphql_held:
+            raise Refused("the connection's subscriptions are too large together; complete one first", code="too_many")
         channel = channel_of(operation, identity)
         text = operation.roots[0].args.get("since")
         since = None if text is None else parse_since(text, now_ms())
@@ -216,7 +219,7 @@ class Conversation:
         await websocket.outbox.room(CHUNK_BYTES)  # who does not read what it has gets no more
         await shared.sessions.check(identity, (channel,))
         outlet = Outlet(websocket.outbox, id, partial(self._complete, id) if execution.last else None)
-        listening = Listening(websocket, channel)
+        listening = Listening(websocket, channel, operation.weight)
 
         def greet(position: Position | None, recovered: bool) -> bytes:
             lost = since is not None and not recovered
@@ -276,12 +279,16 @@ class Conversation:
 
 
 class Listening:
-    """A subscription of one connection, and its task while it reads from the history."""
+    """A subscription of one connection, and its task while it reads from the history.
 
-    def __init__(self, websocket: WebSocket, channel: str) -> None:
+    :param weight: the bytes that its document takes, about.
+    """
+
+    def __init__(self, websocket: WebSocket, channel: str, weight: int) -> None:
         self._websocket = websocket
         self._reading: trio.CancelScope | None = None
         self.channel = channel
+        self.weight = weight
         self.subscribed: Subscribed | None = None
 
     def spawn(self, function: Callable[..., Awaitable[Any]], *args: Any) -> None:

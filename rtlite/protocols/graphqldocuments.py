@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Any, Final
 
 import attrs
@@ -18,6 +19,7 @@ from graphql import (
     GraphQLError,
     GraphQLIncludeDirective,
     GraphQLResolveInfo,
+    GraphQLSchema,
     GraphQLSkipDirective,
     build_schema,
     execute_sync,
@@ -43,6 +45,8 @@ from rtlite.protocols.graphqllimits import Limits, QueryRefused, check_document,
 
 _KEPT: Final = 100
 _MAX_ERRORS: Final = 5
+_WORD_WEIGHT: Final = 320  # bytes of what graphql-core makes of a word, with its place in the text
+_VARIABLES_WEIGHT: Final = 8  # bytes of Python's objects for each of JSON
 _ABOUT_THE_SCHEMA: Final = {"__schema", "__type"}
 _SCHEMA_FIELDS: Final = 3_200
 """Most fields of a result about the schema, all of which has 2,900. They are counted as they come, 7 µs each."""
@@ -66,6 +70,7 @@ class Operation:
     :ivar kind: ``query``, ``mutation`` or ``subscription``.
     :ivar variables: as they came, of those that it declares.
     :ivar cost: how many fields its result may have, but for those about the schema.
+    :ivar weight: the bytes that it takes as long as it is kept, about.
     """
 
     kind: str
@@ -76,6 +81,7 @@ class Operation:
     document: DocumentNode = attrs.field(repr=False)
     introspects: bool = False
     cost: int = 0
+    weight: int = 0
 
     @property
     def is_long(self) -> bool:
@@ -90,25 +96,22 @@ class Documents:
     """
 
     def __init__(self, schema: str, limits: Limits, *, introspection: bool = True) -> None:
-        self.schema = build_schema(schema)
+        self.schema = _build(schema)
         self._limits = limits
         self._introspection = introspection
         self._rules = [*specified_rules, *([] if introspection else [NoSchemaIntrospectionCustomRule])]
-        self._kept: OrderedDict[str, DocumentNode] = OrderedDict()
-        for type_ in (self.schema.query_type, self.schema.mutation_type, self.schema.subscription_type):
-            for field in type_.fields.values() if type_ is not None else ():
-                field.resolve = _value_of
+        self._kept: OrderedDict[str, tuple[DocumentNode, int]] = OrderedDict()
 
     def prepare(self, text: str, variables: Mapping[str, Any] | None = None, name: str | None = None) -> Operation:
         """The operation that is called ``name``, or the only one.
 
         :raises QueryRefused: the document is none, breaks a rule or a limit, or the variables do not fit.
         """
-        document = self._document(text)
+        document, weight = self._document(text)
         operation = _choose(document, name)
         declared = {item.variable.name.value for item in operation.variable_definitions or ()}
         given = {key: value for key, value in (variables or {}).items() if key in declared}
-        _check_written(given)
+        weight += _VARIABLES_WEIGHT * _check_written(given)
         coerced = get_variable_values(
             self.schema, operation.variable_definitions or (), given, max_errors=_MAX_ERRORS, hide_suggestions=True
         )
@@ -138,6 +141,7 @@ class Documents:
             document,
             introspects,
             cost,
+            weight,
         )
 
     def answer(self, operation: Operation, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -164,13 +168,13 @@ class Documents:
             answer["errors"] = [_shown(error) for error in result.errors]
         return answer
 
-    def _document(self, text: str) -> DocumentNode:
-        """Parsed and validated; the latest are kept."""
-        document = self._kept.get(text)
-        if document is not None:
+    def _document(self, text: str) -> tuple[DocumentNode, int]:
+        """Parsed and validated, and the bytes that it takes, about; the latest are kept."""
+        kept = self._kept.get(text)
+        if kept is not None:
             self._kept.move_to_end(text)
-            return document
-        check_text(text, self._limits)
+            return kept
+        weight = 2 * len(text) + _WORD_WEIGHT * check_text(text, self._limits)
         try:
             document = parse(text)
         except GraphQLError as error:
@@ -181,10 +185,10 @@ class Documents:
         )
         if errors:
             raise _refused("invalid_query", errors)
-        self._kept[text] = document
+        kept = self._kept[text] = document, weight
         if len(self._kept) > _KEPT:
             self._kept.popitem(last=False)
-        return document
+        return kept
 
     def _root_type(self, operation: OperationDefinitionNode) -> Any:
         return self.schema.get_root_type(operation.operation)
@@ -196,10 +200,20 @@ class Documents:
             raise too_costly(f"the result may have {self._limits.complexity} fields, this one could have {cost}")
 
 
-def _check_written(variables: dict[str, Any]) -> None:
-    """What is taken is written again, in JSON. (What stands in the document is: see :func:`check_text`.)"""
+@lru_cache(maxsize=4)
+def _build(text: str) -> GraphQLSchema:
+    """The schema, with root fields that resolve to the values that are given. It takes 15 ms: servers share it."""
+    schema = build_schema(text)
+    for type_ in (schema.query_type, schema.mutation_type, schema.subscription_type):
+        for field in type_.fields.values() if type_ is not None else ():
+            field.resolve = _value_of
+    return schema
+
+
+def _check_written(variables: dict[str, Any]) -> int:
+    """What is taken is written again, in JSON: so many bytes. (What stands in the document: see :func:`check_text`.)"""
     try:
-        orjson.dumps(variables)
+        return len(orjson.dumps(variables))
     except TypeError as error:
         text = "a number or the nesting of a variable is out of range"
         raise QueryRefused(text, code="invalid_variables") from error

@@ -80,14 +80,14 @@ class Limits:
         )
 
 
-def check_text(text: str, limits: Limits) -> None:
-    """Whether a document may be parsed.
+def check_text(text: str, limits: Limits) -> int:
+    """Whether a document may be parsed; returns how many words, signs and comments it has.
 
     :raises QueryRefused: it is too long, nested too deeply, or has a number that no JSON has.
     """
     if len(text) > limits.size or len(text.encode(errors="replace")) > limits.size:
         raise too_costly(f"the query may have {limits.size} bytes")
-    depth = 0
+    depth = number = 0
     for number, match in enumerate(_TOKENS.finditer(text), 1):
         if number > limits.tokens:
             raise too_costly(f"the query may have {limits.tokens} words, signs and comments")
@@ -100,6 +100,7 @@ def check_text(text: str, limits: Limits) -> None:
             depth -= 1
         elif word[0] in "-0123456789" and _is_too_large(word):
             raise QueryRefused("a number is out of range", code="invalid_variables")
+    return number
 
 
 def _is_too_large(word: str) -> bool:

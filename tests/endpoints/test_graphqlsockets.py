@@ -467,6 +467,20 @@ async def test_more_subscriptions_than_allowed_are_refused_one_by_one(autojump_c
         assert await client.settled() == []
 
 
+async def test_the_documents_of_a_connections_subscriptions_take_so_much_memory_at_most(autojump_clock) -> None:
+    wide = 'subscription { event(channel: "live:a") { ' + "id channel event " * 14 + "} }"
+    async with graphql_scene(graphql_held=40_000) as scene:
+        client = await scene.client()
+        await client.begin("1", wide)
+        await client.begin("2", wide + " ")
+        await client.begin("3", wide + "  ")
+        (refused,) = await client.settled()
+        assert refused["id"] == "3" and code_of(refused) == "too_many"
+        await client.say("complete", id="1")
+        await client.begin("3", wide + "  ")
+        assert await client.settled() == []
+
+
 async def test_who_sends_too_fast_is_read_more_slowly(autojump_clock) -> None:
     """A client that comes back subscribes to everything at once, and nothing of it is refused."""
     async with graphql_scene(command_rate=10, command_burst=20, user_command_rate=0) as scene:
