@@ -9,6 +9,9 @@ import attrs
 import click
 
 from rtlite import settings
+from rtlite.errors import InvalidRequest
+from rtlite.hub.since import parse_since
+from rtlite.model import now_ms
 from rtlite.settings import Declared, Settings
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -37,6 +40,16 @@ def duration(value: str | float) -> float:
         return settings.duration(value)
     except ValueError as error:
         raise click.BadParameter(f"{value!r} is {error}.") from error
+
+
+def place(_: click.Context, __: click.Parameter, text: str | None) -> str | None:
+    """An option's callback: a place in history, as the server reads it."""
+    try:
+        if text is not None:
+            parse_since(text, now_ms())
+    except InvalidRequest as error:
+        raise click.BadParameter(error.detail) from error
+    return text
 
 
 def metavar(item: Declared) -> str:

@@ -39,6 +39,11 @@ class Due:
 Sent = Callable[[dict[str, Any], Receipt], None]
 
 
+def drawn(seed: int | None) -> Random:
+    """What is drawn at random, the same with the same seed."""
+    return Random(seed)  # noqa: S311  # sample data and jitter, no secrets
+
+
 def repeated(make: Callable[[int], dict[str, Any]], times: int | None, pauses: Iterator[float]) -> Iterator[Due]:
     """The same again and again: ``times`` times (``None``: for ever), with a pause before each but the first."""
     at, number = 0.0, 0

@@ -155,9 +155,7 @@ async def _write(pages: trio.MemoryReceiveChannel[Page], recorder: Recorder, wan
                     return
 
 
-async def _everything(
-    client: Client, since: str | None, trouble: Trouble, send: trio.MemorySendChannel[Page]
-) -> None:
+async def _everything(client: Client, since: str | None, trouble: Trouble, send: trio.MemorySendChannel[Page]) -> None:
     """Every kind that there is or comes to be, as far as the key may read it.
 
     A kind that comes later is followed from the beginning of this recording on, so that its first

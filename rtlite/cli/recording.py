@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from typing import Any, Final, Self
 
@@ -91,7 +91,7 @@ class Recorder:
         self._whole = _end_of_last_line(self._file, size)
         os.ftruncate(self._file, self._whole)
 
-    def add(self, item: dict[str, Any]) -> None:
+    def add(self, item: Mapping[str, Any]) -> None:
         """Write one event or message; without a time it gets the present one.
 
         :raises WrongFile: it cannot be written.
@@ -138,8 +138,8 @@ class Recording:
             for time, place in self._index:
                 file.seek(place)
                 event = self._convert(orjson.loads(file.readline()))
-                assert event is not None
-                yield (time - self._index[0][0]) / 1000, event
+                if event is not None:  # as it was when this was looked through
+                    yield (time - self._index[0][0]) / 1000, event
 
 
 def opened(path: str, convert: Callable[[dict[str, Any]], dict[str, Any] | None]) -> Recording:

@@ -20,6 +20,7 @@ from rtlite.protocols.eventsource import BrokenStream, Decoder
 
 _SILENCE: Final = 3600.0  # seconds; others may have nothing to say for long
 _FOR_GOOD: Final = {1008: 403, 4401: 401, 4403: 403}  # close codes after which no later try can succeed
+_ANSWERS: Final = frozenset({"connected", "subscribed", "unsubscribed", "ping", "pong", "presence", "error"})
 _BEHIND: Final = {"ws": "http", "wss": "https"}
 
 
@@ -55,7 +56,7 @@ class _Events(Follower):
             self.is_up()
             async for piece in pieces:
                 try:
-                    items = [{"raw": event.data} for event in decoder.feed(piece)]
+                    items: list[Any] = [{"raw": event.data} for event in decoder.feed(piece)]
                 except BrokenStream as error:
                     raise not_rtlite(self._client.url) from error
                 self._place = decoder.last_id
@@ -87,9 +88,10 @@ class _Socket(Follower):
                     await deliver(Page([], False, self._of))
                 self._was_here = True
                 while True:
-                    message = await socket.get_message()
-                    if isinstance(message, str):
-                        await deliver(Page([{"raw": message}], True, self._of))
+                    received = await socket.get_message()
+                    if isinstance(received, str):
+                        items: list[Any] = [{"raw": received}]
+                        await deliver(Page(items, True, self._of))
             except ConnectionClosed as error:
                 if (reason := error.reason) is not None and reason.code in _FOR_GOOD:
                     text = f"{self._client.url} closed the connection: {reason.reason or reason.name} ({reason.code})"
@@ -106,17 +108,16 @@ def meaning(raw: str, channel: str | None) -> dict[str, Any] | None:
         value = orjson.loads(raw)
     except ValueError:
         return None if channel is None else {"channel": channel, "event": "message", "data": raw}
+    named: object
     match value:
         case {"channel": str(named), "event": str(event), "data": data}:
-            return {"channel": channel or named, "event": event, "data": data}
-        case {"type": str(), "code": _} | {"type": str(), "data": {"code": _, "message": _}}:
-            return None  # an error
-        case {"type": "connected" | "subscribed" | "unsubscribed" | "ping" | "pong" | "presence" | "error"}:
+            return {"channel": named, "event": event, "data": data}
+        case {"type": str(type)} if type in _ANSWERS:
             return None
         case {"type": str(event), **rest}:
             named = rest.pop("channel", None)
-            target = channel or (named if isinstance(named, str) else None)
-            data = rest["data"] if "data" in rest else rest
+            target = named if isinstance(named, str) else channel
+            data = rest.get("data", rest)
             return None if target is None else {"channel": target, "event": event, "data": data}
         case {"channel": str(), "userId": _}:
             return None  # a stream of events has begun

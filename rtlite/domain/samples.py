@@ -8,15 +8,47 @@ data fits that one.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from typing import Any, Final
-from uuid import uuid4
+from collections.abc import Callable, Sequence
+from random import Random
+from typing import Any, Final, TypeVar
+from uuid import UUID
 
 import attrs
 
 from rtlite.model import now_ms, rfc3339
 
-Data = Callable[[str, str], dict[str, Any]]  # of a channel's kind and name
+T = TypeVar("T")
+
+_READERS: Final = (
+    ("reader123", "reader@example.com"),
+    ("ann", "ann@example.com"),
+    ("bo_k", "bo@example.net"),
+    ("carla", "carla@example.org"),
+    ("deniz", "deniz@example.com"),
+)
+_COMMENTS: Final = ("Great article!", "This helped me a lot.", "Is there a second part?", "There is a typo in line 3.")
+_NOTICES: Final = ("New comment on your post", "Your export is ready", "Someone follows you", "Backup finished")
+_LINES: Final = ("Hello there!", "Hi! How is it going?", "All well. Did you see the draft?", "Yes, I like it.")
+
+
+@attrs.frozen
+class Turn:
+    """Which repetition of a sample this is, from 0 on, and what its ids are drawn from."""
+
+    number: int = 0
+    random: Random = attrs.field(factory=Random)
+
+    def in_order(self, choices: Sequence[T]) -> T:
+        return choices[self.number % len(choices)]
+
+    def hex(self, digits: int) -> str:
+        return f"{self.random.getrandbits(4 * digits):0{digits}x}"
+
+    def uuid(self) -> str:
+        return str(UUID(int=self.random.getrandbits(128), version=4))
+
+
+Data = Callable[[str, str, Turn], dict[str, Any]]  # of a channel's kind and name
 
 # Doors made for a kind of channel, and those where whoever subscribes gets any channel's events.
 _OF_KIND: Final = {
@@ -41,10 +73,10 @@ class Sample:
     fill: Data
     event: str = ""
 
-    def data(self, channel: str) -> dict[str, Any]:
-        """The event's data on ``channel``, as if it happened now."""
+    def data(self, channel: str, turn: Turn | None = None) -> dict[str, Any]:
+        """The event's data on ``channel``, as if it happened now. Each ``turn`` differs as real ones would."""
         kind, _, name = (channel if ":" in channel else self.channel).partition(":")
-        return self.fill(kind, name)
+        return self.fill(kind, name, turn or Turn())
 
     @property
     def event_name(self) -> str:
@@ -62,74 +94,82 @@ def _now() -> str:
     return rfc3339(now_ms())
 
 
-def _new_subscriber(kind: str, user: str) -> dict[str, Any]:
-    return {"subscriber": {"email": "reader@example.com", "subscribed_at": _now()}}
+def _new_subscriber(kind: str, user: str, turn: Turn) -> dict[str, Any]:
+    return {"subscriber": {"email": turn.in_order(_READERS)[1], "subscribed_at": _now()}}
 
 
-def _new_comment(kind: str, user: str) -> dict[str, Any]:
-    comment = {"id": str(uuid4()), "body": "Great article!", "author": "reader123", "createdAt": _now()}
+def _new_comment(kind: str, user: str, turn: Turn) -> dict[str, Any]:
+    author, body = turn.in_order(_READERS)[0], turn.in_order(_COMMENTS)
+    comment = {"id": turn.uuid(), "body": body, "author": author, "createdAt": _now()}
     return {"articleSlug": "hello", "comment": comment}
 
 
-def _article_reaction(kind: str, user: str) -> dict[str, Any]:
-    return {"articleSlug": "hello", "reaction": "like", "count": 12, "timestamp": _now()}
+def _article_reaction(kind: str, user: str, turn: Turn) -> dict[str, Any]:
+    return {"articleSlug": "hello", "reaction": "like", "count": 12 + turn.number, "timestamp": _now()}
 
 
-def _milestone(kind: str, user: str) -> dict[str, Any]:
-    return {"articleSlug": "hello", "milestone": 1000, "viewCount": 1000, "timestamp": _now()}
+def _milestone(kind: str, user: str, turn: Turn) -> dict[str, Any]:
+    views = 1000 * (turn.number + 1)
+    return {"articleSlug": "hello", "milestone": views, "viewCount": views, "timestamp": _now()}
 
 
-def _view_update(kind: str, slug: str) -> dict[str, Any]:
-    return {"slug": slug, "viewCount": 1042, "timestamp": _now()}
+def _view_update(kind: str, slug: str, turn: Turn) -> dict[str, Any]:
+    return {"slug": slug, "viewCount": 1042 + turn.number, "timestamp": _now()}
 
 
-def _reaction_update(kind: str, slug: str) -> dict[str, Any]:
-    return {"slug": slug, "reactions": {"like": 12, "clap": 3}, "timestamp": _now()}
+def _reaction_update(kind: str, slug: str, turn: Turn) -> dict[str, Any]:
+    claps = turn.number // 3
+    return {"slug": slug, "reactions": {"like": 12 + turn.number - claps, "clap": 3 + claps}, "timestamp": _now()}
 
 
-def _notification(kind: str, user: str) -> dict[str, Any]:
-    return {"message": "New comment on your post", "level": "info"}
+def _notification(kind: str, user: str, turn: Turn) -> dict[str, Any]:
+    return {"message": turn.in_order(_NOTICES), "level": "info"}
 
 
-def _chat_message(kind: str, conversation: str) -> dict[str, Any]:
-    return {"conversation_id": conversation, "sender_id": "user-456", "content": "Hello there!"}
+def _chat_message(kind: str, conversation: str, turn: Turn) -> dict[str, Any]:
+    sender = turn.in_order(("user-456", "user-123"))
+    return {"conversation_id": conversation, "sender_id": sender, "content": turn.in_order(_LINES)}
 
 
-def _status_update(kind: str, entity: str) -> dict[str, Any]:
-    return {"entity_type": kind, "entity_id": entity, "status": "completed"}
+def _status_update(kind: str, entity: str, turn: Turn) -> dict[str, Any]:
+    status = turn.in_order(("completed", "pending", "running"))
+    return {"entity_type": kind, "entity_id": entity, "status": status}
 
 
-def _notification_new(kind: str, user: str) -> dict[str, Any]:
+def _notification_new(kind: str, user: str, turn: Turn) -> dict[str, Any]:
+    order = 1234 + turn.number
     return {
-        "id": f"notif_{uuid4().hex[:12]}",
+        "id": f"notif_{turn.hex(12)}",
         "type": "order_update",
         "title": "Order Shipped",
-        "message": "Your order #1234 has been shipped.",
-        "actionUrl": "/orders/1234",
+        "message": f"Your order #{order} has been shipped.",
+        "actionUrl": f"/orders/{order}",
         "userId": user,
         "read": False,
         "createdAt": _now(),
     }
 
 
-def _notification_read(kind: str, user: str) -> dict[str, Any]:
-    return {"id": f"notif_{uuid4().hex[:12]}", "userId": user, "unread": 2}
+def _notification_read(kind: str, user: str, turn: Turn) -> dict[str, Any]:
+    return {"id": f"notif_{turn.hex(12)}", "userId": user, "unread": max(0, 2 - turn.number)}
 
 
-def _all_read(kind: str, user: str) -> dict[str, Any]:
+def _all_read(kind: str, user: str, turn: Turn) -> dict[str, Any]:
     return {"userId": user, "unread": 0}
 
 
 def _change(type: str) -> Data:
-    def change(kind: str, model: str) -> dict[str, Any]:
-        now = _now()
+    def change(kind: str, model: str, turn: Turn) -> dict[str, Any]:
+        now, version = _now(), 1 if type == "CREATED" else 1 + turn.number
+        name = "Blue mug" if type != "CREATED" or turn.number == 0 else f"Blue mug {turn.number + 1}"
         record = {
-            "id": "rec_b1ue0b1ue0b1",  # the same one each time, so that its life can be followed
+            # The same one each time, so that its life can be followed; but what is created is new.
+            "id": "rec_b1ue0b1ue0b1" if name == "Blue mug" else f"rec_{turn.hex(12)}",
             "modelKey": model,
-            "naturalKey": "blue-mug",
-            "data": {"name": "Blue mug", "price": 12.5, "stock": 40},
-            "version": 1,
-            "publishedVersion": 1 if type == "PUBLISHED" else None,
+            "naturalKey": name.lower().replace(" ", "-"),
+            "data": {"name": name, "price": 12.5, "stock": 40 - turn.number % 41},
+            "version": version,
+            "publishedVersion": version if type == "PUBLISHED" else None,
             "createdAt": now,
             "updatedAt": now,
         }
@@ -139,13 +179,13 @@ def _change(type: str) -> Data:
 
 
 def _job(status: str, progress: int | None, result: Any = None, error: str | None = None) -> Data:
-    def job(kind: str, id: str) -> dict[str, Any]:
+    def job(kind: str, id: str, turn: Turn) -> dict[str, Any]:
         now = _now()
         return {
             "id": id,
             "type": "import",
             "status": status,
-            "progress": progress,
+            "progress": min(99, progress + 5 * turn.number) if status == "running" and progress else progress,
             "userId": "dev",
             "result": result,
             "error": error,
@@ -156,12 +196,12 @@ def _job(status: str, progress: int | None, result: Any = None, error: str | Non
     return job
 
 
-def _stream_message(kind: str, stream: str) -> dict[str, Any]:
-    return {"level": "info", "text": "checked 120 items", "at": round(time.time(), 3)}
+def _stream_message(kind: str, stream: str, turn: Turn) -> dict[str, Any]:
+    return {"level": "info", "text": f"checked {120 * (turn.number + 1)} items", "at": round(time.time(), 3)}
 
 
-def _stream_error(kind: str, stream: str) -> dict[str, Any]:
-    return {"level": "error", "text": "the upstream answered 503", "at": round(time.time(), 3)}
+def _stream_error(kind: str, stream: str, turn: Turn) -> dict[str, Any]:
+    return {"level": "error", "text": f"the upstream answered {503 - turn.number % 2}", "at": round(time.time(), 3)}
 
 
 SAMPLES: Final = (
