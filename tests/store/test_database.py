@@ -137,6 +137,19 @@ class TestWriting:
 
             assert await names(database) == ["b"]
 
+    async def test_in_memory_readers_and_writers_take_turns(self):
+        async with open_database(":memory:") as database:
+            seen = []
+
+            async def look():
+                seen.append(await names(database))
+
+            async with trio.open_nursery() as nursery:
+                for number in range(10):
+                    nursery.start_soon(put, database, f"n{number}")
+                    nursery.start_soon(look)
+            assert len(seen) == 10 and len(await names(database)) == 10
+
     async def test_work_that_raises_stop_iteration_does_not_hang(self):
         async with open_database(":memory:") as database:
             with trio.fail_after(5), pytest.raises(RuntimeError):
