@@ -72,7 +72,8 @@ class Awareness:
         if new.state is None or (len(owner.clients) >= self._max_clients):
             return False
         if known is None:
-            known = self._known[new.client] = _Known(0, -1, None, now, None)
+            # Others may know it at this clock, from before this server was started anew: to be seen it is to be newer.
+            known = self._known[new.client] = _Known(new.clock, -1, None, now, None)
         elif known.owner is not None:
             if not first or known.owner.user != owner.user:
                 return False

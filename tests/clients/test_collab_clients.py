@@ -152,6 +152,7 @@ class TestProvider:
                 await run(
                     node,
                     f"""await Promise.all([editors.ann.says("{both}"), editors.bob.says("{both}")])
+                    await until(() => editors.ann.present() === "ann,bob" && editors.bob.present() === "ann,bob")
                     console.log("met")""",
                     ["met"],
                 )

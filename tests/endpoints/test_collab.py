@@ -202,17 +202,17 @@ class TestAwareness:
             async with join(server, "r", token) as first:
                 ann = Client(first)
                 await ann.hear()
-                said = Awareness((State(300, 1, STATE),))
-                await ann.say(yjs.awareness(list(said.states)))
+                said = Awareness((State(300, 2, STATE),))  # newer than whatever others know of it
+                await ann.say(yjs.awareness([State(300, 1, STATE)]))
                 assert await ann.hear() == said
                 async with join(server, "r", server.token("bob")) as second:
                     bob = Client(second)
                     assert await bob.hear() == said
                     await bob.say(yjs.awareness([State(7, 1, b"{}")]))
-                    assert await ann.hear() == await bob.hear() == Awareness((State(7, 1, b"{}"),))
+                    assert await ann.hear() == await bob.hear() == Awareness((State(7, 2, b"{}"),))
                     await bob.say(b"\x03")
-                    assert await bob.hear() == Awareness((State(300, 1, STATE), State(7, 1, b"{}")))
-                assert await ann.hear() == Awareness((State(7, 1, None),))
+                    assert await bob.hear() == Awareness((State(300, 2, STATE), State(7, 2, b"{}")))
+                assert await ann.hear() == Awareness((State(7, 2, None),))
 
     async def test_a_forged_state_goes_nowhere(self) -> None:
         async with (
@@ -226,9 +226,9 @@ class TestAwareness:
             await ann.hear()
             await mallory.say(yjs.awareness([State(300, 99, b'{"user":"mallory"}'), State(5, 1, b"{}")]))
             await mallory.say(yjs.awareness([State(300, 100, None)]))
-            assert await ann.hear() == Awareness((State(5, 1, b"{}"),))
+            assert await ann.hear() == Awareness((State(5, 2, b"{}"),))
             await ann.say(b"\x03")
-            assert await ann.hear() == Awareness((State(300, 1, STATE), State(5, 1, b"{}")))
+            assert await ann.hear() == Awareness((State(300, 2, STATE), State(5, 2, b"{}")))
 
     async def test_silence_ends_a_state_and_a_quiet_room_shows_that_we_are_here(self, monkeypatch) -> None:
         monkeypatch.setattr(awareness, "LIFETIME", 0.2)
@@ -240,7 +240,7 @@ class TestAwareness:
             await ann.say(yjs.awareness([State(300, 1, STATE)]))
             heard = [await ann.hear() for _ in range(4)]
             nobody = Awareness(())
-            assert heard == [Awareness((State(300, 1, STATE),)), Awareness((State(300, 1, None),)), nobody, nobody]
+            assert heard == [Awareness((State(300, 2, STATE),)), Awareness((State(300, 2, None),)), nobody, nobody]
 
 
 # May edit, may read, or the close code. The contract's table.

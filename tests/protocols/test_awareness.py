@@ -57,7 +57,7 @@ class TestWhatOneSaysOfItself:
         ann = Owner("ann")
         room.take(ann, [ANN], 0)
         assert room.leave(ann) == [1]
-        assert said(room) == {} and room.states([1]) == [State(1, 1, None)]
+        assert said(room) == {} and room.states([1]) == [State(1, 2, None)]
 
     def test_it_is_gone_after_30_s_of_silence_and_back_when_it_speaks(self, room: Awareness) -> None:
         ann = Owner("ann")
@@ -67,6 +67,16 @@ class TestWhatOneSaysOfItself:
         assert room.expire(49.9) == []
         assert room.expire(50) == [1]
         assert room.take(ann, [State(1, 3, b"{}")], 60) == [1]
+
+    def test_who_comes_back_to_a_server_that_was_started_anew_is_seen_by_who_knew_it(self, room: Awareness) -> None:
+        bob = Other()
+        room.take(Owner("ann"), [ANN], 0)
+        for _ in range(3):
+            bob.hear(room.states([1]))
+            assert bob.states == {1: ANN.state}
+            bob.states.clear()  # a client forgets all others with its connection, but not their clocks
+            room = Awareness(max_clients=3)
+            room.take(Owner("ann"), [State(1, bob.clocks[1], ANN.state)], 0)
 
     def test_a_connection_brings_so_many_ids_and_no_more(self, room: Awareness) -> None:
         ann = Owner("ann")
