@@ -10,7 +10,8 @@ import shutil
 import subprocess
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ import pytest
 import trio
 
 from tests.clients.runtimes import Client, Runtime, snippet
-from tests.servers import ServerProcess, running_server
+from tests.servers import Doors, ServerProcess, running_server
 
 CHANNEL = "changes:product"
 LATER = "// Later, to unsubscribe:"
@@ -95,9 +96,9 @@ class TestTheText:
         self, graphql: Runtime, tmp_path: Path
     ) -> None:
         """*"The graphql-ws client handles reconnection automatically."*"""
-        async with graphql.client() as client, process(tmp_path, client) as server:
+        async with graphql.client() as client, process(tmp_path, client) as server, front(server) as door:
             first = 'import { createClient } from "graphql-ws"\n'
-            await client.run(first + snippet("graphql-retry.js", server, server.admin_key or "") + subscribing())
+            await client.run(first + snippet("graphql-retry.js", door, server.admin_key or "") + subscribing())
             assert await client.says() == ["WebSocket connected"]
             await server.subscribed(CHANNEL)
             await server.kill()
@@ -109,6 +110,49 @@ class TestTheText:
             await server.subscribed(CHANNEL)
             await call(await server.operator(), "POST", "/records/product", data={"price": 1})
             assert await changed(client) == ["CREATED", None, {"price": 1}]
+
+    async def test_where_nobody_listens_it_gives_up_at_once(self, graphql: Runtime, tmp_path: Path) -> None:
+        """Of its own accord graphql-ws tries again after a close, not after the error of a refused connection."""
+        async with graphql.client() as client, process(tmp_path, client) as server:
+            first = 'import { createClient } from "graphql-ws"\n'
+            await client.run(first + snippet("graphql-retry.js", server, server.admin_key or "") + subscribing())
+            assert await client.says() == ["WebSocket connected"]
+            await server.subscribed(CHANNEL)
+            await server.kill()
+            said = []
+            while (word := (await client.says())[0]) != "Subscription error:":
+                said.append(word)
+            assert said.count("WebSocket closed") in {1, 2} and "WebSocket connected" not in said
+
+
+@asynccontextmanager
+async def front(server: ServerProcess) -> AsyncIterator[Doors]:
+    """What goes on to take connections while a server restarts, and lets them wait, as a proxy or a supervisor does."""
+
+    async def serve(client: trio.SocketStream) -> None:
+        async with client:
+            while True:
+                try:
+                    upstream = await trio.open_tcp_stream("127.0.0.1", server.port)
+                    break
+                except OSError:
+                    await trio.sleep(0.02)
+            async with upstream, trio.open_nursery() as nursery:
+                nursery.start_soon(copy, client, upstream, nursery.cancel_scope)
+                nursery.start_soon(copy, upstream, client, nursery.cancel_scope)
+
+    async def copy(source: trio.SocketStream, target: trio.SocketStream, both: trio.CancelScope) -> None:
+        with suppress(trio.BrokenResourceError):
+            async for data in source:
+                await target.send_all(data)
+        both.cancel()
+
+    async with trio.open_nursery() as nursery:
+        listeners = await nursery.start(partial(trio.serve_tcp, serve, 0, host="127.0.0.1"))
+        door = Doors()
+        door.url = f"http://127.0.0.1:{listeners[0].socket.getsockname()[1]}"
+        yield door
+        nursery.cancel_scope.cancel()
 
 
 async def changed(client: Client) -> list[Any]:
