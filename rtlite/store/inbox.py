@@ -12,6 +12,7 @@ from rtlite.model import rfc3339
 STEP: Final = 500
 """The most notifications that one short write deletes."""
 
+_UNREAD: Final = "read = 0 AND "
 _COLUMNS: Final = "id, user, type, title, message, action_url, read, created, number"
 
 
@@ -56,7 +57,8 @@ def insert(connection: sqlite3.Connection, notification: Notification) -> None:
 
 def trim(connection: sqlite3.Connection, user: str, most: int) -> None:
     """Delete, up to ``STEP``, what ``user`` has past ``most``: the oldest of those that are read, then the oldest."""
-    surplus = min(STEP, _count(connection, "user = ?", user) - most)
+    row = connection.execute("SELECT count(*) FROM notifications WHERE user = ?", (user,)).fetchone()
+    surplus = min(STEP, row[0] - most)
     if surplus <= 0:
         return
     surplus -= connection.execute(
@@ -79,16 +81,17 @@ def find(connection: sqlite3.Connection, id: str) -> Notification | None:
 
 def page(connection: sqlite3.Connection, user: str, unread: bool, before: int, limit: int) -> list[Notification]:
     """The newest first, those with a number below ``before``."""
-    only = " AND read = 0" if unread else ""
     rows = connection.execute(
-        f"SELECT {_COLUMNS} FROM notifications WHERE user = ?{only} AND number < ? ORDER BY number DESC LIMIT ?",  # noqa: S608  # constants
+        f"SELECT {_COLUMNS} FROM notifications WHERE user = ? AND {_UNREAD if unread else ''}number < ?"  # noqa: S608  # constants
+        " ORDER BY number DESC LIMIT ?",
         (user, before, limit),
     ).fetchall()
     return [_notification(row) for row in rows]
 
 
 def count_unread(connection: sqlite3.Connection, user: str) -> int:
-    return _count(connection, "user = ? AND read = 0", user)
+    row = connection.execute("SELECT count(*) FROM notifications WHERE user = ? AND read = 0", (user,)).fetchone()
+    return int(row[0])
 
 
 def mark_read(connection: sqlite3.Connection, id: str) -> None:
@@ -107,11 +110,6 @@ def forget(connection: sqlite3.Connection, cutoff: int) -> int:
         " (SELECT number FROM notifications ORDER BY number LIMIT ?)",
         (cutoff, STEP),
     ).rowcount
-
-
-def _count(connection: sqlite3.Connection, where: str, user: str) -> int:
-    row = connection.execute(f"SELECT count(*) FROM notifications WHERE {where}", (user,)).fetchone()  # noqa: S608  # constants
-    return int(row[0])
 
 
 def _notification(row: tuple[Any, ...]) -> Notification:

@@ -20,6 +20,8 @@ PAGE_BYTES: Final = 4 * 1024 * 1024
 ENDS: Final = ("completed", "failed", "cancelled")
 STATUSES: Final = ("pending", "running", *ENDS)
 
+_OF_USER: Final = "user = ? AND "
+_OF_STATUS: Final = "status = ? AND "
 _COLUMNS: Final = "id, type, status, progress, user, result, error, created, updated, number"
 
 
@@ -104,11 +106,10 @@ def page(
 
     A page is cut where its results pass ``PAGE_BYTES``; it has one job at least.
     """
-    wanted = {"user": user, "status": status}
-    where = " AND ".join([f"{name} = ?" for name, value in wanted.items() if value is not None] + ["number < ?"])
     cursor = connection.execute(
-        f"SELECT {_COLUMNS} FROM jobs WHERE {where} ORDER BY number DESC LIMIT ?",  # noqa: S608  # constants
-        [*(value for value in wanted.values() if value is not None), before, limit + 1],
+        f"SELECT {_COLUMNS} FROM jobs WHERE {_OF_USER if user is not None else ''}"  # noqa: S608  # constants
+        f"{_OF_STATUS if status is not None else ''}number < ? ORDER BY number DESC LIMIT ?",
+        [*(value for value in (user, status) if value is not None), before, limit + 1],
     )
     found: list[Job] = []
     size = 0

@@ -49,7 +49,7 @@ _COLUMNS: Final = "key, schema, private, indexes, ready, created, updated, numbe
 
 
 def find(connection: sqlite3.Connection, key: str) -> Model | None:
-    row = connection.execute(f"SELECT {_COLUMNS} FROM models WHERE key = ?", (key,)).fetchone()  # noqa: S608
+    row = connection.execute(f"SELECT {_COLUMNS} FROM models WHERE key = ?", (key,)).fetchone()  # noqa: S608  # a constant
     return _model(row) if row else None
 
 

@@ -73,24 +73,28 @@ DRAFT_COLUMNS: Final = (
     "r.id, r.natural_key, r.data, r.version, r.published_version, r.created, r.updated, r.number"  # of _record()
 )
 PUBLISHED: Final = "records r JOIN record_versions v ON v.record = r.number AND v.version = r.published_version"
+_FIELDS_KEY: Final = "model, published, path, kind, value, number"
 PUBLISHED_COLUMNS: Final = "r.id, r.natural_key, v.data, v.version, r.published_version, r.created, v.created, r.number"
 
 
 def find(connection: sqlite3.Connection, model: Model, id: str, *, published: bool = False) -> Record | None:
     """:param published: as it is published; a record that is not is not found."""
-    return _find(connection, model, published, "r.id = ?", id)
+    return _find(connection, model, id, published=published)
 
 
 def find_by_natural_key(
     connection: sqlite3.Connection, model: Model, key: str, *, published: bool = False
 ) -> Record | None:
-    return _find(connection, model, published, "r.natural_key = ?", key)
+    return _find(connection, model, key, published=published, by_natural_key=True)
 
 
-def _find(connection: sqlite3.Connection, model: Model, published: bool, which: str, value: str) -> Record | None:
-    source, columns = (PUBLISHED, PUBLISHED_COLUMNS) if published else (DRAFT, DRAFT_COLUMNS)
+def _find(
+    connection: sqlite3.Connection, model: Model, value: str, *, published: bool, by_natural_key: bool = False
+) -> Record | None:
     row = connection.execute(
-        f"SELECT {columns} FROM {source} WHERE r.model = ? AND {which}",  # noqa: S608  # constants of this module
+        f"SELECT {PUBLISHED_COLUMNS if published else DRAFT_COLUMNS}"  # noqa: S608  # constants of this module
+        f" FROM {PUBLISHED if published else DRAFT}"
+        f" WHERE r.model = ? AND {'r.natural_key' if by_natural_key else 'r.id'} = ?",
         (model.number, value),
     ).fetchone()
     return record_of(model.key, row) if row else None
@@ -214,9 +218,8 @@ def index_step(
 
 def drop_index_step(connection: sqlite3.Connection, model: Model, path: str, limit: int) -> bool:
     """Forget up to ``limit`` values of a field that is not indexed any more; returns whether there were some."""
-    key = "model, published, path, kind, value, number"
     gone = connection.execute(
-        f"DELETE FROM record_fields WHERE ({key}) IN (SELECT {key} FROM record_fields"  # noqa: S608  # a constant
+        f"DELETE FROM record_fields WHERE ({_FIELDS_KEY}) IN (SELECT {_FIELDS_KEY} FROM record_fields"  # noqa: S608  # a constant
         " WHERE model = ? AND published IN (0, 1) AND path = ? LIMIT ?)",
         (model.number, path, limit),
     )
