@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tests.benchmarks import events, graphql, socketio
+from tests.benchmarks import collab, events, graphql, socketio
 from tests.benchmarks.fanout import BURST, PACED
 from tests.benchmarks.idle import IDLE
 from tests.benchmarks.publish import HTTP_16
@@ -36,6 +36,9 @@ def verdicts(rows: list[Row]) -> Iterator[tuple[str, str, bool]]:
     yield from _socketio(rows)
     for measured in (graphql.PACED, graphql.BURST):
         yield from _beside(rows, measured, "graphql-ws", "µs CPU/message", most=0.5)
+    for peer in ("y-websocket", "hocuspocus"):
+        yield from _beside(rows, collab.RELAYED, peer, "µs CPU/update", most=1)
+        yield from _beside(rows, collab.JOINED, peer, "ms", most=1)
     for measured in (PACED, BURST):
         ours, theirs = _rows(rows, measured, "rtlite"), _rows(rows, measured, "ws")
         if ours and theirs:

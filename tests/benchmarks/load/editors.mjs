@@ -83,6 +83,14 @@ const commands = {
   // As people do: each at a place of its own, a character at a time, not all in the same moment.
   async type({ rate, seconds }) {
     const began = editors[0].text.length
+    const sent = [] // when the first typed, by its clock; and how long until the last had it
+    const delays = []
+    const [first, last] = [editors[0].doc, editors.at(-1).doc]
+    let seen = Y.getState(last.store, first.clientID)
+    first.on("update", (_, origin) => { if (origin !== "server") sent[Y.getState(first.store, first.clientID) - 1] = performance.now() })
+    last.on("update", () => {
+      for (const now = performance.now(); seen < Y.getState(last.store, first.clientID); seen++) delays.push(now - sent[seen])
+    })
     let typed = 0
     await Promise.all(
       editors.map(async ({ text }, number) => {
@@ -98,7 +106,8 @@ const commands = {
       }),
     )
     const wrong = await converged()
-    return { typed, wrong, missing: began + typed - editors[0].text.length }
+    delays.sort((one, other) => one - other)
+    return { typed, wrong, missing: began + typed - editors[0].text.length, delay: delays[delays.length >> 1] }
   },
 
   // Small edits beside each other, none of which joins another; in pieces that any server takes.
