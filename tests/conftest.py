@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import fcntl
+import gc
+import signal
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -40,6 +42,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     hypothesis.settings.load_profile("long run" if config.getoption("--full") else "short run")
+    for number in (signal.SIGINT, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_IGN:  # in the background, or under nohup
+            signal.signal(number, lambda *_: None)  # we go on to ignore it; the programs that tests start do not
+
+
+def pytest_collection_finish() -> None:
+    """Eleven thousand tests stay to the end: the collector need not look through them again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -81,6 +92,12 @@ def pytest_pyfunc_call() -> Generator[None, object, object]:
         while isinstance(cause, BaseExceptionGroup):
             cause = cause.exceptions[0]
         raise cause if isinstance(cause, pytest.skip.Exception) else skipped from None
+
+
+@pytest.fixture(scope="session")
+def full(pytestconfig: pytest.Config) -> bool:
+    """Whether this is the longer run: what a test repeats, it then repeats more often."""
+    return bool(pytestconfig.getoption("--full"))
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import signal
-from collections.abc import Iterator
 
 import orjson
 import pytest
@@ -195,21 +194,8 @@ def test_a_signal_that_is_ignored_stays_so() -> None:
     assert signal.SIGHUP in module.heeded()
 
 
-@pytest.fixture
-def nothing_ignored() -> Iterator[None]:
-    """A program that is run now dies by any signal, though the tests may run under ``nohup`` or in the background."""
-    ignored = [number for number in module.SIGNALS if signal.getsignal(number) is signal.SIG_IGN]
-    for number in ignored:
-        signal.signal(number, signal.SIG_DFL)
-    yield
-    for number in ignored:
-        signal.signal(number, signal.SIG_IGN)
-
-
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGINT])
-async def test_a_signal_is_passed_on_to_the_command(
-    number: int, monkeypatch: pytest.MonkeyPatch, nothing_ignored: None
-) -> None:
+async def test_a_signal_is_passed_on_to_the_command(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_from_terminal", lambda _: False)
     command = Command(("sleep", "60"))
     async with trio.open_nursery() as nursery:
