@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from random import Random
 from typing import Any, Final
 
@@ -37,6 +38,13 @@ class Due:
 
 
 Sent = Callable[[dict[str, Any], Receipt], None]
+_ORDER: Final = ("id", "channel", "event", "data", "timestamp", "offset", "epoch")  # as tail prints events
+
+
+def published(event: dict[str, Any], receipt: Receipt) -> dict[str, Any]:
+    """The event as it is now on the server."""
+    whole = {**event, **receipt}
+    return {name: whole[name] for name in _ORDER}
 
 
 def drawn(seed: int | None) -> Random:
@@ -48,7 +56,7 @@ def repeated(make: Callable[[int], dict[str, Any]], times: int | None, pauses: I
     """The same again and again: ``times`` times (``None``: for ever), with a pause before each but the first."""
     at, number = 0.0, 0
     while times is None or number < times:
-        yield Due(at, lambda number=number: make(number))  # type: ignore[misc]  # bound now, not when it is called
+        yield Due(at, partial(make, number))
         at += next(pauses)
         number += 1
 

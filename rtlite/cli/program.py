@@ -32,6 +32,8 @@ COMMANDS: Final = {
     "tail": "rtlite.cli.tail",
     "pipe": "rtlite.cli.pipe",
     "trigger": "rtlite.cli.trigger",
+    "record": "rtlite.cli.record",
+    "play": "rtlite.cli.play",
     "keys": "rtlite.cli.keys",
     "token": "rtlite.cli.token",
     "backup": "rtlite.cli.files",

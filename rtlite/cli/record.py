@@ -72,11 +72,11 @@ def record(
     key: str | None,
     dev: bool,
 ) -> None:
-    """Record events in FILE, as JSON lines with their original times.
+    """Record events in FILE, with their original times.
 
     Each CHANNEL is a channel's name, or a whole kind such as changes:*. Without one, it is all that
     the key may read. When the server goes away, it waits for it to come back and goes on where it was.
-    A FILE that is a recording already is added to. Ctrl-C ends it. rtlite play replays it.
+    FILE has JSON lines; one that is a recording already is added to. Ctrl-C ends it. rtlite play replays it.
 
     With --from, an upstream's messages are stored as they come. It is shown a key only if --key is
     given on the command line.

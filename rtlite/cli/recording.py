@@ -121,6 +121,16 @@ def _end_of_last_line(file: int, size: int) -> int:
     return 0
 
 
+def origin(path: str) -> str:
+    """The URL of what was recorded, as far as the first line says it."""
+    try:
+        with open(path, "rb") as file:
+            header = _header(file.readline())
+    except OSError as error:
+        raise WrongFile(path, 0, "", str(error.strerror)) from error
+    return str((header or {}).get("from", ""))
+
+
 @attrs.frozen
 class Recording:
     """A recording that was looked through: every line is fit to be played. Its events stay in the file."""
@@ -128,6 +138,7 @@ class Recording:
     path: str
     _index: list[tuple[int, int]]  # time (ms) and place in the file, in the order of playing
     _convert: Callable[[dict[str, Any]], dict[str, Any] | None]
+    left_out: int
 
     def __len__(self) -> int:
         return len(self._index)
@@ -152,6 +163,7 @@ def opened(path: str, convert: Callable[[dict[str, Any]], dict[str, Any] | None]
     """
     index: list[tuple[int, int]] = []
     newest: dict[str, int] = {}
+    left_out = 0
     try:
         with open(path, "rb") as file:
             first = file.readline()
@@ -164,14 +176,16 @@ def opened(path: str, convert: Callable[[dict[str, Any]], dict[str, Any] | None]
             for number, line in enumerate(file, 2):
                 if line.endswith(b"\n"):  # else a recorder was killed there
                     event, time = _checked(path, number, line, convert)
-                    if event is not None:
+                    if event is None:
+                        left_out += 1
+                    else:
                         channel = event["channel"]
                         newest[channel] = time = max(time, newest.get(channel, time))
                         index.append((time, place))
                 place += len(line)
     except OSError as error:
         raise WrongFile(path, 0, "", str(error.strerror)) from error
-    return Recording(path, sorted(index), convert)
+    return Recording(path, sorted(index), convert, left_out)
 
 
 def _checked(

@@ -20,22 +20,11 @@ from rtlite.client import Client
 from rtlite.client.eventsocket import EventSocket
 from rtlite.client.eventsource import EventSource
 from rtlite.client.follower import Follower, Page, Poller
-from rtlite.errors import InvalidRequest
-from rtlite.hub.since import parse_since
 from rtlite.log import escape
-from rtlite.model import is_pattern, now_ms
+from rtlite.model import is_pattern
 
 # What is printed of an event, in this order, as far as the way it came tells it.
 _FIELDS: Final = ("id", "channel", "event", "data", "timestamp", "offset", "epoch", "position")
-
-
-def _place(_: click.Context, __: click.Parameter, text: str | None) -> str | None:
-    try:
-        if text is not None:
-            parse_since(text, now_ms())
-    except InvalidRequest as error:
-        raise click.BadParameter(error.detail) from error
-    return text
 
 
 @click.command()
@@ -43,7 +32,7 @@ def _place(_: click.Context, __: click.Parameter, text: str | None) -> str | Non
 @click.option(
     "--since",
     metavar="PLACE",
-    callback=_place,
+    callback=options.place,
     help="An age (2h), a time (ISO 8601), an event's id or a position.  [default: now]",
 )
 @click.option(

@@ -13,7 +13,7 @@ import orjson
 from rtlite.cli import options, output
 from rtlite.cli.client import connected
 from rtlite.cli.options import Server
-from rtlite.cli.player import RETRY_SECONDS, Due, Sent, drawn, pauses, play, repeated
+from rtlite.cli.player import RETRY_SECONDS, Due, Sent, drawn, pauses, play, published, repeated
 from rtlite.cli.program import run
 from rtlite.client import Receipt
 from rtlite.domain import samples
@@ -89,13 +89,10 @@ def trigger(
         run(_publish, server, events, _printer(output.wants_json(as_json)), 0.0 if once else RETRY_SECONDS)
 
 
-_ORDER = ("id", "channel", "event", "data", "timestamp", "offset", "epoch")  # as tail prints events
-
-
 def _printer(as_json: bool) -> Sent:
     def sent(event: dict[str, Any], receipt: Receipt) -> None:
         if as_json:
-            output.json_line({name: {**event, **receipt}[name] for name in _ORDER})
+            output.json_line(published(event, receipt))
             return
         click.echo(f"{receipt['channel']}  offset {receipt['offset']}  id {receipt['id']}")
         click.echo(f"{click.style(event['event'], bold=True)}  {escape(orjson.dumps(event['data']).decode())}")
