@@ -278,6 +278,7 @@ FIELDS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "record, merged": ("PATCH", "/records/it/it", {"data": {"x": "y"}}),
     "record, replaced": ("PUT", "/records/it/it", {"data": {"x": "y"}}),
     "model": ("PUT", "/models/it", {"schema": {"type": "object"}, "private": False}),
+    "snapshot": ("POST", "/collab/it/snapshots", {"name": "n"}),
     "webhook, changed": ("PATCH", "/api/webhooks/it", {"url": "https://example.org/", "channels": ["a:b"], "description": "d", "since": "1h", "enabled": False}),
 }  # fmt: skip
 
@@ -324,6 +325,10 @@ def test_every_writing_route_stands_in_the_table_of_bodies() -> None:
         ("POST", "/records/it/it/publish"),
         ("POST", "/records/it/it/unpublish"),
         ("DELETE", "/models/it"),
+        ("PUT", "/collab/it/document"),  # any JSON, a text or an update: see tests/endpoints/test_documents.py
+        ("DELETE", "/collab/it"),
+        ("DELETE", "/collab/it/snapshots/it"),
+        ("POST", "/collab/it/snapshots/it/restore"),
         ("POST", "/graphql"),  # documents: see test_graphql.py
         ("POST", "/socket.io"),  # packets: see tests/endpoints/test_engine.py
         ("POST", "/socket.io/"),
@@ -367,6 +372,10 @@ async def test_a_surrogate_is_refused_in_every_path_and_query(server: InProcess)
             f"/records/{encoded}/{encoded}",
             f"/records/m?filter={encoded}&after={encoded}",
             f"/models/{encoded}",
+            f"/collab?after={encoded}",
+            f"/collab/{encoded}/document",
+            f"/collab/r/document?name={encoded}&format={encoded}",
+            f"/collab/r/snapshots/{encoded}",
             f"/graphql?query={encoded}",
             f"/graphql?query=%7B__typename%7D&variables={encoded}",
         ):
