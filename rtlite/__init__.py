@@ -3,6 +3,8 @@
 The package is a pipeline; a module imports only from what stands below it:
 
     cli/         the command line, the only reader of argv
+    embed/       the server inside another program; pytest_plugin.py and testing.py give one to tests
+    client/      the server as other programs reach it; beside the server, which it does not import
     server.py    builds the object graph, starts it, stops it
     endpoints/   what the outside connects to, one module per API
     domain/      what is kept besides events: articles, conversations, jobs, inboxes, streams, webhooks
@@ -14,4 +16,59 @@ The package is a pipeline; a module imports only from what stands below it:
     settings.py, metrics.py, log.py, model.py, errors.py: declared once, read everywhere
 """
 
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from rtlite.client import CallFailed, Client, Closed, Event, HistoryLost, HistoryPage, Receipt, SyncClient
+    from rtlite.embed import Embedded, Started, open, start
+    from rtlite.errors import Refused, RtliteError, StartError
+
 __version__ = "0.1.0"
+
+# Imported when they are asked for: the command line and the pytest plugin begin without them.
+_HOMES: Final = {
+    "rtlite.client": (
+        "CallFailed",
+        "Client",
+        "Closed",
+        "Event",
+        "HistoryLost",
+        "HistoryPage",
+        "Receipt",
+        "SyncClient",
+    ),
+    "rtlite.embed": ("Embedded", "Started", "open", "start"),
+    "rtlite.errors": ("Refused", "RtliteError", "StartError"),
+}
+__all__ = [
+    "CallFailed",
+    "Client",
+    "Closed",
+    "Embedded",
+    "Event",
+    "HistoryLost",
+    "HistoryPage",
+    "Receipt",
+    "Refused",
+    "RtliteError",
+    "StartError",
+    "Started",
+    "SyncClient",
+    "open",
+    "start",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """PEP 562."""
+    for home, names in _HOMES.items():
+        if name in names:
+            return getattr(importlib.import_module(home), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

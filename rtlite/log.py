@@ -103,6 +103,25 @@ def configure(stream: TextIO | None = None, level: int = logging.INFO) -> None:
     root.setLevel(max(level, logging.WARNING))
 
 
+def defer() -> None:
+    """Hand log lines to the standard library's ``logging``, cleaned, as a guest in another program does.
+
+    A program that has configured structlog itself gets them there.
+    """
+    if not structlog.is_configured():
+        structlog.configure(
+            processors=[
+                structlog.stdlib.filter_by_level,
+                structlog.processors.format_exc_info,
+                _clean_entry,
+                structlog.dev.ConsoleRenderer(colors=False),
+            ],
+            wrapper_class=structlog.stdlib.BoundLogger,
+            logger_factory=structlog.stdlib.LoggerFactory(),
+            cache_logger_on_first_use=False,
+        )
+
+
 def get_logger(name: str) -> Any:
     """The logger of one module: ``log.info("listening", url=…)``."""
     return structlog.get_logger(module=name)

@@ -16,6 +16,7 @@ from typing import Final
 
 import attrs
 import trio
+from hypercorn.typing import ASGIFramework
 
 from rtlite.auth.gate import Gate
 from rtlite.auth.keyring import Keyring
@@ -72,6 +73,7 @@ from rtlite.store import schema
 from rtlite.store.database import Database, open_database
 from rtlite.transports.connections import Connections
 from rtlite.transports.eventstream import EventStreams
+from rtlite.transports.guest import Guest
 from rtlite.transports.hotlane import HotLane
 from rtlite.transports.http import HttpServer, make_app
 from rtlite.transports.lean import LeanLane
@@ -99,7 +101,12 @@ class Server:
     """Every part of one server, built and connected, not started."""
 
     def __init__(
-        self, settings: Settings, database: Database, jwt_secret: str, namespaces: Sequence[Namespace] = ()
+        self,
+        settings: Settings,
+        database: Database,
+        jwt_secret: str,
+        namespaces: Sequence[Namespace] = (),
+        app: ASGIFramework | None = None,
     ) -> None:
         self.settings = settings
         self.database = database
@@ -124,7 +131,7 @@ class Server:
             Conversations(self.hub, database, self.connections, settings), self.access
         )
         dialogues = Dialogues(self.hub, sessions, self.access, settings, self.metrics)
-        history = History(self.hub, database, self.access, settings)
+        history = self.history = History(self.hub, database, self.access, settings)
         self.keyring.on_revoked.append(history.end_credential)
         management = Management(
             self.hub,
@@ -183,7 +190,7 @@ class Server:
         self.routes += self.engine.routes()
         self.websocket_routes += self.engine.websockets()
         router = Router(self.routes, self.gate, settings, self.metrics)
-        self.http = HttpServer(make_app(router), settings)
+        self.http = HttpServer(make_app(router), settings, app and Guest(app, router))
         websockets = WebSockets(settings, self.connections, self.metrics)
         lean = LeanLane(router, settings)
         self.hot = HotLane(router, lean, settings)
@@ -242,16 +249,20 @@ class Running:
 async def serve(
     settings: Settings,
     namespaces: Sequence[Namespace] = (),
+    app: ASGIFramework | None = None,
     *,
+    listen: bool = True,
     task_status: trio.TaskStatus[Running] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Run a server until :meth:`Running.stop` is called. Started through ``nursery.start``.
 
     :param namespaces: of Socket.IO, besides the root namespace, which is that of streams.
+    :param app: an ASGI application for Trio that gets the requests to paths that are not ours.
+    :param listen: ``False`` for a server that this process alone uses; ``url`` is empty then.
     :raises StartError: it cannot start; the text says why in one line.
     """
     try:
-        await _serve(settings, namespaces, task_status)
+        await _serve(settings, namespaces, app, listen, task_status)
     except BaseExceptionGroup as group:
         refused, others = group.split(StartError)
         if refused is None or others is not None:
@@ -262,11 +273,17 @@ async def serve(
         raise first from None
 
 
-async def _serve(settings: Settings, namespaces: Sequence[Namespace], task_status: trio.TaskStatus[Running]) -> None:
+async def _serve(
+    settings: Settings,
+    namespaces: Sequence[Namespace],
+    app: ASGIFramework | None,
+    listen: bool,
+    task_status: trio.TaskStatus[Running],
+) -> None:
     if settings.dev and not settings.loopback and not settings.dev_anywhere:
         raise StartError("--dev listens on loopback only: its credentials are public (--dev-anywhere overrides this)")
     async with open_database(settings.data, settings.durability, settings.disk_reserve) as database:
-        server = Server(settings, database, await _jwt_secret(settings, database), namespaces)
+        server = Server(settings, database, await _jwt_secret(settings, database), namespaces, app)
         admin_key = await _first_keys(server)
         async with trio.open_nursery() as services:
             await server.streams.load()
@@ -278,18 +295,23 @@ async def _serve(settings: Settings, namespaces: Sequence[Namespace], task_statu
             services.start_soon(server.hot.run)
             services.start_soon(server.listener.run)
             await services.start(server.engine.run)
+            if server.http.guest is not None:
+                await services.start(server.http.guest.run)
             async with trio.open_nursery() as connections:
                 async with trio.open_nursery() as listeners:
-                    with _sockets(settings) as (public, control):
-                        await listeners.start(server.listener.serve, public, connections)
-                        await listeners.start(_control, server.listener, control, connections)
-                        port = None if settings.uds else public[0].socket.getsockname()[1]
-                        task_status.started(Running(server, _url(settings, server, port), port, admin_key))
+                    with _sockets(settings, listen) as (public, control):
+                        await listeners.start(_listen, server.listener, public, connections, False)
+                        await listeners.start(_listen, server.listener, control, connections, True)
+                        port = None if settings.uds or not public else public[0].socket.getsockname()[1]
+                        url = _url(settings, server, port) if public else ""
+                        task_status.started(Running(server, url, port, admin_key))
                         await server.stopping.wait()
                         listeners.cancel_scope.cancel()
                 # The rest of the time is for the services, the last checkpoint and the process's own end.
                 connections.cancel_scope.deadline = trio.current_time() + 0.8 * settings.shutdown_timeout
                 await _say_goodbye(server)
+            if server.http.guest is not None:
+                await server.http.guest.stop()
             await server.documents.stop()
             with contextlib.suppress(Refused):  # last-used times are a courtesy
                 await server.keyring.flush_last_used()
@@ -300,14 +322,15 @@ async def _serve(settings: Settings, namespaces: Sequence[Namespace], task_statu
             services.cancel_scope.cancel()
 
 
-async def _control(
+async def _listen(
     listener: Listener,
-    control: list[trio.SocketListener],
+    sockets: list[trio.SocketListener],
     connections: trio.Nursery,
+    trusted: bool,
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    if control:
-        await listener.serve(control, connections, trusted=True, task_status=task_status)
+    if sockets:
+        await listener.serve(sockets, connections, trusted=trusted, task_status=task_status)
     else:
         task_status.started()
 
@@ -326,13 +349,16 @@ async def _say_goodbye(server: Server) -> None:
 
 
 @contextlib.contextmanager
-def _sockets(settings: Settings) -> Iterator[tuple[list[trio.SocketListener], list[trio.SocketListener]]]:
+def _sockets(settings: Settings, listen: bool) -> Iterator[tuple[list[trio.SocketListener], list[trio.SocketListener]]]:
     """The public listeners, and the control socket beside the database."""
     with contextlib.ExitStack() as stack:
         control: list[trio.SocketListener] = []
+        public: list[trio.SocketListener] = []
         if settings.data != ":memory:":
             control = stack.enter_context(open_unix(control_path(settings.data), settings, 0o600))
-        if settings.uds:
+        if not listen:
+            pass
+        elif settings.uds:
             public = stack.enter_context(open_unix(settings.uds, settings, 0o666))
         else:
             public = open_tcp(settings)

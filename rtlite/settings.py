@@ -321,6 +321,9 @@ class Settings:
     collab_message: int = _setting(MIB, size, "largest message of a Yjs client, and so its largest edit")
     collab_document: int = _setting(16 * MIB, size, "largest document; edits of a larger one are refused")
     collab_log: int = _setting(MIB, size, "bytes of edits that a document gathers, at least, before they are squashed")
+    collab_waiting: int = _setting(
+        MIB, size, "most bytes of edits of a document that came before what they build on, and wait for it"
+    )
     collab_rooms: int = _setting(1_000, count, "most documents in memory")
     collab_connections: int = _setting(200, count, "most connections to one document")
     collab_idle: float = _setting(30 * SECOND, duration, "how long a document that nobody has open stays in memory")
@@ -437,6 +440,19 @@ def load(
         settings = attrs.evolve(settings, data=":memory:")
         origins["data"] = "dev"
     return Loaded(settings, origins)
+
+
+def of_values(values: Mapping[str, Any]) -> Settings:
+    """Settings of a program's own: from these values alone, not from environment or file.
+
+    :param values: by name; ``channels`` is a table of tables.
+    :raises StartError: for an unknown name, or a value that does not fit.
+    """
+    known = {item.name: item for item in declared()}
+    given = {name: value for name, value in values.items() if name != "channels"}
+    _refuse_unknown(given, known)
+    kinds = {kind: _kind(kind, entry, "settings") for kind, entry in values.get("channels", {}).items()}
+    return Settings(channels=kinds, **{name: _convert(known[name], value, "settings") for name, value in given.items()})
 
 
 NOT_SETTINGS: Final = {"RTLITE_URL", "RTLITE_KEY", "RTLITE_CONFIG"}  # read by the command line's client commands

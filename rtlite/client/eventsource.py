@@ -38,13 +38,17 @@ class EventSource(Follower):
         elif self.since is not None:
             query["since"] = (self.since,)
         decoder = Decoder(self._place)
+        closed: CallFailed | None = None
         async with self._client.stream("/sse", query, headers, silence=_SILENCE) as pieces:
             async for piece in pieces:
                 for event in self._events(decoder, piece):
-                    if event.name == "closed":
-                        self.wait = (decoder.retry or 0) / 1000
-                    await self._take(event, deliver)
+                    if event.name == "closed":  # the end follows; it is read, or httpx's generators are left hanging
+                        closed = self._closed(event)
+                    else:
+                        await self._take(event, deliver)
         self.wait = (decoder.retry or 0) / 1000
+        if closed is not None:
+            raise closed
         if not self.was_up:
             raise CallFailed(f"{self._client.url} ended the stream before it began", 503, "overloaded")
 
@@ -67,11 +71,13 @@ class EventSource(Follower):
             case "message":
                 item: Any = value | {"position": event.id or None}
                 await deliver(Page([item], True, value["channel"]))
-            case "closed":
-                code = str(value["code"])
-                text = f"the server closed the stream: {value['message']} ({code})"
-                raise CallFailed(text, _FOR_GOOD.get(code, 503), code)
         self._place = event.id or None
+
+    def _closed(self, event: Incoming) -> CallFailed:
+        value = self._value(event)
+        code = str(value["code"])
+        text = f"the server closed the stream: {value['message']} ({code})"
+        return CallFailed(text, _FOR_GOOD.get(code, 503), code)
 
     def _value(self, event: Incoming) -> dict[str, Any]:
         """The event's data, with the fields that this kind of event has. Unknown kinds are let be."""

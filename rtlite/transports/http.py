@@ -12,7 +12,7 @@ What is relied on of Hypercorn 0.18, and tested: ``H11Protocol`` takes ``RawData
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import h11
 import trio
@@ -34,13 +34,16 @@ from rtlite.transports.head import Head
 from rtlite.transports.routes import Call, InternalError, Reply, Router, problem
 from rtlite.transports.stream import ServerStream
 
+if TYPE_CHECKING:
+    from rtlite.transports.guest import Guest
+
 log = get_logger(__name__)
 
 _MAX_PIECES: Final = 1024
 _SMALL: Final = 16  # bytes; a line of a log that is sent chunk by chunk has more
 
 
-class _Logger:
+class Logger:
     """Hypercorn's log lines, to ours. Access lines are not kept: paths carry secrets."""
 
     def __init__(self, config: Config) -> None: ...
@@ -117,20 +120,24 @@ def _response(reply: Reply) -> Response:
 class HttpServer:
     """Answers requests through Hypercorn and the application."""
 
-    def __init__(self, app: QuartTrio, settings: Settings) -> None:
+    def __init__(self, app: QuartTrio, settings: Settings, guest: Guest | None = None) -> None:
         self._app = ASGIWrapper(app)
+        self.guest = guest
         self._settings = settings
         self.context = WorkerContext(None)
         self.config = Config()
         self.config.include_server_header = False
-        self.config.logger_class = _Logger  # type: ignore[assignment]
+        self.config.logger_class = Logger  # type: ignore[assignment]
         self.config.h11_max_incomplete_size = settings.max_head + 1024
         self.config.keep_alive_max_requests = 10**9
 
     async def answer(self, stream: ServerStream, head: Head, address: str, scheme: str) -> bool:
         """Answer one request; returns whether the connection can take another."""
         state = {"head": head, "address": address, "scheme": scheme, "trusted": stream.trusted, "stream": stream}
-        return await _Exchange(self._app, self.config, self.context, stream, self._settings, state).run(head)
+        app = self._app
+        if self.guest is not None and not stream.trusted and self.guest.takes(head):
+            app = self.guest.app
+        return await _Exchange(app, self.config, self.context, stream, self._settings, state).run(head)
 
 
 class _Connection(h11.Connection):

@@ -167,6 +167,10 @@ class Router:
         allowed = sorted({route.method for route, _ in found})
         raise MethodNotAllowed(f"only {', '.join(allowed)} here", headers={"Allow": ", ".join(allowed)})
 
+    def knows(self, path: str) -> bool:
+        """Whether any method is served at this path."""
+        return bool(self._table.find(path))
+
     def refuse_strangers(self, route: Route, head: Head, trusted: bool) -> None:
         """Before a body is waited for. :raises Unauthorized: a credential is needed, and none is shown."""
         open_to_all = trusted or route.access in {Access.PUBLIC, Access.VISITOR} or self._settings.dev
