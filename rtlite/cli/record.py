@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Sequence
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -20,11 +21,11 @@ from rtlite.cli.recording import Recorder
 from rtlite.cli.trouble import Trouble
 from rtlite.client import CallFailed, Client
 from rtlite.client.eventsource import EventSource
-from rtlite.client.follower import Page
+from rtlite.client.follower import Deliver, Page
 from rtlite.domain.samples import SAMPLES
 from rtlite.model import kind_of, now_ms, rfc3339
 
-_LOOK_SECONDS: Final = 2.0  # between two looks at which channels there are
+_LOOK_SECONDS: Final = 1.0  # between two looks at which channels there are
 # The kinds that the protocols use; others are found once they have a channel.
 _KINDS: Final = frozenset(kind_of(sample.channel) for sample in SAMPLES)
 _NOT_EVENTS: Final = frozenset({"collab"})  # documents, which nobody publishes to
@@ -119,43 +120,54 @@ def _checked(url: str, wanted: _Wanted, messages: Sequence[str]) -> str:
     return upstream.server_of(url)
 
 
+class _Writer:
+    """Writes what is delivered, until there is enough."""
+
+    def __init__(self, recorder: Recorder, count: int | None) -> None:
+        self._recorder = recorder
+        self._count = count
+        self._enough = trio.Event()
+
+    async def deliver(self, page: Page) -> None:
+        # It never waits: whoever is cancelled is so while it reads, and closes what it reads from.
+        if not page.recovered:
+            output.note(f"{page.of}: events before this place are gone; going on with what is left")
+        for item in page.items:
+            if not self._enough.is_set():
+                self._recorder.add(item)
+                if self._recorder.count == self._count:
+                    self._enough.set()
+
+    async def finished(self, seconds: float | None) -> None:
+        """Wait until there is enough, or the time is over."""
+        with trio.move_on_after(math.inf if seconds is None else seconds):
+            await self._enough.wait()
+
+
 async def _record(server: Server, recorder: Recorder, wanted: _Wanted) -> None:
-    trouble = Trouble(server.url)
-    send, receive = trio.open_memory_channel[Page](0)
+    trouble, writer = Trouble(server.url), _Writer(recorder, wanted.count)
     async with connected(server) as client, trio.open_nursery() as nursery:
         if wanted.channels:
             source = EventSource(client, wanted.channels, wanted.since, trouble)
-            nursery.start_soon(source.follow, send.send)
+            nursery.start_soon(source.follow, writer.deliver)
         else:
-            nursery.start_soon(_everything, client, wanted.since, trouble, send)
-        await _write(receive, recorder, wanted)
+            nursery.start_soon(_everything, client, wanted.since, trouble, writer.deliver)
+        await writer.finished(wanted.seconds)
         nursery.cancel_scope.cancel()
 
 
 async def _record_upstream(
     server: Server, recorder: Recorder, wanted: _Wanted, url: str, messages: Sequence[str]
 ) -> None:
-    send, receive = trio.open_memory_channel[Page](0)
+    writer = _Writer(recorder, wanted.count)
     async with Client(server.url, server.key) as client, trio.open_nursery() as nursery:
         follower = upstream.follower(client, url, messages, Trouble(server.url))
-        nursery.start_soon(follower.follow, send.send)
-        await _write(receive, recorder, wanted)
+        nursery.start_soon(follower.follow, writer.deliver)
+        await writer.finished(wanted.seconds)
         nursery.cancel_scope.cancel()
 
 
-async def _write(pages: trio.MemoryReceiveChannel[Page], recorder: Recorder, wanted: _Wanted) -> None:
-    """Until there is enough, or the time is over."""
-    with trio.move_on_after(float("inf") if wanted.seconds is None else wanted.seconds):
-        async for page in pages:
-            if not page.recovered:
-                output.note(f"{page.of}: events before this place are gone; going on with what is left")
-            for item in page.items:
-                recorder.add(item)
-                if recorder.count == wanted.count:
-                    return
-
-
-async def _everything(client: Client, since: str | None, trouble: Trouble, send: trio.MemorySendChannel[Page]) -> None:
+async def _everything(client: Client, since: str | None, trouble: Trouble, deliver: Deliver) -> None:
     """Every kind that there is or comes to be, as far as the key may read it.
 
     A kind that comes later is followed from the beginning of this recording on, so that its first
@@ -169,7 +181,7 @@ async def _everything(client: Client, since: str | None, trouble: Trouble, send:
 
     async def follow(name: str, since: str | None) -> None:
         try:
-            await EventSource(client, [name], since, trouble).follow(send.send)
+            await EventSource(client, [name], since, trouble).follow(deliver)
         except CallFailed as failure:
             if failure.status != 403:
                 raise

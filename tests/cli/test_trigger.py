@@ -117,3 +117,25 @@ async def test_as_a_process_it_prints_one_line(dev_server):
     done = await rtlite_process("trigger", "chat_message", "--url", dev_server.url)
     assert (done.code, done.err) == (0, "")
     assert done.json[0]["channel"] == "conversation:conv-123"
+
+
+async def test_it_is_repeated_with_what_differs_in_a_real_system_and_the_same_with_the_same_seed(dev_server):
+    repeat = ["--repeat", "4", "--every", "20ms", "--jitter", "5ms", "--url", dev_server.url]
+    fired = (await rtlite("trigger", "view_update", *repeat)).json
+    assert [item["data"]["viewCount"] for item in fired] == [1042, 1043, 1044, 1045]
+    assert len({item["id"] for item in fired}) == 4
+
+    async def comments() -> list[str]:
+        return [
+            item["data"]["comment"]["id"]
+            for item in (await rtlite("trigger", "new_comment", "--seed", "7", *repeat)).json
+        ]
+
+    first = await comments()
+    assert len(set(first)) == 4
+    assert first == await comments()
+
+
+def test_an_id_of_ones_own_is_one_events(invoke):
+    result = invoke("trigger", "view_update", "--set", "id=mine", "--repeat", "2", "--dev")
+    assert (result.exit_code, "each gets a new one" in result.stderr) == (2, True)

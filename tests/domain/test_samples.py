@@ -100,3 +100,12 @@ def test_the_doors_are_those_of_the_kind_and_those_of_every_channel():
     assert samples.doors("article:a") == ["/blog/ws/articles/a", "/ws", "/_events", "/sse/article:a", "/graphql/ws"]
     assert samples.doors("lobby") == ["/ws", "/_events", "/sse/lobby", "/graphql/ws"]
     assert samples.doors("stream:s") == ["/socket.io/", "/ws", "/_events", "/sse/stream:s", "/graphql/ws"]
+
+
+@pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: sample.name)
+def test_repetitions_have_the_same_fields_of_the_same_types(sample):
+    def shape(value):
+        return {name: shape(item) for name, item in value.items()} if isinstance(value, dict) else type(value)
+
+    shapes = [shape(sample.data(sample.channel, samples.Turn(number))) for number in range(50)]
+    assert all(item == shapes[0] for item in shapes)

@@ -1,0 +1,145 @@
+"""Recording a server, this one or another, as files that can be played."""
+
+from __future__ import annotations
+
+import json
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+
+from tests.cli.conftest import rtlite, start
+from tests.servers import ServerProcess
+
+
+def lines(path: Path) -> list[Any]:
+    return [json.loads(line) for line in path.read_text().splitlines()[1:]]
+
+
+async def test_all_that_goes_through_is_recorded_also_of_kinds_that_come_later(dev_server, nursery, tmp_path):
+    recorded_all = trio.Event()
+
+    async def record() -> None:
+        done = await rtlite("record", "a.jsonl", "--count", "4", "--url", dev_server.url)
+        assert (done.code, done.err) == (0, "rtlite: 4 recorded in a.jsonl\n")
+        recorded_all.set()
+
+    nursery.start_soon(record)
+    await dev_server.subscribed("stream:*")
+    await dev_server.subscribed("article:*")
+    for channel in ("stream:a", "article:a", "weather:here", "lobby"):
+        assert (await rtlite("publish", channel, "e", f'"{channel}"', "--url", dev_server.url)).code == 0
+    with trio.fail_after(20):
+        await recorded_all.wait()
+    header = json.loads((tmp_path / "a.jsonl").read_text().splitlines()[0])
+    assert (header["rtlite"], header["version"], header["from"]) == ("recording", 1, dev_server.url)
+    recorded = lines(tmp_path / "a.jsonl")
+    assert {item["channel"]: item["data"] for item in recorded} == {
+        name: name for name in ("stream:a", "article:a", "weather:here", "lobby")
+    }
+    assert all({"id", "event", "timestamp", "offset"} <= item.keys() for item in recorded)
+
+
+async def test_history_is_recorded_and_added_to_up_to_a_count_or_a_time(dev_server, tmp_path):
+    dev = ["--url", dev_server.url]
+    for number in range(3):
+        await rtlite("publish", "article:a", "e", str(number), *dev)
+    await rtlite("publish", "article:b", "e", "7", *dev)
+    done = await rtlite("record", "a.jsonl", "article:a", "--since", "1h", "--count", "2", *dev)
+    assert (done.code, done.err) == (0, "rtlite: 2 recorded in a.jsonl\n")
+    done = await rtlite("record", "a.jsonl", "article:*", "--since", "1h", "--for", "500ms", *dev)
+    assert (done.code, done.err) == (0, "rtlite: 4 recorded in a.jsonl\n")
+    assert [item["data"] for item in lines(tmp_path / "a.jsonl")] == [0, 1, 0, 1, 2, 7]
+
+
+async def test_ctrl_c_ends_a_recording_with_what_it_has(dev_server, nursery, tmp_path):
+    recorder = await start(nursery, "record", "a.jsonl", "article:a", "--url", dev_server.url)
+    await dev_server.subscribed("article:a")
+    recorder.process.send_signal(signal.SIGINT)
+    with trio.fail_after(20):
+        assert await recorder.process.wait() == 0
+    await recorder.said("0 recorded in a.jsonl")
+    assert lines(tmp_path / "a.jsonl") == []
+
+
+@pytest.mark.full  # that a follower comes back without gap is shown by the tests of tail too
+async def test_a_restart_of_the_server_leaves_no_gap(tmp_path, nursery):
+    async with ServerProcess(tmp_path / "rtlite.db", dev=True) as server:
+        recorder = await start(
+            nursery, "record", "a.jsonl", "article:*", "--since", "1h", "--count", "3", "--url", server.url
+        )
+        await rtlite("publish", "article:a", "e", "1", "--url", server.url)
+        await server.subscribed("article:*")
+        await server.kill()
+        await server.start()
+        for number in "23":
+            await rtlite("publish", "article:a", "e", number, "--url", server.url)
+        with trio.fail_after(30):
+            assert await recorder.process.wait() == 0
+    assert [item["data"] for item in lines(tmp_path / "a.jsonl")] == [1, 2, 3]
+
+
+async def test_a_key_records_what_it_may_read_and_one_that_may_read_no_kind_is_told_to_name_channels(
+    dev_server, tmp_path
+):
+    project = await dev_server.key("project", "p")
+    done = await rtlite("record", "a.jsonl", "--url", dev_server.url, "--key", project, "--for", "300ms")
+    assert done.code == 0, done.err
+    reader = dev_server.token("ann")
+    for channel in ("notifications:ann", "notifications:bob"):
+        await rtlite("publish", channel, "e", "1", "--url", dev_server.url)
+    named = await rtlite(
+        "record", "b.jsonl", "notifications:bob", "--url", dev_server.url, "--key", reader, "--for", "9s"
+    )
+    assert named.code == 1
+    stranger = await dev_server.key("stream", "s")
+    none = await rtlite("record", "c.jsonl", "--url", dev_server.url, "--key", stranger, "--for", "9s")
+    assert none.code == 1
+    assert "name the channels to record" in none.err
+
+
+async def test_what_another_server_sends_is_stored_raw_and_played(dev_server, tmp_path):
+    subscribe = '{"type":"subscribe","channel":"article:a"}'
+    upstreams = {
+        "blog.jsonl": [f"{dev_server.ws_url}/blog/ws/articles/a?token=mbk_dev", "--count", "1"],
+        "events.jsonl": [f"{dev_server.ws_url}/_events?token=rtk_dev", "--send", subscribe, "--count", "2"],
+        "sse.jsonl": [f"{dev_server.url}/sse/article:a?token=rtk_dev", "--count", "2"],
+    }
+    with trio.fail_after(20):
+        async with trio.open_nursery() as recorders:
+            for name, rest in upstreams.items():
+                recorders.start_soon(rtlite, "record", name, "--from", *rest)
+            await dev_server.subscribed("article:a", 3)
+            await rtlite("publish", "article:a", "view_update", '{"viewCount":7}', "--url", dev_server.url)
+    for name in upstreams:
+        assert "token" not in (tmp_path / name).read_text()  # of the URL, that is
+        assert all(isinstance(item["raw"], str) for item in lines(tmp_path / name))
+        played = await rtlite("play", name, "--map", "article:*=copy:*", "--url", dev_server.url)
+        assert [(item["channel"], item["event"], item["data"]) for item in played.json] == [
+            ("copy:a", "view_update", {"viewCount": 7})
+        ], played.err
+
+
+async def test_the_key_in_the_environment_is_not_shown_to_another_server(dev_server, monkeypatch, tmp_path):
+    monkeypatch.setenv("RTLITE_KEY", "rtk_dev")
+    refused = await rtlite("record", "a.jsonl", "--from", f"{dev_server.url}/sse/article:a", "--for", "9s")
+    assert (refused.code, "401" in refused.err) == (1, True)
+    given = await rtlite(
+        "record", "a.jsonl", "--from", f"{dev_server.url}/sse/article:a", "--key", "rtk_dev", "--count", "1"
+    )
+    assert given.code == 0
+
+
+def test_options_that_do_not_go_together_are_named(invoke):
+    for arguments, said in [
+        (["--from", "ftp://a"], "http://…, https://…, ws://… or wss://… is wanted"),
+        (["article:a", "--from", "ws://a"], "--from takes neither channels nor --since"),
+        (["--send", "x"], "--send goes with --from"),
+        (["--from", "http://a", "--send", "x"], "--send is for a WebSocket"),
+        (["--since", "\x01"], "since:"),
+    ]:
+        result = invoke("record", "a.jsonl", *arguments)
+        assert result.exit_code == 2
+        assert said in result.stderr
