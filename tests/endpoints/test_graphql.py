@@ -307,6 +307,7 @@ def test_the_readme_names_every_limit_with_its_default_and_every_field_of_what_i
     }
     assert limits
     for name, default in limits.items():
-        shown = f"{default // KIB} KiB" if name == "graphql_query" else f"{default:,}"
+        sizes = {"graphql_query": f"{default // KIB} KiB", "graphql_held": f"{default // KIB // KIB} MiB"}
+        shown = sizes.get(name, f"{default:,}")
         assert re.search(rf"{shown} [^.]*?\(`{name}`[);]", section), name
     assert {field.name for field in attrs.fields(Request)} - {"extensions"} <= set(re.findall(r'"(\w+)"', section))
