@@ -286,11 +286,12 @@ class TestPython:
                             said += await process.stdout.receive_some()  # type: ignore[union-attr]
                     return said.decode().splitlines()
 
-                assert await heard(3) == ["connect", "message 1", "message 2"]
+                # It handles each packet in a thread of its own: in which order, the machine decides.
+                assert sorted(await heard(3)) == ["connect", "message 1", "message 2"]
                 await publish(server, 3)
                 assert (await heard(4))[3:] == ["message 3"]
                 await server.revoke(key)
-                assert (await heard(6))[4:] == ["error revoked", "disconnect"]
+                assert sorted((await heard(6))[4:]) == ["disconnect", "error revoked"]
             finally:
                 process.kill()
                 with trio.CancelScope(shield=True):
