@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from concurrent.futures import Future
 from contextlib import AbstractAsyncContextManager, contextmanager, suppress
 from typing import Any, Generic, TypeVar, TypeVarTuple
+from weakref import WeakSet
 
 import trio
 
@@ -40,6 +41,7 @@ class Portal(Generic[T]):
 
     def open(self) -> T:
         """Start; returns what the context gives. Raises what it raises."""
+        _close_at_exit(self)
         self._thread.start()
         return self._opened.result()
 
@@ -60,22 +62,14 @@ class Portal(Generic[T]):
     async def _main(self) -> None:
         self._token = trio.lowlevel.current_trio_token()
         self._over = trio.Event()
-        async with trio.open_nursery() as outer:
-            async with self._context as value, trio.open_nursery() as nursery:
-                self._nursery = nursery
-                outer.start_soon(self._until_exit)
-                self._opened.set_result(value)
-                try:
-                    await self._over.wait()
-                finally:
-                    self._nursery = None
-                nursery.cancel_scope.cancel()
-            outer.cancel_scope.cancel()
-
-    async def _until_exit(self) -> None:
-        """The interpreter waits for this thread before it exits; so this thread must see that the main one is done."""
-        await trio.to_thread.run_sync(threading.main_thread().join, abandon_on_cancel=True)
-        self._over.set()
+        async with self._context as value, trio.open_nursery() as nursery:
+            self._nursery = nursery
+            self._opened.set_result(value)
+            try:
+                await self._over.wait()
+            finally:
+                self._nursery = None
+            nursery.cancel_scope.cancel()
 
     def call(self, work: Callable[[*Ts], Awaitable[Any]], *args: *Ts) -> Any:
         """Run ``work(*args)`` in the thread's loop; returns what it returns, raises what it raises.
@@ -153,25 +147,60 @@ class Portal(Generic[T]):
 
         self.call(begin)
         try:
-            yield self._items(opened.result())
+            yield _Items(self, opened.result())
         finally:
             if os.getpid() == self._process and not self._ended.done():
                 with suppress(Closed):  # its own end ended this as well
                     self._soon(over.set)
                     ended.result()
 
-    def _items(self, events: Any) -> Iterator[Any]:
-        while True:
-            try:
-                item = self.call(events.__anext__)
-            except (Closed, StopAsyncIteration):
-                return
-            yield item
-
     def close(self) -> None:
         """End the context, and wait for it. Idempotent. Raises what ended it before, if anything did."""
         self._check()
-        with suppress(Closed):
-            self._soon(self._over.set)
+        self.end()
         self._ended.result()
         self._thread.join()
+
+    def end(self) -> None:
+        """As :meth:`close`, without waiting for it."""
+        if self._opened.done():
+            with suppress(Closed):
+                self._soon(self._over.set)
+
+
+class _Items(Iterator[Any]):
+    """An asynchronous iterator's items. What one step raises does not end it."""
+
+    def __init__(self, portal: Portal[Any], items: AsyncIterator[Any]) -> None:
+        self._portal = portal
+        self._items = items
+
+    def __next__(self) -> Any:
+        try:
+            return self._portal.call(self._items.__anext__)
+        except (Closed, StopAsyncIteration):
+            raise StopIteration from None
+
+
+_open: WeakSet[Portal[Any]] = WeakSet()
+_watched = 0  # by a thread of this process
+_lock = threading.Lock()
+
+
+def _close_at_exit(portal: Portal[Any]) -> None:
+    """The interpreter waits for a portal's thread before it runs what is registered with atexit; so one more
+    thread waits for the main one's end."""
+    global _watched
+    with _lock:
+        _open.add(portal)
+        if _watched != os.getpid():
+            _watched = os.getpid()
+            threading.Thread(target=_watch, name="rtlite exit", daemon=True).start()
+
+
+def _watch() -> None:
+    threading.main_thread().join()
+    with _lock:
+        portals = list(_open)
+    for portal in portals:
+        portal.end()

@@ -49,10 +49,17 @@ class Guest:
             async with trio.open_nursery() as nursery:
                 await nursery.start(self._lifespan.handle_lifespan)
                 await self._lifespan.wait_for_startup()
+                if not (over := self._lifespan.shutdown.is_set()):
+                    task_status.started()
+            if over:  # it has no lifespan; had it failed, the nursery would have said so
                 task_status.started()
         except* (LifespanFailureError, LifespanTimeoutError) as group:
-            raise StartError(f"the application says: {group.exceptions[0]}") from group
+            first: BaseException = group
+            while isinstance(first, BaseExceptionGroup):
+                first = first.exceptions[0]
+            raise StartError(f"the application does not start: {first}") from group
 
     async def stop(self) -> None:
         """Tell it that there are no more requests, and wait until it is done with that."""
-        await self._lifespan.wait_for_shutdown()
+        if not self._lifespan.shutdown.is_set():
+            await self._lifespan.wait_for_shutdown()

@@ -81,6 +81,26 @@ def test_close_ends_what_waits_and_refuses_what_comes() -> None:
         server.publish("article:a", "e")
 
 
+def test_what_is_lost_is_raised_and_the_iterator_goes_on() -> None:
+    with rtlite.start(port=None, max_replay=1) as server:
+        for number in range(3):
+            server.publish("article:a", "e", number)
+        with server.listen("article:a", since="1h") as events:
+            with pytest.raises(rtlite.HistoryLost):
+                next(events)
+            assert next(events)["data"] == 2
+
+
+def test_one_that_is_closed_leaves_no_thread_behind() -> None:
+    with rtlite.start(port=None):  # the threads that are kept for the next
+        pass
+    before = threading.active_count()
+    for _ in range(3):
+        with rtlite.start(port=None) as server:
+            server.on_event(print, "article:a").stop()
+    assert threading.active_count() <= before
+
+
 def test_refusals_come_as_they_are(server: rtlite.Started) -> None:
     with pytest.raises(rtlite.Refused):
         server.publish("article:*", "e")
