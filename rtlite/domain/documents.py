@@ -18,7 +18,7 @@ from rtlite.model import check_channel
 from rtlite.settings import Settings
 from rtlite.store import documents as tables
 from rtlite.store.database import Database
-from rtlite.store.documents import Document
+from rtlite.store.documents import Document, Log
 
 log = get_logger(__name__)
 
@@ -162,12 +162,12 @@ class Documents:
             else:
                 break
         with self._claimed(name):
-            document, updates = await self._database.read(lambda connection: tables.load(connection, name))
-            replica = await load_replica(updates)
+            document, stored = await self._database.read(lambda connection: tables.load(connection, name))
+            replica = await load_replica(stored)
             room = Room(name, document, replica, self._hub, self._database, self._settings, self._metrics)
             self._rooms[name] = room
             self._metrics.rooms.set(len(self._rooms))
-            self._nursery.start_soon(self._serve, room, updates)
+            self._nursery.start_soon(self._serve, room, stored)
             return room
 
     def _in_the_way(self, name: str) -> trio.Event | None:
@@ -192,10 +192,10 @@ class Documents:
         idle.close(tidy=True)
         await idle.gone.wait()
 
-    async def _serve(self, room: Room, updates: list[bytes]) -> None:
+    async def _serve(self, room: Room, stored: Log) -> None:
         assert self._nursery is not None  # noqa: S101  # it runs in it
         try:
-            await room.run(self._nursery, updates)
+            await room.run(self._nursery, stored)
         finally:
             del self._rooms[room.name]
             self._metrics.rooms.set(len(self._rooms))

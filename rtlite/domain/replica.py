@@ -8,15 +8,19 @@ gets has passed :mod:`rtlite.protocols.yjsupdates`.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from contextlib import suppress
 from math import inf
 from typing import Any, Final
 
+import attrs
 import pycrdt
 
-from rtlite.errors import InvalidRequest
+from rtlite.domain.waiting import Waiting
+from rtlite.errors import InvalidRequest, Overloaded
 from rtlite.protocols import yjs, yjsupdates
+from rtlite.protocols.yjsorder import Extent, Split, split
+from rtlite.protocols.yjsupdates import Contents
+from rtlite.store.documents import Log
 
 _GROUP: Final = 256  # updates that take about a millisecond
 _SHALLOW: Final = 2_000  # 10,000 levels are fine on a stack of 8 MiB
@@ -26,8 +30,26 @@ class Broken(Exception):  # a state, as the name says
     """The replica failed in the middle of a change: it is to be made anew from what is stored."""
 
 
+@attrs.define
+class Added:
+    """What came of an update.
+
+    :ivar now: what is in the document now, as updates of which each builds on those before it.
+    :ivar later: what waits for what it builds on; ``None`` if nothing does, or the same waits already.
+    """
+
+    now: list[bytes] = attrs.field(factory=list)
+    later: bytes | None = None
+
+    def __bool__(self) -> bool:
+        return bool(self.now) or self.later is not None
+
+
 class Replica:
     """One document. It collects what was deleted as Yjs does.
+
+    The CRDT is only given what lacks nothing: Yrs loses deletions that it has to keep for later. What
+    comes before what it builds on waits here.
 
     :ivar types: how many shared types were ever made in it, so that they are nested no deeper; infinite if unknown.
     :ivar made: of those, how many since it was made of what is stored.
@@ -35,6 +57,8 @@ class Replica:
 
     def __init__(self) -> None:
         self._doc: pycrdt.Doc[Any] = pycrdt.Doc()
+        self._known: dict[int, int] = {}
+        self._waiting = Waiting()
         self.types = 0.0
         self.made = 0
 
@@ -43,31 +67,97 @@ class Replica:
         """Whether changes belong on a deep stack."""
         return self.types > _SHALLOW
 
+    @property
+    def waiting(self) -> list[bytes]:
+        """What waits for what it builds on."""
+        return list(self._waiting)
+
+    def lacks_nothing(self, contents: Contents) -> bool:
+        """Whether all that an update builds on is here."""
+        return contents.follows(self._known)
+
     @classmethod
-    def load(cls, updates: Sequence[bytes]) -> Replica:
+    def load(cls, log: Log) -> Replica:
         """From what is stored, in order. For a thread with a deep stack: the loop runs on beside it.
 
-        Each was looked through when it came. To do so again takes longer than all else; see :func:`count_types`.
+        Each update was looked through when it came. To do so again takes longer than all else; see :func:`count_types`.
 
         :raises Broken: it cannot be read.
         """
         replica = cls()
-        for start in range(0, len(updates), _GROUP):
-            try:
+        try:
+            for start in range(0, len(log.updates), _GROUP):
                 with replica._doc.transaction():
-                    for update in updates[start : start + _GROUP]:
-                        replica.apply(update)
-            except InvalidRequest as error:
-                raise Broken("an update that is stored does not decode") from error
-            time.sleep(0)  # let the loop have the interpreter now, and not after the 5 ms of its own accord
-            replica.types = inf
+                    for update in log.updates[start : start + _GROUP]:
+                        replica._apply(update)
+                time.sleep(0)  # let the loop have the interpreter now, and not after the 5 ms of its own accord
+                replica.types = inf
+            replica._known = yjs.read_state(replica.state())
+            for update in log.waiting:
+                replica.add(update)
+        except InvalidRequest as error:
+            raise Broken("an update that is stored does not decode") from error
         return replica
 
-    def apply(self, update: bytes) -> None:
-        """Add an edit. What it builds on may be missing yet; it then waits within.
+    def add(self, update: bytes, contents: Contents | None = None, *, retold: bool = False, most: float = inf) -> Added:
+        """Add an edit, and what waited for it.
 
-        :raises InvalidRequest: it is no update; nothing is changed. :raises Broken: see there.
+        :param contents: what :func:`yjsupdates.check` says of it. :param retold: whether it may tell what is
+            known, as an answer to our step 1 does with all deletions; only what is new in it then counts.
+        :param most: bytes of updates that may wait.
+        :raises InvalidRequest: it is no update. :raises Overloaded: too much waits. Nothing is changed then.
+        :raises Broken: see there.
         """
+        contents = contents or yjsupdates.check(update)
+        parts = None if contents.follows(self._known) else split(update, self._known)
+        added = Added()
+        if parts is None:
+            further = self._include(update, contents, added, retold)
+        else:
+            if parts.later != yjs.NOTHING and parts.later not in self._waiting:
+                if self._waiting.size + self._waiting.weight(parts.later) > most:
+                    raise Overloaded("too many edits wait for earlier ones")
+                added.later = parts.later
+            further = self._include_part(parts, added, retold)
+        while further and self._waiting.size:
+            client = further.pop()
+            for waited in self._waiting.due(client, self._known[client]):
+                further += self._include_part(split(waited, self._known), added, True)
+        return added
+
+    def _include_part(self, parts: Split, added: Added, retold: bool) -> list[int]:
+        further: list[int] = []
+        if parts.now != yjs.NOTHING:
+            further = self._include(parts.now, yjsupdates.check(parts.now), added, retold)
+        if parts.later != yjs.NOTHING:
+            self._waiting.add(parts.later, parts.lacks)
+        return further
+
+    def _include(self, update: bytes, contents: Contents, added: Added, retold: bool) -> list[int]:
+        """Give the CRDT what lacks nothing. Returns the clients of which more is known now."""
+        fresh: bytes | None = update
+        if retold:
+            fresh = self._apply_retold(update)
+        else:
+            self._apply(update)
+        if fresh is not None:
+            added.now.append(fresh)
+        further = [client for client, end in contents.ends.items() if end > self._known.get(client, 0)]
+        for client in further:
+            self._known[client] = contents.ends[client]
+        return further
+
+    def _apply_retold(self, update: bytes) -> bytes | None:
+        """Returns what of it was new."""
+        fresh: list[bytes] = []
+        subscription = self._doc.observe(lambda event: fresh.append(event.update))
+        try:
+            self._apply(update)
+        finally:
+            self._doc.unobserve(subscription)
+        return fresh[0] if fresh else None
+
+    def _apply(self, update: bytes) -> None:
         try:
             self._doc.apply_update(update)
         except BaseException as error:
@@ -76,37 +166,6 @@ class Replica:
             if str(error).startswith("Cannot decode"):  # which it does first
                 raise InvalidRequest("an update does not decode") from error
             raise Broken(str(error)) from error
-
-    def absorb(self, update: bytes) -> bytes | None:
-        """As :meth:`apply`, for an answer to our step 1, which tells all deletions again each time.
-
-        Returns what of it was new, or ``None``.
-        """
-        if update == yjs.NOTHING:
-            return None
-        fresh: list[bytes] = []
-        subscription = self._doc.observe(lambda event: fresh.append(event.update))
-        try:
-            self.apply(update)
-        finally:
-            self._doc.unobserve(subscription)
-        if not self.holds(update):
-            return update
-        return fresh[0] if fresh else None
-
-    def holds(self, update: bytes) -> bool:
-        """Whether all of ``update`` is in here, and nothing of it waits for what it builds on."""
-        state = self.state()
-        try:
-            left = pycrdt.get_update(update, state)
-        except BaseException as error:
-            if not _is_pycrdts(error):
-                raise
-            raise Broken(str(error)) from error
-        if left[0]:  # structs
-            return False
-        known = yjs.read_state(state)
-        return all(end <= known.get(client, 0) for client, end in yjs.read_deletions(left[1:]).items())
 
     def state(self) -> bytes:
         """The state vector."""
@@ -122,36 +181,40 @@ class Replica:
             raise InvalidRequest("step 1: no state vector") from error
 
 
-def count_types(updates: list[bytes]) -> int:
+def count_types(log: Log) -> int:
     """How many shared types these make. For a worker thread."""
     types = 0
-    for number, update in enumerate(updates):
+    for number, update in enumerate([*log.updates, *log.waiting]):
         with suppress(InvalidRequest):  # what Yrs makes of half an emoji that is deleted, say: it has no types
-            types += yjsupdates.check(update)
+            types += yjsupdates.check(update).types
         if number % _GROUP == 0:
             time.sleep(0)
     return types
 
 
-def squashed(updates: list[bytes]) -> list[bytes]:
-    """The same document in fewer updates: one, and those that still wait for what they build on.
+def squashed(log: Log) -> Log:
+    """The same document in one update, and what still waits for what it builds on.
 
     For a thread with a deep stack. What was deleted is collected.
 
-    :raises Broken: it cannot be read, or what came of it could not be.
+    :raises Broken: it cannot be read, or what came of it could not be, or lacks something of it.
     """
-    replica = Replica.load(updates)
+    replica = Replica.load(log)
     whole = replica.diff()
-    again = Replica.load([whole])
-    if again.state() != replica.state() and yjs.read_state(again.state()) != yjs.read_state(replica.state()):
+    again = Replica.load(Log([whole], []))
+    if again._known != replica._known:
         raise Broken("what a document was squashed to is not the document")
-    waiting: list[bytes] = []
-    for number, update in enumerate(updates):
-        if not replica.holds(update):
-            waiting.append(update)
-        if number % _GROUP == 0:
-            time.sleep(0)
-    return [whole, *waiting]
+    try:
+        contents = yjsupdates.check(again.diff())
+        held = Extent(contents.ends, contents.deletions)
+        for number, update in enumerate(log.updates):
+            if not held.covers(yjsupdates.check(update)):
+                raise Broken("what a document was squashed to lacks some of it")
+            if number % _GROUP == 0:
+                time.sleep(0)
+    except InvalidRequest as error:
+        raise Broken("an update that is stored does not decode") from error
+    return Log([whole] if whole != yjs.NOTHING else [], replica.waiting)
 
 
 def _is_pycrdts(error: BaseException) -> bool:

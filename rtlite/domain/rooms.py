@@ -18,7 +18,7 @@ import trio
 
 from rtlite.domain import replica
 from rtlite.domain.deepstack import on_a_deep_stack
-from rtlite.domain.replica import Broken, Replica, count_types
+from rtlite.domain.replica import Added, Broken, Replica, count_types
 from rtlite.errors import InvalidRequest, Overloaded, Reason, Refused, TooLarge
 from rtlite.hub.committer import Transaction
 from rtlite.hub.hub import Hub
@@ -31,7 +31,7 @@ from rtlite.protocols.awareness import Awareness, Owner
 from rtlite.settings import Settings
 from rtlite.store import documents as tables
 from rtlite.store.database import Database
-from rtlite.store.documents import Document
+from rtlite.store.documents import Damaged, Document, Log
 from rtlite.transports.link import Link
 from rtlite.transports.websocket import binary_frame
 
@@ -258,17 +258,17 @@ class Room:
 
     # The task.
 
-    async def run(self, nursery: trio.Nursery, updates: list[bytes]) -> None:
+    async def run(self, nursery: trio.Nursery, loaded: Log | None) -> None:
         """Serve the room until it is closed, or nobody was here for a while.
 
-        :param updates: what the replica was made of.
+        :param loaded: what the replica was made of.
         """
         try:
             while await self._wait():
                 edited = await self._turn()
-                if edited and updates:  # not before: who only joins does not wait for it
-                    nursery.start_soon(self._count_types, self._replica, updates)
-                    updates = []
+                if edited and loaded:  # not before: who only joins does not wait for it
+                    nursery.start_soon(self._count_types, self._replica, loaded)
+                    loaded = None
                 if trio.current_time() >= self._saved_at:
                     await self._announce()
                 if edited and self._is_long() and not self._squashing.locked():
@@ -291,9 +291,9 @@ class Room:
             self._taken.set()
 
     @staticmethod
-    async def _count_types(replica: Replica, updates: list[bytes]) -> None:
+    async def _count_types(replica: Replica, loaded: Log) -> None:
         """Find out whether it can be nested deep. Until that is known, it may be."""
-        types = await trio.to_thread.run_sync(count_types, updates)
+        types = await trio.to_thread.run_sync(count_types, loaded)
         replica.types = types + replica.made
 
     async def _wait(self) -> bool:
@@ -345,15 +345,22 @@ class Room:
         self._taken = trio.Event()
         return items
 
-    async def _store(self, edits: list[_Edit]) -> list[tuple[_Edit, bytes]]:
-        """Add edits to the replica and store what is new in them, all or none; returns that."""
+    async def _store(self, edits: list[_Edit]) -> list[tuple[_Edit, list[bytes]]]:
+        """Add edits to the replica and store what is new in them, all or none.
+
+        Returns what is in the document now by each of them.
+        """
         fresh = await self._apply(edits)
         if not fresh:
             return []
-        updates, top, now = [update for _, update in fresh], self._top, now_ms()
+        new = Log(
+            [update for _, added in fresh for update in added.now],
+            [added.later for _, added in fresh if added.later is not None],
+        )
+        top, now = self._top, now_ms()
 
         def work(transaction: Transaction) -> int:
-            return tables.append(transaction.connection, self.name, top, updates, now)
+            return tables.append(transaction.connection, self.name, top, new, now)
 
         try:
             self._id = await self._hub.transact(work)
@@ -363,19 +370,19 @@ class Room:
                 edit.refuse(error)
             await self._reload()
             return []
-        self._top += len(updates)
-        self._bytes += sum(map(len, updates))
+        self._top += len(new)
+        self._bytes += new.size
         self._updated = now
         self._whole = None
         self._saved_at = min(self._saved_at, trio.current_time() + self._settings.collab_saved)
-        self._metrics.edits.inc(len(updates))
-        return fresh
+        self._metrics.edits.inc(len(new))
+        return [(edit, added.now) for edit, added in fresh]
 
-    async def _apply(self, edits: list[_Edit]) -> list[tuple[_Edit, bytes]]:
+    async def _apply(self, edits: list[_Edit]) -> list[tuple[_Edit, Added]]:
         """Each edit that is one, with what is new in it. One that is none closes who sent it, and nobody else."""
         room = self._settings.collab_document + self._settings.collab_log - self._bytes
         while True:
-            fresh: list[tuple[_Edit, bytes]] = []
+            fresh: list[tuple[_Edit, Added]] = []
             size = 0
             pace = Pace()
             for edit in edits:
@@ -384,8 +391,8 @@ class Room:
                 try:
                     if size + len(edit.update) > room:
                         raise TooLarge("the document is as large as it may be")
-                    update = await self._checked(edit)
-                except (InvalidRequest, TooLarge) as error:
+                    added = await self._checked(edit)
+                except (InvalidRequest, TooLarge, Overloaded) as error:
                     edit.refuse(error)
                     edits = [item for item in edits if item is not edit]
                     continue
@@ -395,46 +402,49 @@ class Room:
                     edits = [item for item in edits if item is not edit]
                     await self._reload()
                     break
-                if update is None:
+                if added:
+                    fresh.append((edit, added))
+                    size += len(edit.update)
+                else:
                     edit.done(None)
                     edits = [item for item in edits if item is not edit]
-                else:
-                    fresh.append((edit, update))
-                    size += len(update)
                 await pace.pause()
             else:
                 return fresh
 
-    async def _checked(self, edit: _Edit) -> bytes | None:
+    async def _checked(self, edit: _Edit) -> Added:
         """Add it, if it is what Yjs makes; what may take long or go deep happens elsewhere."""
         size = len(edit.update)
         if size > _LARGE:
-            types = await trio.to_thread.run_sync(yjsupdates.check, edit.update)
+            contents = await trio.to_thread.run_sync(yjsupdates.check, edit.update)
         else:
-            types = yjsupdates.check(edit.update)
-        self._replica.made += types
-        self._replica.types += types
-        if self._replica.deep:
-            return await on_a_deep_stack(lambda: self._add(edit), self._bytes + size)
-        return self._add(edit)
+            contents = yjsupdates.check(edit.update)
+        self._replica.made += contents.types
+        self._replica.types += contents.types
 
-    def _add(self, edit: _Edit) -> bytes | None:
-        if edit.answer:
-            return self._replica.absorb(edit.update)
-        self._replica.apply(edit.update)
-        return edit.update
+        def add() -> Added:
+            most = self._settings.collab_waiting
+            return self._replica.add(edit.update, contents, retold=edit.answer, most=most)
+
+        if self._replica.deep or (size > _LARGE and not self._replica.lacks_nothing(contents)):
+            return await on_a_deep_stack(add, self._bytes + size)
+        return add()
 
     async def _reload(self) -> None:
         """Make the replica anew from what is stored."""
-        document, updates = await self._database.read(lambda connection: tables.load(connection, self.name))
-        before, self._replica = self._replica, await load_replica(updates)
+        document, stored = await self._database.read(lambda connection: tables.load(connection, self.name))
+        before, self._replica = self._replica, await load_replica(stored)
         self._replica.types, self._replica.made = before.types, before.made
         self._top = document.top if document else 0
         self._whole = None
 
-    async def _deliver(self, stored: list[tuple[_Edit, bytes]], before: bytes) -> None:
+    async def _deliver(self, stored: list[tuple[_Edit, list[bytes]]], before: bytes) -> None:
         """To each connection, in one piece: the edits of all others, and who says what of itself."""
-        frames = [(edit.author, binary_frame(yjs.update(update))) for edit, update in stored]
+        frames = [
+            (None if place else edit.author, binary_frame(yjs.update(update)))  # the others waited for the first
+            for edit, now in stored
+            for place, update in enumerate(now)
+        ]
         note = b""
         dirty, self._dirty = self._dirty, {}
         now = trio.current_time()
@@ -527,22 +537,22 @@ class Room:
             if id is None:
                 return
             try:
-                updates = await self._database.read(lambda connection: tables.read(connection, id, top))
-                fewer = await on_a_deep_stack(lambda: replica.squashed(updates), sum(map(len, updates)))
+                long = await self._database.read(lambda connection: tables.read(connection, id, top))
+                fewer = await on_a_deep_stack(lambda: replica.squashed(long), long.size)
                 size = await self._database.write(
                     lambda connection: tables.replace(connection, id, top, fewer), vital=True
                 )
-            except (Refused, Broken) as error:
+            except (Refused, Broken, Damaged) as error:
                 log.warning("a document could not be squashed", room=self.name, error=str(error))
                 self._squashed = self._bytes  # tried again when it has grown as much again
                 return
-            self._bytes += size - sum(map(len, updates))
+            self._bytes += size - long.size
             self._squashed = size
 
 
-async def load_replica(updates: list[bytes]) -> Replica:
+async def load_replica(stored: Log) -> Replica:
     """The replica of what is stored. :raises Broken: it cannot be read."""
-    return await on_a_deep_stack(lambda: Replica.load(updates), sum(map(len, updates)))
+    return await on_a_deep_stack(lambda: Replica.load(stored), stored.size)
 
 
 def announce(transaction: Transaction, room: str) -> None:

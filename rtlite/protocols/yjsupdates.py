@@ -13,13 +13,14 @@ stack. Both are refused here. So is what Yjs cannot read at all.
 
 from __future__ import annotations
 
-import json
-from typing import Final
+from collections.abc import Iterable
+from typing import Final, NamedTuple
 
-import orjson
+import attrs
 
 from rtlite.errors import InvalidRequest
 from rtlite.protocols.yjs import read_uint
+from rtlite.protocols.yjsvalues import bytes_end, decoded, json_end, piece, text_end, value_end
 
 _GC, _DELETED, _JSON, _BINARY, _STRING, _EMBED, _FORMAT, _TYPE, _ANY, _DOC, _SKIP = range(11)
 _ORIGIN: Final = 0x80
@@ -28,45 +29,123 @@ _PARENT_SUB: Final = 0x20
 _NAMED_TYPES: Final = frozenset({3, 5})  # an XML element and a hook have a name
 _TYPES: Final = range(7)
 _MOST: Final = 2**53 - 1
-_MAX_DEPTH: Final = 100
-_FIXED: Final = {127: 0, 126: 0, 124: 4, 123: 8, 122: 8, 121: 0, 120: 0}
-"""Values by their first byte, and the bytes that follow: undefined, null, floats, bigint, false, true."""
 
 
-def check(update: bytes) -> int:
-    """How many shared types ``update`` makes: they can be nested no deeper than there are.
+class Id(NamedTuple):
+    """Which of a client's insertions, counted from 0."""
+
+    client: int
+    clock: int
+
+
+class Range(NamedTuple):
+    """So much of what a client inserted: from ``clock`` up to, and without, ``end``."""
+
+    client: int
+    clock: int
+    end: int
+
+
+class Struct(NamedTuple):
+    """A struct: what it covers, where its bytes are, and what it builds on.
+
+    ``skip``: it is none, but stands for what the update lacks.
+    """
+
+    client: int
+    clock: int
+    end: int
+    skip: bool
+    start: int
+    stop: int
+    needs: tuple[Id, ...]
+
+
+@attrs.define(slots=True)
+class Contents:
+    """What an update tells, in short.
+
+    :ivar types: shared types that it makes: they can be nested no deeper than there are.
+    :ivar starts: the clock of each client's first struct. :ivar ends: where its last ends.
+    :ivar needs: of each client, the newest insertion that a struct builds on; a struct's own client counts
+        only where it builds on what does not come before it.
+    :ivar gaps: whether clocks are missing between the structs of one client.
+    """
+
+    types: int = 0
+    starts: dict[int, int] = attrs.field(factory=dict)
+    ends: dict[int, int] = attrs.field(factory=dict)
+    needs: dict[int, int] = attrs.field(factory=dict)
+    deletions: list[Range] = attrs.field(factory=list)
+    gaps: bool = False
+
+    def follows(self, known: dict[int, int]) -> bool:
+        """Whether it surely lacks nothing where so much of each client is known."""
+        return (
+            not self.gaps
+            and all(clock <= known.get(client, 0) for client, clock in self.starts.items())
+            and all(clock < known.get(client, 0) for client, clock in self.needs.items())
+            and all(end <= max(known.get(client, 0), self.ends.get(client, 0)) for client, _, end in self.deletions)
+        )
+
+
+def check(update: bytes) -> Contents:
+    """What is in ``update``.
 
     :raises InvalidRequest: it is no update, or one that Yjs does not make.
     """
+    return _read(update, None)
+
+
+def structs(update: bytes) -> tuple[list[Struct], list[Range]]:
+    """All of an update, one by one: what it inserts, and what it deletes. :raises InvalidRequest: as above."""
+    found: list[Struct] = []
+    return found, _read(update, found).deletions
+
+
+def _read(update: bytes, found: list[Struct] | None) -> Contents:
+    contents = Contents()
     try:
-        types, at = _structs(update)
-        _deletions(update, at)
+        at = _structs(update, contents, found)
+        contents.deletions = list(_deletions(update, at))
     except IndexError as error:
         raise InvalidRequest("an update is cut short") from error
-    return types
+    return contents
 
 
-def _structs(data: bytes) -> tuple[int, int]:
-    types = 0
+def _structs(data: bytes, contents: Contents, found: list[Struct] | None) -> int:
     clients, at = read_uint(data, 0)
     for _ in range(clients):
         count, at = read_uint(data, at)
-        _, at = read_uint(data, at)
+        client, at = read_uint(data, at)
         clock, at = read_uint(data, at)
         if not count:
             raise InvalidRequest("an update has a client without structs")
+        if client in contents.starts:
+            contents.gaps = True
+        contents.starts.setdefault(client, clock)
         for _ in range(count):
             kind = data[at] & 31
-            length, at = _struct(data, at)
-            types += kind == _TYPE
-            clock += length
-            if not length or clock > _MOST:
+            ids: list[Id] = []
+            start = at
+            length, at = _struct(data, at, ids)
+            for needed in ids:
+                if needed.client != client or needed.clock >= clock:
+                    contents.needs[needed.client] = max(needed.clock, contents.needs.get(needed.client, 0))
+            contents.types += kind == _TYPE
+            contents.gaps |= kind == _SKIP
+            end = clock + length
+            if not length or end > _MOST:
                 raise InvalidRequest("an update has a struct of no length")
-    return types, at
+            if found is not None:
+                found.append(Struct(client, clock, end, kind == _SKIP, start, at, tuple(ids)))
+            clock = end
+        contents.ends[client] = max(clock, contents.ends.get(client, 0))
+    return at
 
 
-def _struct(data: bytes, at: int) -> tuple[int, int]:
-    """How much of its client's clock a struct takes, and where it ends."""
+def _struct(data: bytes, at: int, ids: list[Id]) -> tuple[int, int]:
+    """How much of its client's clock a struct takes, and where it ends; ``ids`` gets what it builds on."""
     info = data[at]
     at += 1
     kind = info & 31
@@ -75,18 +154,18 @@ def _struct(data: bytes, at: int) -> tuple[int, int]:
             raise InvalidRequest("an update has a struct that Yjs does not know")
         return read_uint(data, at)
     if info & _ORIGIN:
-        at = _id(data, at)
+        at = _id(data, at, ids)
     if info & _RIGHT_ORIGIN:
-        at = _id(data, at)
+        at = _id(data, at, ids)
     if not info & (_ORIGIN | _RIGHT_ORIGIN):
         root, at = read_uint(data, at)
-        at = _text(data, at) if root else _id(data, at)
+        at = text_end(data, at) if root else _id(data, at, ids)
         if info & _PARENT_SUB:
-            at = _text(data, at)
+            at = text_end(data, at)
     if kind == _STRING:
         size, at = read_uint(data, at)
-        text = _piece(data, at, size)
-        return len(text) if text.isascii() else len(_decoded(text).encode("utf-16-le")) // 2, at + size
+        text = piece(data, at, size)
+        return len(text) if text.isascii() else len(decoded(text).encode("utf-16-le")) // 2, at + size
     return _content(kind, data, at)
 
 
@@ -96,139 +175,41 @@ def _content(kind: int, data: bytes, at: int) -> tuple[int, int]:
     if kind in {_JSON, _ANY}:
         count, at = read_uint(data, at)
         for _ in range(count):
-            at = _value(data, at) if kind == _ANY else _json(data, at)
+            at = value_end(data, at) if kind == _ANY else json_end(data, at)
         return count, at
     if kind == _BINARY:
-        return 1, _bytes(data, at)
+        return 1, bytes_end(data, at)
     if kind == _EMBED:
-        return 1, _json(data, at)
+        return 1, json_end(data, at)
     if kind == _FORMAT:
-        return 1, _json(data, _text(data, at))
+        return 1, json_end(data, text_end(data, at))
     if kind == _TYPE:
         type, at = read_uint(data, at)
         if type not in _TYPES:
             raise InvalidRequest("an update has a type that Yjs does not know")
-        return 1, _text(data, at) if type in _NAMED_TYPES else at
+        return 1, text_end(data, at) if type in _NAMED_TYPES else at
     if kind == _DOC:
-        return 1, _value(data, _text(data, at))
+        return 1, value_end(data, text_end(data, at))
     raise InvalidRequest("an update has a content that Yjs does not know")
 
 
-def _deletions(data: bytes, at: int) -> None:
+def _deletions(data: bytes, at: int) -> Iterable[Range]:
     clients, at = read_uint(data, at)
     for _ in range(clients):
-        _, at = read_uint(data, at)
+        client, at = read_uint(data, at)
         ranges, at = read_uint(data, at)
         for _ in range(ranges):
             clock, at = read_uint(data, at)
             length, at = read_uint(data, at)
             if not length or clock + length > _MOST:
                 raise InvalidRequest("an update deletes nothing, or what cannot be")
+            yield Range(client, clock, clock + length)
     if at != len(data):
         raise InvalidRequest("an update is longer than it says")
 
 
-def _value(data: bytes, at: int) -> int:
-    """Where a value of any kind ends."""
-    left = [1]  # at each level, the values that are still to come
-    keyed = [False]
-    while left:
-        if not left[-1]:
-            left.pop()
-            keyed.pop()
-            continue
-        left[-1] -= 1
-        if keyed[-1]:
-            at = _text(data, at)
-        kind = data[at]
-        at += 1
-        if (fixed := _FIXED.get(kind)) is not None:
-            _piece(data, at, fixed)
-            at += fixed
-        elif kind == 125:
-            at = _int(data, at)
-        elif kind == 119:
-            at = _text(data, at)
-        elif kind == 116:
-            at = _bytes(data, at)
-        elif kind in {117, 118}:
-            count, at = read_uint(data, at)
-            left.append(count)
-            keyed.append(kind == 118)
-            if len(left) > _MAX_DEPTH:
-                raise InvalidRequest("an update has a value that is nested too deep")
-        else:
-            raise InvalidRequest("an update has a value of no kind")
+def _id(data: bytes, at: int, ids: list[Id]) -> int:
+    client, at = read_uint(data, at)
+    clock, at = read_uint(data, at)
+    ids.append(Id(client, clock))
     return at
-
-
-def _int(data: bytes, at: int) -> int:
-    """Where a varInt ends; its first byte has a sign besides."""
-    end = at + 9
-    while data[at] & 0x80:
-        at += 1
-        if at == end:
-            raise InvalidRequest("an update has a number that is too large")
-    return at + 1
-
-
-def _json(data: bytes, at: int) -> int:
-    size, at = read_uint(data, at)
-    text = _piece(data, at, size)
-    if text != b"undefined":
-        try:
-            if text.count(b"[") + text.count(b"{") > _MAX_DEPTH:
-                _check_depth(text)
-            orjson.loads(text)
-        except orjson.JSONDecodeError as error:
-            raise InvalidRequest("an update has a content that is no JSON") from error
-    return at + size
-
-
-def _check_depth(text: bytes) -> None:
-    try:
-        stack = [json.loads(text)]
-    except (ValueError, RecursionError) as error:
-        raise InvalidRequest("an update has a content that is no JSON, or nested too deep") from error
-    for _ in range(_MAX_DEPTH):
-        stack = [
-            inner
-            for value in stack
-            if isinstance(value, list | dict)
-            for inner in (value.values() if isinstance(value, dict) else value)
-        ]
-    if stack:
-        raise InvalidRequest("an update has a content that is nested too deep")
-
-
-def _id(data: bytes, at: int) -> int:
-    _, at = read_uint(data, at)
-    _, at = read_uint(data, at)
-    return at
-
-
-def _text(data: bytes, at: int) -> int:
-    size, at = read_uint(data, at)
-    text = _piece(data, at, size)
-    if not text.isascii():
-        _decoded(text)
-    return at + size
-
-
-def _bytes(data: bytes, at: int) -> int:
-    size, at = read_uint(data, at)
-    _piece(data, at, size)
-    return at + size
-
-
-def _piece(data: bytes, at: int, size: int) -> bytes:
-    if at + size > len(data):
-        raise InvalidRequest("an update is cut short")
-    return data[at : at + size]
-
-
-def _decoded(text: bytes) -> str:
-    try:
-        return text.decode()
-    except UnicodeDecodeError as error:
-        raise InvalidRequest("an update has a text that is no UTF-8") from error

@@ -8,6 +8,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 from typing import Final
+from zlib import crc32
 
 import attrs
 
@@ -33,6 +34,26 @@ class Document:
     announced: int
 
 
+@attrs.frozen
+class Log:
+    """A document's updates.
+
+    :ivar updates: each builds on those before it. :ivar waiting: these came before what they build on. It
+        may have come since, and then they are among ``updates`` as well.
+    """
+
+    updates: Sequence[bytes]
+    waiting: Sequence[bytes] = ()
+
+    @property
+    def size(self) -> int:
+        """In bytes."""
+        return sum(map(len, self.updates)) + sum(map(len, self.waiting))
+
+    def __len__(self) -> int:
+        return len(self.updates) + len(self.waiting)
+
+
 class Damaged(Exception):
     """What is stored of a document is not what was stored."""
 
@@ -54,59 +75,74 @@ def page(connection: sqlite3.Connection, after: str, limit: int) -> list[Documen
     return [Document(*row) for row in rows]
 
 
-def load(connection: sqlite3.Connection, room: str) -> tuple[Document | None, list[bytes]]:
-    """A document and its updates, in order. :raises Damaged: some of them are gone."""
+def load(connection: sqlite3.Connection, room: str) -> tuple[Document | None, Log]:
+    """A document and its updates, in order. :raises Damaged: some of them are gone, or are not what was stored."""
     document = find(connection, room)
     if document is None:
-        return None, []
+        return None, Log([])
     found = read(connection, document.id, document.top)
-    if sum(map(len, found)) != document.bytes:
+    if found.size != document.bytes:
         raise Damaged(f"the updates of {room} are not those that were stored")
     return document, found
 
 
-def read(connection: sqlite3.Connection, document: int, top: int) -> list[bytes]:
-    """The updates up to the one with the number ``top``."""
-    rows = connection.execute(
-        "SELECT data FROM document_updates WHERE document = ? AND number <= ? ORDER BY number", (document, top)
-    ).fetchall()
-    return [row[0] for row in rows]
+def read(connection: sqlite3.Connection, document: int, top: int) -> Log:
+    """The updates up to the one with the number ``top``. :raises Damaged: one is not what was stored."""
+    kept: tuple[list[bytes], list[bytes]] = [], []
+    for number, waits, stored, data in connection.execute(
+        "SELECT number, waits, checksum, data FROM document_updates WHERE document = ? AND number <= ? ORDER BY number",
+        (document, top),
+    ):
+        if not isinstance(data, bytes) or checksum(number, data) != stored:
+            raise Damaged("an update of a document is not the one that was stored")
+        kept[waits != 0].append(data)
+    return Log(*kept)
 
 
-def append(connection: sqlite3.Connection, room: str, top: int, updates: Sequence[bytes], now: int) -> int:
+def checksum(number: int, data: bytes) -> int:
+    """Of an update, and of its place."""
+    return crc32(data, number & 0xFFFFFFFF)
+
+
+def append(connection: sqlite3.Connection, room: str, top: int, log: Log, now: int) -> int:
     """Add updates behind the one with the number ``top``; returns the document's id. The first makes the document."""
-    size = sum(map(len, updates))
     (id,) = connection.execute(
         """INSERT INTO documents (room, top, bytes, squashed, created, updated, announced) VALUES (?, ?, ?, 0, ?, ?, 0)
         ON CONFLICT (room) DO UPDATE SET top = excluded.top, bytes = bytes + excluded.bytes,
             updated = max(excluded.updated, updated + 1)
         RETURNING id""",
-        (room, top + len(updates), size, now, now),
+        (room, top + len(log), log.size, now, now),
     ).fetchone()
-    connection.executemany(
-        "INSERT INTO document_updates (document, number, data) VALUES (?, ?, ?)",
-        [(id, number, update) for number, update in enumerate(updates, top + 1)],
-    )
+    _insert(connection, id, top, log)
     return int(id)
 
 
-def replace(connection: sqlite3.Connection, document: int, top: int, updates: Sequence[bytes]) -> int:
-    """Put ``updates`` in place of those up to the number ``top``; returns their bytes, or 0 if it was deleted."""
+def replace(connection: sqlite3.Connection, document: int, top: int, log: Log) -> int:
+    """Put ``log`` in place of all up to the number ``top``; returns its bytes, or 0 if it was deleted."""
     if connection.execute("SELECT 1 FROM documents WHERE id = ?", (document,)).fetchone() is None:
         return 0
-    size = sum(map(len, updates))
     (before,) = connection.execute(
         "SELECT total(length(data)) FROM document_updates WHERE document = ? AND number <= ?", (document, top)
     ).fetchone()
     connection.execute("DELETE FROM document_updates WHERE document = ? AND number <= ?", (document, top))
-    connection.executemany(
-        "INSERT INTO document_updates (document, number, data) VALUES (?, ?, ?)",
-        [(document, number, update) for number, update in enumerate(updates, top - len(updates) + 1)],
-    )
+    _insert(connection, document, top - len(log), log)
     connection.execute(
-        "UPDATE documents SET bytes = bytes - ? + ?, squashed = ? WHERE id = ?", (int(before), size, size, document)
+        "UPDATE documents SET bytes = bytes - ? + ?, squashed = ? WHERE id = ?",
+        (int(before), log.size, log.size, document),
     )
-    return size
+    return log.size
+
+
+def _insert(connection: sqlite3.Connection, document: int, top: int, log: Log) -> None:
+    """The numbers follow ``top``: first what builds on what is before it, then what waits."""
+    built = len(log.updates)
+    connection.executemany(
+        "INSERT INTO document_updates (document, number, waits, checksum, data) VALUES (?, ?, ?, ?, ?)",
+        [
+            (document, top + place, place > built, checksum(top + place, update), update)
+            for place, update in enumerate([*log.updates, *log.waiting], 1)
+        ],
+    )
 
 
 def delete(connection: sqlite3.Connection, room: str) -> bool:

@@ -168,9 +168,10 @@ def _documents(connection: sqlite3.Connection) -> None:
             bytes INTEGER NOT NULL, squashed INTEGER NOT NULL, created INTEGER NOT NULL, updated INTEGER NOT NULL,
             announced INTEGER NOT NULL)""",
         """CREATE INDEX documents_unannounced ON documents (id) WHERE announced < updated""",
+        # waits: it was stored before what it builds on. checksum: see documents.checksum.
         """CREATE TABLE document_updates (
-            document INTEGER NOT NULL, number INTEGER NOT NULL, data BLOB NOT NULL,
-            PRIMARY KEY (document, number)) WITHOUT ROWID""",
+            document INTEGER NOT NULL, number INTEGER NOT NULL, waits INTEGER NOT NULL, checksum INTEGER NOT NULL,
+            data BLOB NOT NULL, PRIMARY KEY (document, number)) WITHOUT ROWID""",
         """CREATE TABLE document_snapshots (
             id TEXT PRIMARY KEY, document INTEGER NOT NULL, name TEXT NOT NULL, created INTEGER NOT NULL,
             user TEXT NOT NULL, data BLOB NOT NULL)""",
