@@ -54,8 +54,8 @@ async def cut_often(tmp_path: Path, times: int) -> None:
         print(f"{times} power cuts, {world.acknowledged} acknowledged events, none lost")
 
 
-async def test_nothing_acknowledged_is_lost_in_5_power_cuts(tmp_path: Path) -> None:
-    await cut_often(tmp_path, 5)
+async def test_nothing_acknowledged_is_lost_in_3_power_cuts(tmp_path: Path) -> None:
+    await cut_often(tmp_path, 3)
 
 
 @pytest.mark.full

@@ -175,7 +175,7 @@ def _check(readers: list[Reader], last: int) -> None:
 
 @pytest.mark.parametrize(
     ("count", "last"),
-    [(20, 3_000), pytest.param(200, 9_000, marks=pytest.mark.full)],
+    [(20, 1_500), pytest.param(200, 9_000, marks=pytest.mark.full)],
     ids=["20 clients", "200 clients"],
 )
 async def test_every_client_gets_one_sequence_whatever_it_asks_for_and_whenever(
@@ -190,7 +190,7 @@ async def test_every_client_gets_one_sequence_whatever_it_asks_for_and_whenever(
 
 @pytest.mark.parametrize(
     ("count", "last"),
-    [(20, 4_000), pytest.param(200, 9_000, marks=pytest.mark.full)],
+    [(20, 2_000), pytest.param(200, 9_000, marks=pytest.mark.full)],
     ids=["20 clients", "200 clients"],
 )
 async def test_with_recovery_that_holds_though_the_server_is_killed(count: int, last: int, tmp_path: Path) -> None:
