@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sqlite3
 
-from rtlite.domain.contents import aside, reverted
 from rtlite.domain.documents import Documents
+from rtlite.domain.reverting import revert
 from rtlite.errors import Conflict, InvalidRequest, NotFound
 from rtlite.model import new_event_id, now_ms
 from rtlite.protocols import yjs
@@ -88,11 +88,11 @@ class Snapshots:
         What others change while this is made stays.
 
         :raises NotFound: there is none. :raises TooLarge: the document would be.
-        :raises StorageFull, StorageFailed, Overloaded: nothing changed.
+        :raises StorageFull, StorageFailed, Overloaded: nothing changed; the last also where it takes too long.
         """
         _, past = await self.find(room, id)
         present = await self._documents.export(room)
-        edit = await aside(lambda: reverted(present, past), len(present) + len(past))
+        edit = await revert(present, past, self._settings.collab_restore)
         if edit != yjs.NOTHING:
             await self._documents.edit(room, edit)
 
