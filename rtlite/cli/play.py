@@ -217,6 +217,7 @@ def _looped(played: Round, random: Random) -> Iterator[Due]:
 
 async def _play(server: Server, events: Iterator[Due], sent: Sent, speed: float) -> None:
     async with connected(server) as client:
+        await client.call("GET", "/healthz")  # says at once if nobody is there, and the first event has a connection
         await publish(client, events, sent, speed=speed, retry_for=RETRY_SECONDS)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from itertools import islice, pairwise
 from typing import Any
 
@@ -11,7 +12,9 @@ import pytest
 import trio
 
 from rtlite.cli.player import Due, drawn, pauses, play, repeated
+from rtlite.cli.recording import Recorder, opened
 from rtlite.client import CallFailed
+from rtlite.model import rfc3339
 
 AWAY = CallFailed("no server answers")
 
@@ -98,6 +101,24 @@ async def test_a_batch_is_tried_again_with_the_same_ids(autojump_clock):
         await played(Server(*[AWAY] * 100), at(0, 0))
     with pytest.raises(CallFailed, match="may not"):
         await played(Server(CallFailed("may not", 403)), at(0, 0))
+
+
+async def test_what_was_recorded_is_replayed_in_order_to_the_millisecond(autojump_clock, tmp_path):
+    path, random, time = str(tmp_path / "a.jsonl"), drawn(1), 1_764_000_000_000
+    original = []
+    with Recorder(path, "http://a") as recorder:
+        for number in range(300):
+            time += random.choice([0, 1, 7, 1500])
+            event = {"channel": f"a:{number % 3}", "event": "e", "data": number, "timestamp": rfc3339(time)}
+            original.append(time)
+            recorder.add(event)
+    server, began = Server(), trio.current_time()
+    recorded = opened(path, lambda line: {name: line[name] for name in ("channel", "event", "data")})
+    await played(server, [Due(at, partial(dict, event)) for at, event in recorded])
+    replayed = [round((time - began) * 1000) for time, events in server.requests for _ in events]
+    assert replayed == [time - original[0] for time in original]
+    assert server.data == list(range(300))
+    assert [event["channel"] for _, events in server.requests for event in events][:4] == ["a:0", "a:1", "a:2", "a:0"]
 
 
 def test_repetitions_are_as_far_apart_as_wished_and_the_same_with_the_same_seed():
