@@ -148,6 +148,7 @@ class Tab:
         for domain in ("Page", "Runtime", "Log"):
             await self.call(f"{domain}.enable")
         await self.call("Runtime.addBinding", name="tell")
+        await self.call("Emulation.setFocusEmulationEnabled", enabled=True)  # though other tabs are open
 
     async def goto(self, url: str) -> None:
         """Open a page; returns when it and its scripts are loaded."""
