@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import importlib
 import subprocess
 import sys
+import tomllib
+from importlib.metadata import entry_points
+from pathlib import Path
 
 import pytest
 
 pytest_plugins = ["pytester"]
-PLUGINS = ("-p", "rtlite.pytest_plugin", "-p", "no:cacheprovider", "-p", "no:randomly", "-W", "ignore")
+# Where rtlite is installed, pytest knows the plugin; from a checkout alone it must be named.
+INSTALLED = [entry for entry in entry_points(group="pytest11") if entry.name == "rtlite"]
+PLUGINS = [*([] if INSTALLED else ["-p", "rtlite.pytest_plugin"]), "-p", "no:cacheprovider", "-W", "ignore"]
 
 
 @pytest.fixture(autouse=True)
@@ -90,3 +96,10 @@ def test_a_run_that_does_not_use_it_imports_nothing_for_it() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "['rtlite', 'rtlite.pytest_plugin']"
+
+
+def test_an_installed_rtlite_names_it_to_pytest() -> None:
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
+    module = project["entry-points"]["pytest11"]["rtlite"]
+    assert importlib.import_module(module).rtlite
+    assert {entry.value for entry in INSTALLED} <= {module}
