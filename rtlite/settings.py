@@ -334,7 +334,9 @@ class Settings:
     collab_awareness: int = _setting(16 * KIB, size, "largest awareness state of a Yjs client")
     collab_awareness_clients: int = _setting(16, count, "most Yjs client ids of one connection")
     collab_snapshots: int = _setting(100, count, "most snapshots of a document")
-    collab_restore: float = _setting(30 * SECOND, duration, "the longest that restoring a snapshot may take")
+    collab_work: float = _setting(
+        30 * SECOND, duration, "the longest to restore a snapshot, or to read or change a large document over HTTP"
+    )
     collab_snapshot_bytes: int = _setting(64 * MIB, size, "most bytes of all snapshots of a document")
 
     conformance_echo: bool = _setting(False, boolean, "serve /conformance/echo, for WebSocket test suites", hidden=True)

@@ -156,6 +156,19 @@ class Contents:
         return self._doc.get(name, type=_VIEWS[kind])
 
 
+def read(document: bytes, format: str, name: str | None) -> bytes:
+    """A document as ``json``, ``text`` or ``xml``. Raises as the methods of :class:`Contents` do."""
+    contents = Contents(document)
+    if format == "json":
+        return contents.as_json()
+    return (contents.as_text(name) if format == "text" else contents.as_xml(name)).encode()
+
+
+def written(document: bytes, values: Mapping[str, Any]) -> bytes:
+    """As :meth:`Contents.write`."""
+    return Contents(document).write(values)
+
+
 def reverted(document: bytes, snapshot: bytes) -> bytes:
     """The edit that makes of a document what a snapshot of it holds.
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sqlite3
 
+from rtlite.domain.apart import apart
+from rtlite.domain.contents import reverted
 from rtlite.domain.documents import Documents
-from rtlite.domain.reverting import revert
 from rtlite.errors import Conflict, InvalidRequest, NotFound
 from rtlite.model import new_event_id, now_ms
 from rtlite.protocols import yjs
@@ -92,7 +93,7 @@ class Snapshots:
         """
         _, past = await self.find(room, id)
         present = await self._documents.export(room)
-        edit = await revert(present, past, self._settings.collab_restore)
+        edit = await apart(self._settings.collab_work, reverted, present, past)
         if edit != yjs.NOTHING:
             await self._documents.edit(room, edit)
 

@@ -13,10 +13,11 @@ import attrs
 import orjson
 
 from rtlite.auth.grants import may_edit, may_edit_all, may_view
-from rtlite.domain.contents import Contents, aside
+from rtlite.domain.apart import apart
+from rtlite.domain.contents import read, written
 from rtlite.domain.documents import Documents, room_channel
-from rtlite.domain.rooms import Visitor
 from rtlite.domain.snapshots import Snapshots
+from rtlite.domain.visitors import Visitor
 from rtlite.endpoints.pages import page_reply, page_size
 from rtlite.errors import Forbidden, InvalidRequest, NotAcceptable, NotFound, UnsupportedMediaType
 from rtlite.model import rfc3339
@@ -107,7 +108,14 @@ class DocumentsEndpoint:
     async def read(self, call: Call) -> Reply:
         """``?format=`` json, update, text or xml, or as ``Accept`` says; ``?name=`` of one text, or one root of XML."""
         format = _format(call)
-        return await _contents(call, await self._documents.export(self._readable(call)), format)
+        return await self._contents(call, await self._documents.export(self._readable(call)), format)
+
+    async def _contents(self, call: Call, update: bytes, format: str) -> Reply:
+        if format == "update":
+            return Reply(200, update, UPDATE, _INERT)
+        body = await apart(self._settings.collab_work, read, update, format, call.query.get("name"))
+        media = _MEDIA[format]
+        return Reply(200, body, media if format == "json" else f"{media}; charset=utf-8", _INERT)
 
     async def write(self, call: Call) -> Reply:
         """An update; or text of the root type ``?name=``; or JSON, an object with what each root type is to be."""
@@ -120,7 +128,7 @@ class DocumentsEndpoint:
             raise UnsupportedMediaType(f"the body is {UPDATE} (an update), {TEXT} or {JSON}")
         values = _values(call, media)
         present = await self._present(name)
-        edit = await aside(lambda: Contents(present).write(values), len(present) + len(call.body))
+        edit = await apart(self._settings.collab_work, written, present, values)
         if edit != yjs.NOTHING:
             await self._documents.edit(name, edit)
         return Reply(204)
@@ -153,7 +161,7 @@ class DocumentsEndpoint:
         """As :meth:`read`."""
         format = _format(call)
         _, data = await self._snapshots.find(self._readable(call), call.params["id"])
-        return await _contents(call, data, format)
+        return await self._contents(call, data, format)
 
     async def delete_snapshot(self, call: Call) -> Reply:
         self._check_all(call)
@@ -201,22 +209,6 @@ def _connection(visitor: Visitor, states: list[yjs.State]) -> dict[str, Any]:
         "openedAt": rfc3339(visitor.opened),
         "awareness": [{"client": state.client, "state": orjson.Fragment(state.state or b"null")} for state in states],
     }
-
-
-async def _contents(call: Call, update: bytes, format: str) -> Reply:
-    if format == "update":
-        return Reply(200, update, UPDATE, _INERT)
-    name = call.query.get("name")
-
-    def read() -> bytes:
-        contents = Contents(update)
-        if format == "json":
-            return contents.as_json()
-        return (contents.as_text(name) if format == "text" else contents.as_xml(name)).encode()
-
-    media = _MEDIA[format]
-    body = await aside(read, len(update))
-    return Reply(200, body, media if format == "json" else f"{media}; charset=utf-8", _INERT)
 
 
 def _format(call: Call) -> str:

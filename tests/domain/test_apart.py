@@ -1,4 +1,4 @@
-"""A document is brought back in a process of its own, which may fail and may take too long."""
+"""What takes long with a document happens in a process of its own, which may fail and may take too long."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import pycrdt
 import pytest
 import trio
 
+from rtlite.domain.apart import apart
+from rtlite.domain.contents import read, reverted, written
 from rtlite.domain.replica import Broken
-from rtlite.domain.reverting import revert
-from rtlite.errors import Overloaded
+from rtlite.errors import Conflict, Overloaded
 from rtlite.protocols.yjs import NOTHING, uint
 
 
@@ -24,7 +25,7 @@ async def test_the_edit_makes_of_the_document_what_it_was() -> None:
     text += "as it was"
     then = doc.get_update()
     text.clear()
-    doc.apply_update(await revert(doc.get_update(), then, 30))
+    doc.apply_update(await apart(30, reverted, doc.get_update(), then))
     assert str(text) == "as it was"
 
 
@@ -41,14 +42,14 @@ async def test_one_that_takes_too_long_is_given_up_and_holds_up_nothing_meanwhil
         nursery.start_soon(watch)
         started = trio.current_time()
         with pytest.raises(Overloaded):
-            await revert(nested(40_000), NOTHING, 1.0)
+            await apart(1.0, reverted, nested(40_000), NOTHING)
         assert trio.current_time() - started < 5
         nursery.cancel_scope.cancel()
     assert max(lags) < 0.5
 
 
 async def test_one_that_is_deep_ends_no_process() -> None:
-    edit = await revert(nested(2_000), NOTHING, 30)
+    edit = await apart(30, reverted, nested(2_000), NOTHING)
     doc: pycrdt.Doc[object] = pycrdt.Doc()
     doc.apply_update(nested(2_000))
     doc.apply_update(edit)
@@ -57,4 +58,17 @@ async def test_one_that_is_deep_ends_no_process() -> None:
 
 async def test_what_is_no_document_is_an_error_of_its_own() -> None:
     with pytest.raises(Broken):
-        await revert(b"\xff", NOTHING, 30)
+        await apart(30, reverted, b"\xff", NOTHING)
+
+
+async def test_a_large_document_is_read_and_changed_there_and_refused_as_a_small_one() -> None:
+    doc: pycrdt.Doc[object] = pycrdt.Doc()
+    text = doc.get("t", type=pycrdt.Text)
+    text += "x" * 300_000
+    update = doc.get_update()
+    assert await apart(30, read, update, "text", None) == b"x" * 300_000
+    with pytest.raises(Conflict) as refused:
+        await apart(30, written, update, {"t": [1]})
+    assert (refused.value.code, refused.value.detail) == ("another_type", "t: this is of the type text")
+    doc.apply_update(await apart(30, written, update, {"t": "short"}))
+    assert str(text) == "short"
