@@ -28,6 +28,7 @@ ALONE = {
     "faults/test_many_connections.py",
     "faults/test_stopping.py",
     "promises/test_documents.py",
+    "promises/test_replay.py",
     "promises/test_slow_readers.py",
     "protocols/test_graphqllimits.py",
     "security/test_floods.py",

@@ -60,6 +60,7 @@ class _Reader:
     def __init__(self, path: str) -> None:
         self._path = path
         self._nodes = 0
+        self._variables: dict[str, Any] = {}
 
     def scenario(self, content: bytes) -> Scenario:
         try:
@@ -73,12 +74,11 @@ class _Reader:
         if root is None:
             raise WrongFile(self._path, 0, "", "a scenario has steps")
         fields = self._fields(root, "", {"vars", "steps"}, {"steps"})
-        names: dict[str, Any] = {}
         if "vars" in fields:
             for name, node in self._fields(fields["vars"], "vars").items():
                 self._check_name(node, f"vars.{name}", name)
-                names[name] = self._value(node, f"vars.{name}", frozenset())
-        return Scenario(names, self._steps(fields["steps"], "steps", frozenset(names) | BUILT_IN))
+                self._variables[name] = self._value(node, f"vars.{name}", frozenset())
+        return Scenario(self._variables, self._steps(fields["steps"], "steps", frozenset(self._variables) | BUILT_IN))
 
     def _steps(self, node: yaml.Node, field: str, names: frozenset[str]) -> tuple[Step, ...]:
         items = list(self._items(node, field))
@@ -140,14 +140,16 @@ class _Reader:
         if "as" in fields:
             name = self._text(fields["as"], f"{field}.as")
             self._check_name(fields["as"], f"{field}.as", name)
+            if name in self._variables:
+                raise self._wrong(fields["as"], f"{field}.as", f"{name!r} is one of vars already")
         every, jitter = self._times(fields, field, "every")
         steps = self._steps(fields["steps"], f"{field}.steps", names | ({name} if name else set()))
         if "each" in fields:
-            values = self._value(fields["each"], f"{field}.each", frozenset())
+            values = self._constant(fields["each"], f"{field}.each")
             if not isinstance(values, list):
                 raise self._wrong(fields["each"], f"{field}.each", "a list is wanted")
             return Repeat(values, name, every, jitter, steps)
-        times = self._value(fields["repeat"], f"{field}.repeat", frozenset())
+        times = self._constant(fields["repeat"], f"{field}.repeat")
         if times == "forever":
             if max(every - jitter, _least_seconds(steps)) <= 0:
                 raise self._wrong(fields["repeat"], f"{field}.repeat", "without end it needs every, or a wait")
@@ -212,6 +214,12 @@ class _Reader:
             case yaml.SequenceNode():
                 return [self._value(item, f"{field}[{n}]", names, depth + 1) for n, item in enumerate(node.value, 1)]
         return self._scalar(node, field, names)
+
+    def _constant(self, node: yaml.Node, field: str) -> Any:
+        """A value that holds throughout: as it is written, or one of ``vars``."""
+        value = self._value(node, field, frozenset(self._variables))
+        whole = VARIABLE.fullmatch(value) if isinstance(value, str) else None
+        return value if whole is None else self._variables[whole[1]]
 
     def _scalar(self, node: yaml.Node, field: str, names: frozenset[str]) -> Any:
         if node.tag == _TIME:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from itertools import islice, pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -118,6 +120,10 @@ STEP = "  - publish: {channel: 'a:1', event: e}\n"
         ("steps:\n  - repeat: 2\n", ":2: steps[1].steps: this is missing"),
         ("steps:\n  - repeat: forever\n    steps:\n    " + STEP, ":2: steps[1].repeat: without end it needs every"),
         ("steps:\n  - each: 3\n    steps:\n    " + STEP, ":2: steps[1].each: a list is wanted"),
+        (
+            "vars: {n: 1}\nsteps:\n  - repeat: 2\n    as: n\n    steps:\n    " + STEP,
+            ":4: steps[1].as: 'n' is one of vars",
+        ),
         ("vars: {now: 1}\nsteps:\n" + STEP, ":1: vars.now: a variable's name"),
         ("vars: {a: .nan}\nsteps:\n" + STEP, ":1: vars.a: JSON has no such number"),
         ("vars: {a: 1, a: 2}\nsteps:\n" + STEP, ":1: vars: 'a' is there twice"),
@@ -134,6 +140,27 @@ def test_what_is_wrong_is_named_with_its_line_and_field(scenario, text, said):
         scenario(text)
     assert "s.yaml" in str(caught.value)
     assert said in str(caught.value)
+
+
+def test_loops_go_over_what_vars_say(scenario):
+    loops = scenario("""
+vars: {names: [a, b], times: 2}
+steps:
+  - each: "${names}"
+    as: name
+    steps:
+      - repeat: "${times}"
+        steps: [{publish: {channel: "x:${name}", event: e}}]
+""")
+    assert [channel for _, channel, _ in shown(loops)] == ["x:a", "x:a", "x:b", "x:b"]
+
+
+def test_the_one_in_the_readme_is_one(scenario):
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    (text,) = re.findall(r"^```yaml\n(vars:.*?)^```$", readme, re.MULTILINE | re.DOTALL)
+    events = shown(scenario(text))
+    assert len(events) == 1 + 5 + 2
+    assert [data["comment"]["author"] for _, channel, data in events if channel.startswith("notif")] == ["ann", "bo"]
 
 
 def test_aliases_that_grow_are_refused(scenario):
