@@ -8,7 +8,9 @@ from typing import Final
 
 import trio
 
-from rtlite.domain.rooms import Room, Visitor, announce, load_replica
+from rtlite.domain.manuscript import Manuscript, announce, load_replica
+from rtlite.domain.rooms import Room
+from rtlite.domain.visitors import Visitor
 from rtlite.errors import InvalidRequest, NotFound, Overloaded, Reason, Refused, TooLarge
 from rtlite.hub.committer import Transaction
 from rtlite.hub.hub import Hub
@@ -164,7 +166,9 @@ class Documents:
         with self._claimed(name):
             document, stored = await self._database.read(lambda connection: tables.load(connection, name))
             replica = await load_replica(stored)
-            room = Room(name, document, replica, self._hub, self._database, self._settings, self._metrics)
+            settings, metrics = self._settings, self._metrics
+            manuscript = Manuscript(name, document, replica, self._hub, self._database, settings, metrics)
+            room = Room(name, manuscript, settings, metrics)
             self._rooms[name] = room
             self._metrics.rooms.set(len(self._rooms))
             self._nursery.start_soon(self._serve, room, stored)

@@ -9,7 +9,7 @@ import trio
 
 from rtlite.auth.grants import may_edit, may_view
 from rtlite.domain.documents import Documents, room_channel
-from rtlite.domain.rooms import Visitor
+from rtlite.domain.visitors import Visitor
 from rtlite.endpoints.sessions import Sessions
 from rtlite.errors import CloseCode, InvalidRequest, Reason, TooLarge
 from rtlite.protocols import yjs

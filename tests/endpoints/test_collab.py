@@ -15,7 +15,7 @@ import pytest
 import trio
 import trio_websocket
 
-from rtlite.domain import documents, rooms
+from rtlite.domain import audience, documents
 from rtlite.errors import StorageFull
 from rtlite.protocols import awareness, yjs
 from rtlite.protocols.yjs import Awareness, State, Step1, Step2, Update
@@ -262,7 +262,7 @@ class TestAwareness:
 
     async def test_silence_ends_a_state_and_a_quiet_room_shows_that_we_are_here(self, monkeypatch) -> None:
         monkeypatch.setattr(awareness, "LIFETIME", 0.2)
-        monkeypatch.setattr(rooms, "_KEEP_ALIVE", 0.3)
+        monkeypatch.setattr(audience, "_KEEP_ALIVE", 0.3)
         monkeypatch.setattr(documents, "_TICK", 0.02)
         async with running_server() as server, join(server, "r", editor_token(server)) as socket:
             ann = Client(socket)
@@ -572,7 +572,7 @@ class TestFailures:
                     await ann.insert(len(ann.text), f"{number}:" + "x" * 1000)
                 room = server.running.server.documents.room("r")
                 assert room is not None
-                await until(lambda: len(room._replica.diff()) > 300_000 and not room._queue)
+                await until(lambda: len(room._manuscript.whole()) > 300_000 and not room._agenda)
                 assert all(visitor.link.outbox.queued < 128 * 1024 for visitor in room.visitors)
                 reader = Editor()
                 while str(reader) != str(ann):
