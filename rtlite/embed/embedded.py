@@ -12,14 +12,14 @@ import trio
 from hypercorn.typing import ASGIFramework
 
 from rtlite import log
-from rtlite.client import HistoryPage, Receipt
+from rtlite.client import Closed, HistoryPage, Receipt
 from rtlite.client.client import background
 from rtlite.embed.listening import Listening, shown
 from rtlite.errors import InvalidRequest, TooLarge
-from rtlite.model import Kind, Role, check_channel
+from rtlite.model import Kind, NewEvent, Role, check_channel
 from rtlite.protocols import jsonframes
 from rtlite.protocols.verbs import Publication
-from rtlite.server import Running, serve
+from rtlite.server import Running, Server, serve
 from rtlite.settings import of_values
 
 
@@ -29,6 +29,8 @@ class Embedded:
     :ivar url: where it listens; empty if it does not.
     :ivar port: of TCP; ``None`` if it does not listen on one.
     :ivar admin_key: the first admin key's secret, at the first start of a file; with ``dev=True`` it is ``rtk_dev``.
+
+    Once the block is over, every method but :meth:`token` raises :class:`.Closed`.
     """
 
     def __init__(self, running: Running, nursery: trio.Nursery) -> None:
@@ -38,6 +40,12 @@ class Embedded:
         self.admin_key = "rtk_dev" if self._server.settings.dev else running.admin_key
         self._nursery = nursery
 
+    def _running(self) -> Server:
+        """:raises Closed: the block is over."""
+        if self._server.stopping.is_set():
+            raise Closed("this server has stopped")
+        return self._server
+
     async def publish(self, channel: str, event: str, data: object = None, id: str | None = None) -> Receipt:
         """Publish one event; returns once it is stored and on its way to those who listen.
 
@@ -46,10 +54,15 @@ class Embedded:
         :raises InvalidRequest: a name or the data cannot be one. :raises TooLarge: more than ``max_body``.
         :raises Overloaded, StorageFull, StorageFailed: it is not stored; try again.
         """
-        new = Publication(channel, event, data, id).as_event()
-        if len(new.data) > self._server.settings.max_body:
-            raise TooLarge(f"data: {self._server.settings.max_body} bytes at most")
-        published = await self._server.hub.publish(new)
+        server = self._running()
+        Publication(channel, event, id=id).check()
+        try:
+            text = orjson.dumps(data)
+        except TypeError as error:
+            raise InvalidRequest(f"data: no JSON value: {error}") from error
+        if len(text) > server.settings.max_body:
+            raise TooLarge(f"data: {server.settings.max_body} bytes at most")
+        published = await server.hub.publish(NewEvent(channel, event, text, id))
         return cast(Receipt, jsonframes.receipt(published.event))
 
     async def history(self, channel: str, since: str | None = None, limit: int = 100) -> HistoryPage:
@@ -58,10 +71,11 @@ class Embedded:
         :param since: a position, an event id, an age or a time; ``None`` is the oldest that is kept.
         :raises NotFound: the channel keeps none. :raises InvalidRequest: an argument cannot be one.
         """
-        most = self._server.settings.max_replay
+        server = self._running()
+        most = server.settings.max_replay
         if not 1 <= limit <= most:
             raise InvalidRequest(f"limit: a whole number from 1 to {most} is wanted")
-        page, place, recovered = await self._server.history.following(check_channel(channel), since, limit)
+        page, place, recovered = await server.history.following(check_channel(channel), since, limit)
         items = [orjson.loads(orjson.dumps(shown(event))) for event in page]
         return {"items": items, "next": str(place), "recovered": recovered}
 
@@ -77,8 +91,8 @@ class Embedded:
             without it the iterator raises :class:`.HistoryLost` there, and can be asked to go on.
         :raises InvalidRequest: an argument cannot be one.
         """
-        settings = self._server.settings
-        return Listening(self._server.hub, self._nursery, channels, since, on_gap, settings.outbox)
+        server = self._running()
+        return Listening(server.hub, self._nursery, channels, since, on_gap, server.settings.outbox)
 
     def token(
         self,
@@ -104,7 +118,7 @@ class Embedded:
         :raises InvalidRequest: an argument cannot be one.
         """
         wanted = _one_of(Kind, "kind", kind)
-        return (await self._server.keyring.create(wanted, user, name=name, expires_in=expires_in, write=write))[1]
+        return (await self._running().keyring.create(wanted, user, name=name, expires_in=expires_in, write=write))[1]
 
 
 def _one_of(kinds: Any, field: str, value: str) -> Any:

@@ -125,6 +125,20 @@ async def test_what_was_acknowledged_is_there_after_the_block_even_if_it_was_can
             assert len((await client.history("article:a"))["items"]) == 1
 
 
+async def test_after_the_block_nothing_is_taken_any_more() -> None:
+    async with rtlite.open(port=None) as rt:
+        pass
+    with trio.fail_after(5):
+        with pytest.raises(rtlite.Closed):
+            await rt.publish("article:a", "e")
+        with pytest.raises(rtlite.Closed):
+            await rt.history("article:a")
+        with pytest.raises(rtlite.Closed):
+            rt.listen("article:a")
+        with pytest.raises(rtlite.Closed):
+            await rt.key("blog", "alice")
+
+
 async def test_what_the_block_raises_comes_as_itself() -> None:
     with pytest.raises(KeyError):
         async with rtlite.open(port=None):
@@ -145,6 +159,8 @@ async def test_arguments_that_cannot_be_are_refused() -> None:
     async with rtlite.open(port=None, max_body=100, channels={"note": {"history": False}}) as rt:
         with pytest.raises(InvalidRequest):
             await rt.publish("article:*", "e")
+        with pytest.raises(InvalidRequest, match="data: no JSON value: Type is not JSON serializable"):
+            await rt.publish("article:a", "e", object())
         with pytest.raises(TooLarge):
             await rt.publish("article:a", "e", "x" * 200)
         with pytest.raises(InvalidRequest):
