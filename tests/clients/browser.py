@@ -31,7 +31,7 @@ import trio_websocket
 from tests.servers import ungrouped
 
 START_SECONDS = 60.0
-PATIENCE = 15.0  # seconds for anything a test waits for
+PATIENCE = 30.0  # seconds for anything a test waits for
 
 # Without the background flags Chromium calls home, many times a second.
 _FLAGS = [
