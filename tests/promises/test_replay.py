@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -46,8 +47,11 @@ async def held_up(longest: list[float]) -> None:
         longest[0] = max(longest[0], (trio.current_time() - wanted) * 1000)
 
 
-async def replayed(folder: Path, items: list[Due]) -> float:
-    """Record what is published on one server, play it on another and record that; how far it is off at most, in ms."""
+async def replayed(folder: Path, items: list[Due]) -> tuple[float, float]:
+    """Record what is published on one server, play it on another and record that.
+
+    How far it is off at most, and how long the machine held up a task that only slept meanwhile, in ms.
+    """
     folder.mkdir()
     first, second, slept = folder / "first.jsonl", folder / "second.jsonl", [0.0]
     async with (
@@ -57,7 +61,10 @@ async def replayed(folder: Path, items: list[Due]) -> float:
     ):
         nursery.start_soon(record, server, first)
         await server.subscribed("replay:*")
-        await play(client, items, lambda event, receipt: None)
+        async with trio.open_nursery() as clock:
+            clock.start_soon(held_up, slept)
+            await play(client, items, lambda event, receipt: None)
+            clock.cancel_scope.cancel()
     async with ServerProcess(folder / "two.db", dev=True) as server:
         async with trio.open_nursery() as nursery, trio.open_nursery() as clock:
             nursery.start_soon(record, server, second)
@@ -79,7 +86,7 @@ async def replayed(folder: Path, items: list[Due]) -> float:
         f" {off[EVENTS * 99 // 100]:.0f} ms at p99, {off[-1]:.0f} ms at most;"
         f" a task that only slept was held up for {slept[0]:.0f} ms"
     )
-    return off[-1]
+    return off[-1], slept[0]
 
 
 def published(events: list[dict[str, Any]], channel: str) -> list[Any]:
@@ -93,8 +100,12 @@ async def test_ten_thousand_events_are_replayed_in_order_and_within_20_ms(tmp_pa
         at += random.expovariate(A_SECOND)  # bursts and pauses, as real events have them
         data = {"number": number, "text": "ä" * random.randrange(200), "of": [number / 7, None, {"deep": [True]}]}
         items.append(Due(at, partial(dict, channel=random.choice(CHANNELS), event=f"e{number % 5}", data=data)))
-    # Order and contents hold each time. What the time is off may be the machine's: it has three goes.
+    # Order and contents hold each time. The time does where the machine lets a task run when it is due.
+    shortest = math.inf
     for attempt in range(3):
-        if await replayed(tmp_path / str(attempt), items) <= TOLERANCE_MS:
+        off, slept = await replayed(tmp_path / str(attempt), items)
+        if off <= TOLERANCE_MS:
             return
-    pytest.fail(f"not within {TOLERANCE_MS} ms in any of three goes")
+        assert slept > TOLERANCE_MS / 2, f"off by {off:.0f} ms"
+        shortest = min(shortest, slept)
+    pytest.skip(f"the machine held up tasks for {shortest:.0f} ms and more: nothing can be said of {TOLERANCE_MS} ms")
