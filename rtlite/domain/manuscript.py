@@ -97,25 +97,48 @@ class Manuscript:
             [update for _, added in fresh for update in added.now],
             [added.later for _, added in fresh if added.later is not None],
         )
-        top, now = self._top, now_ms()
-
-        def work(transaction: Transaction) -> int:
-            return tables.append(transaction.connection, self.room, top, new, now)
-
         try:
-            self._id = await self._hub.transact(work)
-        except Refused as error:
-            log.warning("edits of a document could not be stored", room=self.room, code=error.code)
+            if any(added.mended for _, added in fresh):
+                await self._replace(new)
+            else:
+                await self._append(new)
+        except (Refused, Broken, Damaged) as failure:
+            error = failure if isinstance(failure, Refused) else Overloaded("the document could not be stored")
+            log.warning("edits of a document could not be stored", room=self.room, error=str(failure))
             for edit, _ in fresh:
                 edit.refuse(error)
             await self._reload()
             return []
         self._top += len(new)
-        self.size += new.size
         self._whole = None
         self.saved_at = min(self.saved_at, trio.current_time() + self._settings.collab_saved)
         self._metrics.edits.inc(len(new))
         return [(edit, added.now) for edit, added in fresh]
+
+    async def _append(self, new: Log) -> None:
+        top, now = self._top, now_ms()
+
+        def work(transaction: Transaction) -> int:
+            return tables.append(transaction.connection, self.room, top, new, now)
+
+        self._id = await self._hub.transact(work)
+        self.size += new.size
+
+    async def _replace(self, new: Log) -> None:
+        """Store ``new``, and what is in the replica in place of all."""
+        async with self._squashing:
+            top, now, id = self._top, now_ms(), self._id
+            old = Log([]) if id is None else await self._database.read(lambda c: tables.read(c, id, top))
+            both = Log([*old.updates, *new.updates], [*old.waiting, *new.waiting])
+            whole = await on_a_deep_stack(lambda: self._replica.in_place_of(both), both.size)
+
+            def work(transaction: Transaction) -> int:
+                document = tables.append(transaction.connection, self.room, top, new, now)
+                tables.replace(transaction.connection, document, top + len(new), whole)
+                return document
+
+            self._id = await self._hub.transact(work)
+            self.size = self._squashed = whole.size
 
     async def _apply(self, edits: list[Edit]) -> list[tuple[Edit, Added]]:
         """Each edit that is one, with what is new in it. One that is none closes who sent it, and nobody else."""
@@ -165,7 +188,7 @@ class Manuscript:
             most = self._settings.collab_waiting
             return self._replica.add(edit.update, contents, retold=edit.answer, most=most)
 
-        if self._replica.deep or (size > _LARGE and not self._replica.lacks_nothing(contents)):
+        if self._replica.deep or (size > _LARGE and not self._replica.is_easy(edit.update, contents)):
             return await on_a_deep_stack(add, self.size + size)
         return add()
 

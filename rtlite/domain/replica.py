@@ -19,7 +19,8 @@ from rtlite.domain.waiting import Waiting
 from rtlite.errors import InvalidRequest, Overloaded
 from rtlite.protocols import yjs, yjsupdates
 from rtlite.protocols.yjsorder import Extent, Split, split
-from rtlite.protocols.yjsupdates import Contents
+from rtlite.protocols.yjspairs import Places, borders, may_have_pairs, pairs, parted
+from rtlite.protocols.yjsupdates import Contents, Id
 from rtlite.store.documents import Log
 
 _GROUP: Final = 256  # updates that take about a millisecond
@@ -36,10 +37,13 @@ class Added:
 
     :ivar now: what is in the document now, as updates of which each builds on those before it.
     :ivar later: what waits for what it builds on; ``None`` if nothing does, or the same waits already.
+    :ivar mended: whether characters were replaced that an update parted: what is stored of the document
+        has them still, and is to be replaced by what is in the replica.
     """
 
     now: list[bytes] = attrs.field(factory=list)
     later: bytes | None = None
+    mended: bool = False
 
     def __bool__(self) -> bool:
         return bool(self.now) or self.later is not None
@@ -59,6 +63,7 @@ class Replica:
         self._doc: pycrdt.Doc[Any] = pycrdt.Doc()
         self._known: dict[int, int] = {}
         self._waiting = Waiting()
+        self._pairs = Places()
         self.types = 0.0
         self.made = 0
 
@@ -72,9 +77,9 @@ class Replica:
         """What waits for what it builds on."""
         return list(self._waiting)
 
-    def lacks_nothing(self, contents: Contents) -> bool:
-        """Whether all that an update builds on is here."""
-        return contents.follows(self._known)
+    def is_easy(self, update: bytes, contents: Contents) -> bool:
+        """Whether an update lacks nothing, and parts no character: it then only takes what its length does."""
+        return contents.follows(self._known) and not self._parts(update)
 
     @classmethod
     def load(cls, log: Log) -> Replica:
@@ -90,6 +95,8 @@ class Replica:
                 with replica._doc.transaction():
                     for update in log.updates[start : start + _GROUP]:
                         replica._apply(update)
+                        if may_have_pairs(update):
+                            replica._note_pairs(update)
                 time.sleep(0)  # let the loop have the interpreter now, and not after the 5 ms of its own accord
                 replica.types = inf
             replica._known = yjs.read_state(replica.state())
@@ -135,17 +142,68 @@ class Replica:
 
     def _include(self, update: bytes, contents: Contents, added: Added, retold: bool) -> list[int]:
         """Give the CRDT what lacks nothing. Returns the clients of which more is known now."""
+        if halves := self._parts(update):
+            self._mend(halves)
+            update = parted(update, halves)
+            added.mended = True
+        if may_have_pairs(update):
+            self._note_pairs(update)
         fresh: bytes | None = update
-        if retold:
-            fresh = self._apply_retold(update)
-        else:
-            self._apply(update)
+        try:
+            if retold:
+                fresh = self._apply_retold(update)
+            else:
+                self._apply(update)
+        except InvalidRequest as error:
+            if added.mended or added.now:
+                raise Broken(str(error)) from error
+            raise
         if fresh is not None:
             added.now.append(fresh)
         further = [client for client, end in contents.ends.items() if end > self._known.get(client, 0)]
         for client in further:
             self._known[client] = contents.ends[client]
         return further
+
+    def _parts(self, update: bytes) -> set[Id]:
+        """The second halves of the characters that an update parts."""
+        own = set(pairs(update)) if may_have_pairs(update) else set()
+        if not own and not self._pairs:
+            return own
+        return {place for place in borders(update) if place in own or place in self._pairs}
+
+    def _note_pairs(self, update: bytes) -> None:
+        for place in pairs(update):
+            self._pairs.add(place)
+
+    def _mend(self, halves: set[Id]) -> None:
+        """Part characters as Yjs does, which Yrs cannot."""
+        whole = parted(self.diff(), halves)
+        self._doc = pycrdt.Doc()
+        self._apply(whole)
+        for place in halves:
+            self._pairs.discard(place)
+
+    def in_place_of(self, log: Log) -> Log:
+        """The document in one update, and what waits. For a thread with a deep stack.
+
+        :raises Broken: that could not be read, or lacks something of ``log``.
+        """
+        whole = self.diff()
+        again = Replica.load(Log([whole], []))
+        if again._known != self._known:
+            raise Broken("what a document was squashed to is not the document")
+        try:
+            contents = yjsupdates.check(again.diff())
+            held = Extent(contents.ends, contents.deletions)
+            for number, update in enumerate(log.updates):
+                if not held.covers(yjsupdates.check(update)):
+                    raise Broken("what a document was squashed to lacks some of it")
+                if number % _GROUP == 0:
+                    time.sleep(0)
+        except InvalidRequest as error:
+            raise Broken("an update that is stored does not decode") from error
+        return Log([whole] if whole != yjs.NOTHING else [], self.waiting)
 
     def _apply_retold(self, update: bytes) -> bytes | None:
         """Returns what of it was new."""
@@ -185,7 +243,7 @@ def count_types(log: Log) -> int:
     """How many shared types these make. For a worker thread."""
     types = 0
     for number, update in enumerate([*log.updates, *log.waiting]):
-        with suppress(InvalidRequest):  # what Yrs makes of half an emoji that is deleted, say: it has no types
+        with suppress(InvalidRequest):  # it would have been refused
             types += yjsupdates.check(update).types
         if number % _GROUP == 0:
             time.sleep(0)
@@ -199,22 +257,7 @@ def squashed(log: Log) -> Log:
 
     :raises Broken: it cannot be read, or what came of it could not be, or lacks something of it.
     """
-    replica = Replica.load(log)
-    whole = replica.diff()
-    again = Replica.load(Log([whole], []))
-    if again._known != replica._known:
-        raise Broken("what a document was squashed to is not the document")
-    try:
-        contents = yjsupdates.check(again.diff())
-        held = Extent(contents.ends, contents.deletions)
-        for number, update in enumerate(log.updates):
-            if not held.covers(yjsupdates.check(update)):
-                raise Broken("what a document was squashed to lacks some of it")
-            if number % _GROUP == 0:
-                time.sleep(0)
-    except InvalidRequest as error:
-        raise Broken("an update that is stored does not decode") from error
-    return Log([whole] if whole != yjs.NOTHING else [], replica.waiting)
+    return Replica.load(log).in_place_of(log)
 
 
 def _is_pycrdts(error: BaseException) -> bool:

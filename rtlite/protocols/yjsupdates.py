@@ -144,6 +144,20 @@ def _structs(data: bytes, contents: Contents, found: list[Struct] | None) -> int
     return at
 
 
+def origins(update: bytes, struct: Struct) -> tuple[Id | None, Id | None]:
+    """What a struct was put behind, and what before."""
+    info = update[struct.start]
+    left = struct.needs[0] if info & _ORIGIN else None
+    return left, struct.needs[left is not None] if info & _RIGHT_ORIGIN else None
+
+
+def text_at(update: bytes, struct: Struct) -> int | None:
+    """Where the text of a struct begins, by its length in bytes; ``None`` if it has none."""
+    if update[struct.start] & 31 != _STRING:
+        return None
+    return _neighbours(update[struct.start], update, struct.start + 1, [])
+
+
 def _struct(data: bytes, at: int, ids: list[Id]) -> tuple[int, int]:
     """How much of its client's clock a struct takes, and where it ends; ``ids`` gets what it builds on."""
     info = data[at]
@@ -153,6 +167,16 @@ def _struct(data: bytes, at: int, ids: list[Id]) -> tuple[int, int]:
         if info != kind:
             raise InvalidRequest("an update has a struct that Yjs does not know")
         return read_uint(data, at)
+    at = _neighbours(info, data, at, ids)
+    if kind == _STRING:
+        size, at = read_uint(data, at)
+        text = piece(data, at, size)
+        return len(text) if text.isascii() else len(decoded(text).encode("utf-16-le")) // 2, at + size
+    return _content(kind, data, at)
+
+
+def _neighbours(info: int, data: bytes, at: int, ids: list[Id]) -> int:
+    """What a struct stands between, or in; returns where its content begins."""
     if info & _ORIGIN:
         at = _id(data, at, ids)
     if info & _RIGHT_ORIGIN:
@@ -162,11 +186,7 @@ def _struct(data: bytes, at: int, ids: list[Id]) -> tuple[int, int]:
         at = text_end(data, at) if root else _id(data, at, ids)
         if info & _PARENT_SUB:
             at = text_end(data, at)
-    if kind == _STRING:
-        size, at = read_uint(data, at)
-        text = piece(data, at, size)
-        return len(text) if text.isascii() else len(decoded(text).encode("utf-16-le")) // 2, at + size
-    return _content(kind, data, at)
+    return at
 
 
 def _content(kind: int, data: bytes, at: int) -> tuple[int, int]:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import random
+from pathlib import Path
 from typing import Any
 
 import pycrdt
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from rtlite.domain.replica import Added, Broken, Replica, squashed
 from rtlite.errors import InvalidRequest, Overloaded
@@ -91,6 +96,35 @@ def test_a_squashed_document_is_the_same_and_what_waits_is_kept() -> None:
     assert text_of(replica.diff()) == "abc"
     assert [text_of(whole) for whole in squashed(Log([A, B, C, DELETE_A], [DELETE_A, C])).updates] == ["bc"]
     assert squashed(Log([], [C])) == Log([], [C])
+
+
+# By Yjs 13.6: "a😀b", and what it says once half of the emoji is deleted, or something is put between the halves.
+SMILE = bytes.fromhex("01010100040101740661") + "😀b\0".encode()
+HALVED = {
+    "the first half is deleted": ("000101010101", "a\ufffdb"),
+    "the second half is deleted": ("000101010201", "a\ufffdb"),
+    "one is put between": ("01010200c401010102017800", "a\ufffdx\ufffdb"),
+    "more is deleted": ("000101010102", "ab"),
+}
+
+
+@pytest.mark.parametrize("name", HALVED)
+@pytest.mark.parametrize("way", ["one by one", "retold", "read from the disk", "in one", "in one, retold"])
+def test_half_an_emoji_is_what_yjs_makes_of_it(name: str, way: str) -> None:
+    edit, text = bytes.fromhex(HALVED[name][0]), HALVED[name][1]
+    replica = Replica.load(Log([SMILE])) if way == "read from the disk" else Replica()
+    retold = "retold" in way
+    if way.startswith("in one"):
+        assert replica.add(pycrdt.merge_updates(SMILE, edit), retold=retold)
+    else:
+        replica.add(SMILE, retold=retold)
+        assert replica.add(edit, retold=retold).mended == (name != "more is deleted")
+    assert text_of(replica.diff()) == text
+    assert yjs.read_state(replica.state())[1] == 4 == yjs.read_state(pycrdt.get_state(replica.diff()))[1]
+    (whole,) = replica.in_place_of(Log([SMILE, edit])).updates
+    again = Replica.load(Log([whole]))
+    again.add(bytes.fromhex("01010300840103012100"))  # behind the b
+    assert text_of(again.diff()) == text + "!"
 
 
 def test_what_cannot_be_read_is_not_squashed() -> None:
@@ -197,3 +231,30 @@ def check_any_order(seed: int) -> None:
     assert says(Replica.load(Log(*log)).diff()) == expected
     (whole,) = squashed(Log(*log)).updates
     assert says(whole) == expected
+
+
+HISTORIES = json.loads(Path(__file__).with_name("yjs_histories.json").read_text())
+
+
+@given(data=st.data())
+def test_updates_of_yjs_in_any_order_make_what_yjs_says(data: st.DataObject) -> None:
+    """Half an emoji deleted is among them."""
+    history = data.draw(st.sampled_from(HISTORIES))
+    updates = [base64.b64decode(edit) for edit in history["edits"]]
+    order = data.draw(st.permutations(range(len(updates))))
+    again = data.draw(st.lists(st.sampled_from(range(len(updates))), max_size=5))
+    replica = Replica()
+    for number in [*order, *again]:
+        replica.add(updates[number], retold=data.draw(st.booleans()))
+    assert replica.waiting == []
+    assert plain(replica.diff()) == history["says"]
+    (whole,) = replica.in_place_of(Log(updates)).updates
+    assert plain(whole) == history["says"]
+
+
+def plain(update: bytes) -> Any:
+    doc: pycrdt.Doc[Any] = pycrdt.Doc()
+    doc.apply_update(update)
+    types: dict[str, Any] = {"list": pycrdt.Array, "map": pycrdt.Map}
+    found = {name: doc.get(name, type=type).to_py() or type().to_py() for name, type in types.items()}
+    return {"text": str(doc.get("text", type=pycrdt.Text)), "list": found["list"] or [], "map": found["map"] or {}}

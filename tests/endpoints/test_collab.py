@@ -193,6 +193,30 @@ class TestEditing:
             await server.running.server.documents.squash("r")
             assert text_of(*stored(path)) == "z" and len(stored(path)) == 1
 
+    @pytest.mark.parametrize("at_once", [False, True])
+    async def test_half_an_emoji_may_be_deleted(self, at_once: bool, tmp_path: Path) -> None:
+        """As by an editor that compares texts by JavaScript's characters. What is stored is that of Yjs."""
+        path = tmp_path / "r.db"
+        smile = bytes.fromhex("01010100040101740661") + "😀b\0".encode()
+        half = bytes.fromhex("000101010101")
+        async with running_server(data=str(path)) as server, join(server, "r", editor_token(server)) as socket:
+            ann = Client(socket)
+            await ann.say(yjs.update(smile))
+            if not at_once:
+                assert text_of(await ann.synced()) == "a😀b"
+            await ann.say(yjs.update(half))
+            assert text_of(await ann.synced()) == "a\ufffdb"
+            assert len(stored(path)) == 1
+            await ann.say(yjs.update(bytes.fromhex("01010300840103012100")))  # behind the b
+            assert text_of(await ann.synced()) == "a\ufffdb!"
+            assert [document.bytes for document in (await server.running.server.documents.page())[0]] == [
+                sum(map(len, stored(path)))
+            ]
+        async with running_server(data=str(path)) as server, join(server, "r", editor_token(server)) as socket:
+            assert text_of(await Client(socket).synced()) == "a\ufffdb!"
+            await server.running.server.documents.squash("r")
+            assert len(stored(path)) == 1
+
     async def test_editors_converge_and_a_restart_changes_nothing(self, tmp_path: Path) -> None:
         editors = [Editor() for _ in range(5)]
         for part in range(2):
