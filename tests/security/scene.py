@@ -22,7 +22,7 @@ import structlog
 import trio
 from structlog.testing import LogCapture
 
-from tests.servers import InProcess, ServerProcess, running_server
+from tests.servers import START_SECONDS, InProcess, ServerProcess, running_server
 from tests.transports.doors import CLOSE, PING, PONG, TEXT, Answer, frame
 
 PATIENCE = 10.0
@@ -250,7 +250,7 @@ def staged(
         structlog.configure(processors=[capture])
     runner = threading.Thread(target=thread, name="server", daemon=True)
     runner.start()
-    first = started.get(timeout=30)
+    first = started.get(timeout=2 * START_SECONDS)
     if isinstance(first, BaseException):
         raise first
     server, key, stop, token = first
