@@ -7,18 +7,18 @@ document that is nested 50,000 deep half a minute. A process is left alone meanw
 from __future__ import annotations
 
 import os
-import pickle
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
+import orjson
 import trio
 
-from rtlite.domain.contents import aside, reverted
+from rtlite.domain.contents import aside, read, reverted, written
 from rtlite.domain.replica import Broken
-from rtlite.errors import Overloaded, Refused
+from rtlite.errors import Conflict, InvalidRequest, NotFound, Overloaded, Refused
 
 _SMALL: Final = 256 * 1024  # bytes that take some 20 ms; to start a process takes 100
 _STACK: Final = 1024 * 1024 * 1024  # of which is used what is needed
@@ -26,8 +26,13 @@ _STACK: Final = 1024 * 1024 * 1024  # of which is used what is needed
 _at_once = trio.Semaphore(2)
 
 
+_WORKS: Final = {work.__name__: work for work in (read, written, reverted)}
+_REFUSALS: Final[dict[str, type[Refused]]] = {kind.__name__: kind for kind in (InvalidRequest, Conflict, NotFound)}
+"""What these refuse with."""
+
+
 async def apart(patience: float, work: Callable[..., bytes], document: bytes, *arguments: Any) -> bytes:
-    """What ``work(document, *arguments)`` returns; it is a function of a module of ours.
+    """What ``work(document, *arguments)`` returns; it is one of the functions of :mod:`rtlite.domain.contents`.
 
     :raises Refused: as ``work`` does. :raises Overloaded: it took longer than ``patience``, in seconds.
     :raises Broken: the CRDT failed.
@@ -38,7 +43,7 @@ async def apart(patience: float, work: Callable[..., bytes], document: bytes, *a
         async with _at_once:
             done = await trio.run_process(
                 [sys.executable, "-m", __name__],
-                stdin=pickle.dumps((work, document, arguments)),
+                stdin=_packed(work.__name__, [document, *arguments]),
                 capture_stdout=True,
                 stderr=subprocess.DEVNULL,  # a panic says there what it was about, at length
                 check=False,
@@ -46,30 +51,50 @@ async def apart(patience: float, work: Callable[..., bytes], document: bytes, *a
             )
             if done.returncode:
                 raise Broken(f"work on a document failed: its process ended with {done.returncode}")
-            outcome: bytes | Refused = pickle.loads(done.stdout)  # noqa: S301  # our own process wrote it
-            if isinstance(outcome, Refused):
-                raise outcome
-            return outcome
+            kind, (outcome, *rest) = _unpacked(done.stdout)
+            if kind:
+                raise _REFUSALS[kind](outcome, code=rest[0])
+            return bytes(outcome)
     raise Overloaded("this takes too long with this document")
 
 
+def _packed(name: str, values: Sequence[Any]) -> bytes:
+    """A name and values of JSON or bytes: a line of JSON, then the bytes that it tells the lengths of."""
+    blobs = [value for value in values if isinstance(value, bytes)]
+    shown = [{"bytes": len(value)} if isinstance(value, bytes) else {"json": value} for value in values]
+    return orjson.dumps([name, shown]) + b"\n" + b"".join(blobs)
+
+
+def _unpacked(data: bytes) -> tuple[str, list[Any]]:
+    end = data.index(b"\n") + 1
+    name, shown = orjson.loads(data[:end])
+    values: list[Any] = []
+    for item in shown:
+        if "json" in item:
+            values.append(item["json"])
+        else:
+            values.append(data[end : end + item["bytes"]])
+            end += item["bytes"]
+    return name, values
+
+
 def _main() -> None:
-    work, document, arguments = pickle.load(sys.stdin.buffer)  # noqa: S301  # our own process wrote it
-    outcome: list[bytes | Refused] = []
+    name, arguments = _unpacked(sys.stdin.buffer.read())
+    answer: list[bytes] = []
 
     def run() -> None:
         try:
-            outcome.append(work(document, *arguments))
+            answer.append(_packed("", [_WORKS[name](*arguments)]))
         except Refused as error:
-            outcome.append(error)
+            answer.append(_packed(type(error).__name__, [error.detail, error.code]))
 
     threading.stack_size(_STACK)
     thread = threading.Thread(target=run)
     thread.start()
     thread.join()
-    if not outcome:
+    if not answer:
         sys.exit(1)
-    pickle.dump(outcome[0], sys.stdout.buffer)
+    sys.stdout.buffer.write(answer[0])
 
 
 if __name__ == "__main__":
