@@ -16,6 +16,7 @@ import trio
 from rtlite.domain.agenda import Agenda, Edit, Look
 from rtlite.domain.audience import Audience
 from rtlite.domain.manuscript import Manuscript
+from rtlite.domain.tempo import Tempo
 from rtlite.domain.visitors import Visitor
 from rtlite.errors import Reason, Refused
 from rtlite.hub.slices import Pace
@@ -28,7 +29,7 @@ from rtlite.transports.websocket import binary_frame
 
 log = get_logger(__name__)
 
-_PAUSE: Final = 0.002  # seconds for each visitor: what comes meanwhile goes out in the same writes
+_PAUSE: Final = 0.001  # seconds for each visitor
 
 
 class Room:
@@ -39,6 +40,7 @@ class Room:
         self._settings = settings
         self._manuscript = manuscript
         self._agenda = Agenda()
+        self._tempo = Tempo()
         self._audience = Audience(manuscript, self._agenda, settings, metrics)
         self._idle_at = trio.current_time() + settings.collab_idle
         self.closing = False
@@ -170,7 +172,7 @@ class Room:
                 if edited and self._manuscript.is_long:
                     nursery.start_soon(self._manuscript.squash)
                 if not self.closing:
-                    await trio.sleep(min(self._settings.collab_turn, _PAUSE * len(self.visitors)))
+                    await self._tempo.rest(min(self._settings.collab_turn, _PAUSE * len(self.visitors)))
             if self._manuscript.saved_at < math.inf:
                 await self._manuscript.announce()
             if self._tidy and self._manuscript.is_untidy:
