@@ -52,7 +52,7 @@ class Added:
 class Replica:
     """One document. It collects what was deleted as Yjs does.
 
-    The CRDT is only given what lacks nothing: Yrs loses deletions that it has to keep for later. What
+    The CRDT is only given what lacks nothing: Yrs loses some of what it has to keep for later. What
     comes before what it builds on waits here.
 
     :ivar types: how many shared types were ever made in it, so that they are nested no deeper; infinite if unknown.

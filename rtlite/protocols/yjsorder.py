@@ -1,6 +1,6 @@
 """Updates of Yjs that come before what they build on: what of one can be added now, and what is to wait.
 
-Yjs keeps what it cannot add yet, and adds it later. Yrs means to, but loses deletions on the way. So
+Yjs keeps what it cannot add yet, and adds it later. Yrs means to, but loses some of it on the way. So
 it is only ever given what lacks nothing. A struct lacks something if an earlier one of its client is
 not known, or its neighbours or its parent are not; a deletion lacks what of its range is not known.
 """

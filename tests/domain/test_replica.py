@@ -59,6 +59,25 @@ def test_an_update_that_lacks_something_is_added_as_far_as_it_goes() -> None:
     assert text_of(replica.diff()) == "" and yjs.read_state(replica.state()) == {1: 3}
 
 
+def test_what_yrs_alone_loses_is_kept() -> None:
+    """The fourth of four insertions first, the second last: in Yrs the third is gone, for good."""
+    fourth, first, third, second = (
+        bytes.fromhex(text)
+        for text in (
+            "01010103880100017702313300",
+            "0101010008010161017702313000",
+            "01010102c801010100017702313200",
+            "01010101480100017702313100",
+        )
+    )
+    replica = Replica()
+    for update in (fourth, first, third, second):
+        replica.add(update)
+    doc: pycrdt.Doc[Any] = pycrdt.Doc()
+    doc.apply_update(replica.diff())
+    assert doc.get("a", type=pycrdt.Array).to_py() == ["11", "12", "10", "13"]
+
+
 def test_only_so_much_may_wait() -> None:
     replica = Replica()
     replica.add(C, most=256)
