@@ -7,7 +7,7 @@ document that is nested 50,000 deep half a minute. A process is left alone meanw
 from __future__ import annotations
 
 import os
-import subprocess
+import subprocess  # nosec B404  # our own interpreter and module are run, with nothing of the peer in the command
 import sys
 import threading
 from collections.abc import Callable, Sequence

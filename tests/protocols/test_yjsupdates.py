@@ -39,7 +39,9 @@ def test_what_yjs_makes_passes(name: str) -> None:
 
 
 def test_types_are_counted() -> None:
-    assert {name: check(bytes.fromhex(text)).types for name, text in BY_YJS.items() if name in {"text", "maps", "xml"}} == {
+    assert {
+        name: check(bytes.fromhex(text)).types for name, text in BY_YJS.items() if name in {"text", "maps", "xml"}
+    } == {
         "text": 0,
         "maps": 1,
         "xml": 2,
