@@ -328,7 +328,7 @@ class Settings:
     collab_connections: int = _setting(200, count, "most connections to one document")
     collab_idle: float = _setting(30 * SECOND, duration, "how long a document that nobody has open stays in memory")
     collab_turn: float = _setting(
-        0.04 * SECOND, duration, "longest pause between many deliveries to a document's readers (1 ms for each)"
+        0.04 * SECOND, duration, "longest pause between many deliveries to a document's readers (2 ms for each)"
     )
     collab_saved: float = _setting(2 * SECOND, duration, "how long after an edit document.saved is published, at most")
     collab_awareness: int = _setting(16 * KIB, size, "largest awareness state of a Yjs client")

@@ -29,7 +29,7 @@ from rtlite.transports.websocket import binary_frame
 
 log = get_logger(__name__)
 
-_PAUSE: Final = 0.001  # seconds for each visitor
+_PAUSE: Final = 0.002  # seconds for each visitor
 
 
 class Room:
