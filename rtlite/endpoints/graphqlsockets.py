@@ -10,7 +10,6 @@ read either. Subscriptions go on by themselves, each executed for all that have 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import nullcontext
 from functools import partial
 from typing import Any, Final
 
@@ -98,8 +97,6 @@ class Conversation:
         self._bucket = Bucket(settings.command_rate, settings.command_burst, clock=trio.current_time)
         self._identity: Identity | None = None
         self._held: dict[str, Listening] = {}
-        self._coming: str | None = None
-        """What is being subscribed to; ``None`` again if the right to it is taken away meanwhile."""
         websocket.on_end(self._end)
         if websocket.listed is not None:
             websocket.listed.drop = self.drop
@@ -225,28 +222,21 @@ class Conversation:
             lost = since is not None and not recovered
             return text_frame(graphqlws.next_result(outlet.id, _lost(position))) if lost else b""
 
-        self._coming = channel
-        try:
-            # It is found when the right is taken away from now on; that may have happened just before.
-            with websocket.listed.about_to_listen((channel,)) if websocket.listed is not None else nullcontext():
-                await shared.sessions.check(identity, (channel,))
-                listening.subscribed = await shared.hub.subscribe(
-                    channel,
-                    outlet,
-                    execution.encoder(len(outlet.id)),
-                    spawn=listening.spawn,
-                    on_lost=websocket.end,
-                    since=since,
-                    greet=greet,
-                )
-        except BaseException:
-            self._coming = None
-            raise
-        dropped, self._coming = self._coming is None, None
+        with websocket.about_to_listen(channel) as coming:
+            await shared.sessions.check(identity, (channel,))
+            listening.subscribed = await shared.hub.subscribe(
+                channel,
+                outlet,
+                execution.encoder(len(outlet.id)),
+                spawn=listening.spawn,
+                on_lost=websocket.end,
+                since=since,
+                greet=greet,
+            )
         self._held[id] = listening
         if websocket.listed is not None:
             websocket.listed.channels.append(channel)
-        if dropped:
+        if coming.dropped:
             self.drop(channel)
 
     def _complete(self, id: str) -> None:
@@ -263,8 +253,6 @@ class Conversation:
 
     def drop(self, channel: str) -> None:
         """The right to read this is gone: the operations that do end, and the client is told."""
-        if channel == self._coming:
-            self._coming = None
         for id in [id for id, listening in self._held.items() if listening.channel == channel]:
             self._complete(id)
             gone = {"message": f"{channel} may not be read any more", "extensions": {"code": "forbidden"}}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
 from typing import Any
 
 import trio
@@ -139,8 +138,7 @@ class Sessions:
 
         :raises Forbidden: the right to one of them was taken away meanwhile.
         """
-        # It is found when the right is taken away from now on; that may have happened just before.
-        with link.listed.about_to_listen(names) if link.listed is not None else nullcontext():
+        with link.about_to_listen(*names):
             await self.check(identity, names)
             subscribed = await self._hub.subscribe(
                 names if len(names) > 1 else names[0],

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import nullcontext
 from typing import Any, Protocol
 
 import attrs
@@ -69,8 +68,6 @@ class Subscriptions:
         self._attendance = attendance
         self._limit = limit
         self._held: dict[str, Subscription] = {}
-        self._coming: str | None = None
-        """What is being subscribed to; ``None`` again if the right to it is taken away meanwhile."""
         websocket.on_end(self._end)
         if websocket.listed is not None:
             websocket.listed.drop = self.drop
@@ -129,28 +126,21 @@ class Subscriptions:
             return greeting(position, recovered)
 
         websocket, encode = self._websocket, self._dialect.event_of_kind if is_pattern(name) else self._dialect.event
-        # It is found when the right is taken away from now on; that may have happened just before.
-        self._coming = name
-        try:
-            with websocket.listed.about_to_listen((name,)) if websocket.listed is not None else nullcontext():
-                if not await self._access.may_read(identity, name):
-                    raise Forbidden("channel: this credential may not read it")
-                answer = await self._hub.subscribe(
-                    name,
-                    websocket.outbox,
-                    encode,
-                    spawn=websocket.spawn,
-                    on_lost=websocket.end,
-                    since=since,
-                    greet=greet,
-                )
-        except BaseException:
-            self._coming = None
-            raise
-        dropped, self._coming = self._coming is None, None
+        with websocket.about_to_listen(name) as coming:
+            if not await self._access.may_read(identity, name):
+                raise Forbidden("channel: this credential may not read it")
+            answer = await self._hub.subscribe(
+                name,
+                websocket.outbox,
+                encode,
+                spawn=websocket.spawn,
+                on_lost=websocket.end,
+                since=since,
+                greet=greet,
+            )
         self._list(name)
         self._held[name] = answer.subscription
-        if dropped:
+        if coming.dropped:
             self.drop(name)
 
     def _list(self, name: str) -> None:
@@ -170,8 +160,6 @@ class Subscriptions:
 
     def drop(self, name: str) -> None:
         """The right to read this is gone: the subscription ends, and the client is told."""
-        if name == self._coming:
-            self._coming = None
         if name in self._held:
             self.unsubscribe(name)
             notice = self.dropped(name)

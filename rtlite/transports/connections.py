@@ -17,6 +17,15 @@ from rtlite.transports.outbox import Outbox
 
 
 @attrs.define(eq=False, slots=True)
+class Coming:
+    """What a connection is about to listen to: its right is asked, and may be taken away, before it does."""
+
+    names: tuple[str, ...]
+    dropped: bool = False
+    """The right to one of them was taken away meanwhile."""
+
+
+@attrs.define(eq=False, slots=True)
 class Connection:
     """One WebSocket (later: one event stream), as the operator sees it."""
 
@@ -30,21 +39,37 @@ class Connection:
     """Ends the subscription to one channel; ``None`` if the connection is nothing without it."""
     channels: list[str] = attrs.field(factory=list)
     """What it listens to."""
-    coming: tuple[str, ...] = ()
-    """What it is about to listen to: its right is asked, and may be taken away, before it does."""
+    coming: tuple[Coming, ...] = ()
     opened: int = attrs.field(factory=now_ms)
 
     @contextmanager
-    def about_to_listen(self, names: Sequence[str]) -> Iterator[None]:
-        """While this lasts, whoever takes away the right to one of ``names`` finds this connection."""
-        self.coming = (*self.coming, *names)
+    def about_to_listen(self, names: Sequence[str]) -> Iterator[Coming]:
+        """While this lasts, whoever takes away the right to one of ``names`` finds this connection.
+
+        So: enter it, ask for the right (it may have gone just before), subscribe; then look whether it was dropped.
+        """
+        coming = Coming(tuple(names))
+        self.coming = (*self.coming, coming)
         try:
-            yield
+            yield coming
         finally:
-            left = list(self.coming)
-            for name in names:
-                left.remove(name)
-            self.coming = tuple(left)
+            self.coming = tuple(other for other in self.coming if other is not coming)
+
+    def lose(self, channel: str) -> bool:
+        """The right to ``channel`` is gone; returns whether it has, or is about to have, a subscription to it.
+
+        A connection that cannot do without the channel ends, as one that may not read it.
+        """
+        coming = [coming for coming in self.coming if channel in coming.names]
+        for one in coming:
+            one.dropped = True
+        if not coming and channel not in self.channels:
+            return False
+        if self.drop is not None:
+            self.drop(channel)
+        else:
+            self.end(Reason.FORBIDDEN)
+        return True
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -115,18 +140,6 @@ class Connections:
         return len(found)
 
     def drop(self, channel: str, who: Callable[[Identity], bool]) -> int:
-        """End the subscriptions to ``channel`` of those whom ``who`` names; returns how many connections had one.
-
-        A connection that cannot do without the channel ends, as one that may not read it.
-        """
-        found = [
-            item
-            for item in self
-            if item.identity is not None and who(item.identity) and (channel in item.channels or channel in item.coming)
-        ]
-        for connection in found:
-            if connection.drop is not None:
-                connection.drop(channel)
-            else:
-                connection.end(Reason.FORBIDDEN)
-        return len(found)
+        """End the subscriptions to ``channel`` of those whom ``who`` names; returns how many connections had one."""
+        listed = [item for item in self if item.identity is not None and who(item.identity)]
+        return sum(item.lose(channel) for item in listed)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, ClassVar
 
 import trio
@@ -17,7 +18,7 @@ from rtlite.log import get_logger
 from rtlite.metrics import Metrics
 from rtlite.model import Identity
 from rtlite.settings import Settings
-from rtlite.transports.connections import Connection, Connections
+from rtlite.transports.connections import Coming, Connection, Connections
 from rtlite.transports.head import Head, parse_head
 from rtlite.transports.outbox import Outbox, Spawn
 from rtlite.transports.pulse import Beat
@@ -129,6 +130,10 @@ class Link(ABC):
             self.listed.identity = identity
         # A deadline on the monotonic clock: a wall clock that is set does not drop or immortalise anyone.
         self._scope.deadline = float("inf") if remaining is None else trio.current_time() + max(0.0, remaining)
+
+    def about_to_listen(self, *names: str) -> AbstractContextManager[Coming]:
+        """See :meth:`Connection.about_to_listen`; who is not listed (any more) is found by nobody."""
+        return nullcontext(Coming(names)) if self.listed is None else self.listed.about_to_listen(names)
 
     @property
     def reason(self) -> Reason | None:
