@@ -25,7 +25,8 @@ from rtlite.store.records import Record
 from rtlite.transports.routes import Access, Call, Reply, Route, json_reply
 
 _FILTER: Final = re.compile(r"filter\[([^\[\]]+)\](?:\[([^\[\]]+)\])?")
-_ETAG: Final = re.compile(r'"([0-9]{1,15})"')
+_VERSION: Final = re.compile(r'"([0-9]{1,15})"')
+_ETAG: Final = re.compile(r'(W/)?"[\x21\x23-\x7e\x80-\xff]*"')  # RFC 9110, 8.8.3
 
 
 @attrs.frozen
@@ -182,12 +183,18 @@ def _reply(record: Record, status: int = 200) -> Reply:
 
 
 def _if_match(header: str | None) -> int | None:
-    """The version that a change is meant for; ``*`` is any. :raises InvalidRequest: it is not one version."""
-    if header is None or header.strip() == "*":
+    """The version that a change is meant for; ``*`` is any.
+
+    :raises PreconditionFailed: an ETag that no version has; a weak one never matches (RFC 9110, 13.1.1).
+    :raises InvalidRequest: it is not one ETag.
+    """
+    if header is None or (text := header.strip()) == "*":
         return None
-    if (match := _ETAG.fullmatch(header.strip())) is None:
-        raise InvalidRequest('If-Match: the ETag of one version is wanted, as in "3"')
-    return int(match[1])
+    if (match := _VERSION.fullmatch(text)) is not None:
+        return int(match[1])
+    if _ETAG.fullmatch(text) is not None:
+        raise PreconditionFailed("If-Match: no version has this ETag; a weak one (W/) never matches")
+    raise InvalidRequest('If-Match: the ETag of one version is wanted, as in "3"')
 
 
 def _filter(query: Mapping[str, str]) -> dict[str, Any] | None:
