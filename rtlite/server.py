@@ -57,6 +57,7 @@ from rtlite.endpoints.models import ModelsEndpoint
 from rtlite.endpoints.presence import PresenceEndpoint
 from rtlite.endpoints.records import RecordsEndpoint
 from rtlite.endpoints.resolvers import Resolvers
+from rtlite.endpoints.samples import SamplesEndpoint
 from rtlite.endpoints.sessions import Sessions
 from rtlite.endpoints.socketio import Namespace, SocketIO
 from rtlite.endpoints.sse import ServerSentEvents
@@ -147,6 +148,7 @@ class Server:
         health = Health(self.metrics, self._why_not_ready, dev=settings.dev)
         self.routes: list[Route] = [*health.routes(), *blog.routes(), *conversations.routes(), *management.routes()]
         self.routes += PresenceEndpoint(self.hub.presence, self.access).routes()
+        self.routes += SamplesEndpoint().routes()
         self.routes += StreamsEndpoint(self.streams, self.hub, history, self.access, settings).routes()
         self.routes += ModelsEndpoint(self.models, settings).routes()
         self.routes += RecordsEndpoint(self.records, self.access, settings).routes()

@@ -17,7 +17,7 @@ graphql.py        /graphql, on resolvers.py and the root fields in graphqlrecord
 graphqlsockets.py WS /graphql/ws, on operations.py (subscriptions, executed once per event)
 collab.py         WS /collab
 documents.py      /collab: documents and their snapshots
-history.py, presence.py, webhooks.py, management.py    /api
+history.py, presence.py, webhooks.py, management.py, samples.py    /api
 health.py, conformance.py
 sessions.py       what all that last do alike: admit, subscribe, hold the limits
 """

@@ -356,6 +356,8 @@ async def test_a_surrogate_is_refused_in_every_path_and_query(server: InProcess)
             f"/api/channels/{encoded}/history",
             f"/api/channels/a:b/history?since={encoded}",
             f"/api/channels?after={encoded}&prefix={encoded}",
+            f"/api/samples/{encoded}",
+            f"/api/samples/milestone?channel={encoded}&turn={encoded}",
             f"/blog/v1/articles/{encoded}",
             f"/blog/v1/articles/{encoded}/comments",
             f"/blog/v1/articles?after={encoded}",
