@@ -13,6 +13,7 @@ The package is a pipeline; a module imports only from what stands below it:
     hub/         who listens, in what order, what they missed
     auth/        who are you (keys, tokens, tickets), what may you (grants)
     store/       what survives a restart: one SQLite file
+    rules.py      what names, ids and times look like, for the descriptions
     settings.py, metrics.py, log.py, model.py, errors.py: declared once, read everywhere
 """
 

@@ -25,6 +25,7 @@ from rtlite.metrics import Metrics
 from rtlite.model import Identity, Kind
 from rtlite.settings import Settings
 from rtlite.transports.bodies import Bodies
+from rtlite.transports.contract import Asked
 from rtlite.transports.head import Head, decode_segment
 
 log = get_logger(__name__)
@@ -92,6 +93,12 @@ class Route:
         have to be read.
     :param streamed: a body of lines is taken as it comes, in ``call.pieces``, however long it is.
     :param open_to_pages: readable by pages of any origin (CORS), because it holds nothing private.
+
+    For the descriptions (:mod:`rtlite.transports.contract`):
+
+    :param asks: the parameters, but those of the path that are plain texts.
+    :param takes: the type of the body. :param gives: the type of the answer, by status.
+    :param refuses: the codes of its own refusals, by status; what any such route refuses goes without saying.
     """
 
     method: str
@@ -105,6 +112,10 @@ class Route:
     open_to_pages: bool = False
     streamed: bool = False
     soon: Callable[[Call, Callable[[Callable[[], Reply]], None]], None] | None = None
+    asks: Sequence[Asked] = ()
+    takes: Any = None
+    gives: Mapping[int, Any] = attrs.field(factory=dict)
+    refuses: Mapping[int, str] = attrs.field(factory=dict)
 
 
 class PathTable(Generic[R]):

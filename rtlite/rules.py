@@ -1,0 +1,77 @@
+"""Types with a rule, from which descriptions are made: what a channel, an id or a time looks like.
+
+To mypy and cattrs, ``Channel`` is a text. Its rule is in JSON Schema, and says what the checks of
+:mod:`rtlite.model` hold. What only a setting knows is a function of the settings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any
+
+from rtlite.model import MAX_CHANNEL, MAX_EVENT_ID, MAX_EVENT_NAME, MAX_USER
+from rtlite.settings import Settings
+
+
+class Rule:
+    """Keywords of JSON Schema (draft 2020-12) for the type that this annotates.
+
+    ``Rule(minimum=1, maximum=lambda settings: settings.max_page)``
+    """
+
+    def __init__(self, **keywords: Any) -> None:
+        self._keywords = keywords
+
+    def keywords(self, settings: Settings) -> Mapping[str, Any]:
+        return {name: value(settings) if callable(value) else value for name, value in self._keywords.items()}
+
+
+def of(setting: str, factor: float = 1) -> Callable[[Settings], int]:
+    """The value of a setting, as a whole number."""
+    return lambda settings: int(getattr(settings, setting) * factor)
+
+
+_ID = "A-Za-z0-9_-"
+
+Channel = Annotated[
+    str, Rule(minLength=1, maxLength=MAX_CHANNEL, pattern=r"^(?!\*$)(?!.*:\*$)[!-~]+$", examples=["article:hello"])
+]
+Subscribable = Annotated[
+    str,
+    Rule(
+        minLength=1,
+        maxLength=MAX_CHANNEL,
+        pattern=r"^(?!\*$)([^:\x00-\x20\x7f-\U0010ffff]+:\*|(?!.*:\*$)[!-~]+)$",
+        description="A channel, or a kind and `:*` for all channels of it.",
+        examples=["article:hello", "changes:*"],
+    ),
+]
+EventId = Annotated[str, Rule(minLength=1, maxLength=MAX_EVENT_ID, pattern="^[!-~]+$")]
+EventName = Annotated[str, Rule(minLength=1, maxLength=MAX_EVENT_NAME, pattern="^[!-~]+$")]
+User = Annotated[str, Rule(minLength=1, maxLength=MAX_USER, pattern=r"^[^\x00-\x1f\x7f-\x9f]+$", examples=["dev"])]
+UserInChannel = Annotated[str, Rule(minLength=1, maxLength=241, pattern=r"^(?!\*$)[!-~]+$", examples=["dev"])]
+"""Whose id stands in a channel's name."""
+Id = Annotated[str, Rule(minLength=1, maxLength=64, pattern=rf"^[{_ID}][{_ID}.~]*$")]
+"""Of what stands in paths and in channels' names as it is: streams, models, records."""
+Timestamp = Annotated[str, Rule(format="date-time", examples=["2026-05-27T10:30:00.000Z"])]
+Position = Annotated[
+    str,
+    Rule(
+        pattern="^[a-z0-9]{8}-(0|[1-9][0-9]*)$",
+        description="A place in a channel's history, `EPOCH-OFFSET`.",
+        examples=["5f0c2a91-7"],
+    ),
+]
+Since = Annotated[
+    str,
+    Rule(
+        description="A place in history: a position, an event's id, an age such as `2h`, or a time (RFC 3339).",
+        examples=["2h", "5f0c2a91-7"],
+    ),
+]
+Duration = Annotated[str, Rule(description="A number with `ms`, `s`, `m`, `h`, `d` or `w`; seconds without.")]
+Count = Annotated[int, Rule(minimum=0)]
+Offset = Annotated[int, Rule(minimum=1)]
+Percent = Annotated[Any, Rule(type=["number", "null"], minimum=0, maximum=100)]
+Flag = Annotated[str, Rule(enum=["true", "false"], default="false")]
+"""Of a query."""
