@@ -173,7 +173,14 @@ class Server:
             *CommandsEndpoint(dialogues, sessions, self.access).websockets(),
             *EventsEndpoint(dialogues).websockets(),
             *GraphQLSockets(
-                self.hub, sessions, documents, self.resolvers.answer, dialogues.users, settings, self.metrics
+                self.hub,
+                sessions,
+                documents,
+                self.resolvers.answer,
+                self.jobs.ended,
+                dialogues.users,
+                settings,
+                self.metrics,
             ).websockets(),
         ]
         self.documents = Documents(self.hub, database, settings, self.metrics)
@@ -191,7 +198,7 @@ class Server:
         self.engine = Engine("/socket.io", socketio.converse, settings, self.connections, self.metrics)
         self.routes += self.engine.routes()
         self.websocket_routes += self.engine.websockets()
-        router = Router(self.routes, self.gate, settings, self.metrics)
+        router = self.router = Router(self.routes, self.gate, settings, self.metrics)
         self.http = HttpServer(make_app(router), settings, app and Guest(app, router))
         websockets = WebSockets(settings, self.connections, self.metrics)
         lean = LeanLane(router, settings)

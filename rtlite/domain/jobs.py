@@ -127,6 +127,12 @@ class Jobs:
             raise NotFound("no such job")
         return found
 
+    async def ended(self, channel: str) -> Job | None:
+        """The job of this channel, if it is over: then the channel has no more to tell."""
+        id = channel.removeprefix(_CHANNEL)
+        job = await self._database.read(lambda connection: tables.find(connection, id))
+        return job if job is not None and job.over else None
+
     async def page(
         self, *, user: str | None = None, status: str | None = None, after: str | None = None, limit: int = PAGE
     ) -> tuple[list[Job], str | None]:

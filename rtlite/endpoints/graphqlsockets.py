@@ -32,6 +32,7 @@ from rtlite.protocols.graphqldocuments import Documents, Operation
 from rtlite.protocols.graphqllimits import QueryRefused
 from rtlite.protocols.graphqlws import Answer, Begin, Close, Connect, Request, Session, State, Stop
 from rtlite.settings import Settings
+from rtlite.store.jobs import Job
 from rtlite.transports.websocket import WebSocket, WebSocketRoute, text_frame
 
 log = get_logger(__name__)
@@ -45,12 +46,15 @@ def _code(row: CloseCode) -> int:
 
 Answering = Callable[[Identity, Operation], Awaitable[Mapping[str, Any]]]
 """Executes a query or a mutation for whoever asks; what is refused stands in the answer, as one of its errors."""
+Ended = Callable[[str], Awaitable[Job | None]]
+"""What the job of a channel has come to, if it is over."""
 
 
 class GraphQLSockets:
     """The door.
 
     :param answer: what answers queries and mutations.
+    :param ended: what a subscription that came too late for the end is told instead.
     :param users: how much each user may ask, over all its connections.
     """
 
@@ -60,6 +64,7 @@ class GraphQLSockets:
         sessions: Sessions,
         documents: Documents,
         answer: Answering,
+        ended: Ended,
         users: Buckets,
         settings: Settings,
         metrics: Metrics,
@@ -68,6 +73,7 @@ class GraphQLSockets:
         self.sessions = sessions
         self.documents = documents
         self.answer = answer
+        self.ended = ended
         self.users = users
         self.settings = settings
         self.metrics = metrics
@@ -199,7 +205,8 @@ class Conversation:
     async def _subscribe(self, identity: Identity, id: str, operation: Operation) -> None:
         """Let a subscription begin. Nothing says so: its results do, or the error that ends it.
 
-        If something is missing of what ``since`` asks for, that is its first result.
+        If something is missing of what ``since`` asks for, that is its first result. Without ``since``,
+        a job that is over already is its only one: no event will come that completes it.
 
         :raises Refused: there is no subscription.
         """
@@ -238,6 +245,12 @@ class Conversation:
             websocket.listed.channels.append(channel)
         if coming.dropped:
             self.drop(channel)
+        # Its end may also come while we look: then the subscription is complete, and held no more.
+        ended = await shared.ended(channel) if execution.last and since is None else None
+        if ended is not None and self._held.get(id) is listening:
+            self._complete(id)
+            answer = orjson.dumps(shared.documents.answer(operation, {execution.key: ended.as_json()}))
+            await self._say(graphqlws.next_result(outlet.id, answer), graphqlws.complete(outlet.id))
 
     def _complete(self, id: str) -> None:
         """The server has said so itself."""

@@ -276,6 +276,20 @@ async def test_the_end_of_a_job_completes_the_subscription_to_it() -> None:
             assert server.running.server.hub.fanout.topics == {}
 
 
+async def test_a_subscription_to_a_job_that_is_over_tells_what_it_came_to_and_completes() -> None:
+    async with serving() as server:
+        backend = server.http(await server.key("project", "shop", write=True))
+        job = (await backend.post("/jobs", json={"type": "import", "userId": "ann"})).json()["id"]
+        await backend.patch(f"/jobs/{job}", json={"status": "failed", "progress": 30})
+        client = await graphql_client(server, authorization=server.token("ann"))
+        await client.begin("1", JOBS, id=job)
+        state = {"jobProgress": {"id": job, "status": "failed", "progress": 30.0}}
+        assert await client.hear() == {"id": "1", "type": "next", "payload": {"data": state}}
+        assert await client.hear() == {"id": "1", "type": "complete"}
+        (listed,) = server.running.server.connections
+        assert (listed.channels, server.running.server.hub.fanout.topics) == ([], {})
+
+
 async def test_all_jobs_are_told_to_who_may_read_them_all() -> None:
     async with serving() as server:
         key = await server.key("project", "shop", write=True)
