@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, cast
 
@@ -93,6 +93,21 @@ class Embedded:
         """
         server = self._running()
         return Listening(server.hub, self._nursery, channels, since, on_gap, server.settings.outbox)
+
+    async def call(self, method: str, path: str, body: object = None, query: Mapping[str, str] | None = None) -> Any:
+        """Any request of the HTTP API, without HTTP and with an admin key's rights: articles, jobs, records, …
+
+        :param path: as in a URL; a slash in a name is ``%2F``. :param body: any JSON value.
+        :returns: the answer's JSON; ``None`` if it has no body, and of what is no JSON the bytes.
+        :raises Refused: as over HTTP, with the same ``code``: NotFound, Conflict, InvalidRequest, …
+        """
+        router = self._running().router
+        try:
+            content = b"" if body is None else orjson.dumps(body)
+        except TypeError as error:
+            raise InvalidRequest(f"body: no JSON value: {error}") from error
+        reply = await router.ask(method, path, query or {}, content)
+        return orjson.loads(reply.body) if reply.body and "json" in reply.content_type else reply.body or None
 
     def token(
         self,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, suppress
 from functools import partial
 from typing import Any, Self, cast
@@ -95,6 +95,10 @@ class Started:
         thread = threading.Thread(target=run, name="rtlite callback", daemon=True)
         thread.start()
         return Subscriber(thread, partial(self._portal.call, _soon(listening.close)))
+
+    def call(self, method: str, path: str, body: object = None, query: Mapping[str, str] | None = None) -> Any:
+        """Any request of the HTTP API; see :meth:`.Embedded.call`."""
+        return self._portal.call(self._embedded.call, method, path, body, query)
 
     def token(
         self,

@@ -60,6 +60,42 @@ async def test_without_a_port_nothing_listens() -> None:
         assert (await rt.publish("article:a", "e"))["offset"] == 1
 
 
+async def test_whatever_http_does_is_done_without_it() -> None:
+    async with rtlite.open(port=None) as rt:
+        article = await rt.call("POST", "/blog/v1/articles", {"slug": "a", "title": "A", "author": "ann"})
+        assert article["author"] == "ann"
+        for visitor in ("one", "two", "one"):
+            await rt.call("POST", "/blog/v1/articles/a/views", {"visitor": visitor})
+        assert (await rt.call("GET", "/blog/v1/articles/a"))["viewCount"] == 2
+        for number in range(3):
+            await rt.publish("article:b", "e", number)
+        page = await rt.call("GET", "/api/channels/article%3Ab/history", query={"order": "desc", "limit": "1"})
+        assert [item["data"] for item in page["items"]] == [2]
+        await rt.call("PUT", "/collab/notes/document", {"content": "Hello"})
+        text = await rt.call("GET", "/collab/notes/document", query={"format": "text"})
+        assert text == b"Hello"
+        assert await rt.call("DELETE", "/collab/notes") is None
+        answer = await rt.call("POST", "/graphql", {"query": '{ records(modelKey: "mug") { nodes { id } } }'})
+        assert answer == {"data": {"records": {"nodes": []}}}
+
+
+async def test_what_http_refuses_is_refused_without_it_by_the_same_code() -> None:
+    async with rtlite.open(port=None, max_body=100) as rt:
+        with pytest.raises(NotFound, match="no such article"):
+            await rt.call("GET", "/blog/v1/articles/none")
+        with pytest.raises(NotFound, match="no such path"):
+            await rt.call("GET", "/nowhere")
+        with pytest.raises(rtlite.Refused) as refused:
+            await rt.call("DELETE", "/jobs")
+        assert refused.value.code == "method_not_allowed"
+        with pytest.raises(TooLarge):
+            await rt.call("POST", "/jobs", {"type": "x" * 200})
+        with pytest.raises(InvalidRequest, match="body: no JSON value"):
+            await rt.call("POST", "/jobs", object())
+    with pytest.raises(rtlite.Closed):
+        await rt.call("GET", "/jobs")
+
+
 async def test_a_slow_listener_holds_nobody_up_and_misses_nothing() -> None:
     async with rtlite.open(port=None, outbox="4KiB") as rt, rt.listen("article:a") as events:
         with trio.fail_after(20):

@@ -48,6 +48,13 @@ def test_it_is_a_server_like_any_other_to_its_clients(server: rtlite.Started) ->
         assert bob.history("article:a")["items"][0]["data"] == 1
 
 
+def test_any_request_is_made_without_http(server: rtlite.Started) -> None:
+    job = server.call("POST", "/jobs", {"type": "import", "userId": "bob"})
+    assert server.call("GET", "/jobs", query={"userId": "bob"})["items"] == [job]
+    with pytest.raises(rtlite.Refused, match="no such path"):
+        server.call("GET", "/nowhere")
+
+
 def test_a_callback_gets_each_event_whatever_it_raises_and_is_stopped(server: rtlite.Started) -> None:
     got: queue.Queue[Any] = queue.Queue()
 
