@@ -37,6 +37,7 @@ from rtlite.endpoints import conformance
 from rtlite.endpoints.blog import BlogEndpoint
 from rtlite.endpoints.collab import Collab
 from rtlite.endpoints.commands import CommandsEndpoint
+from rtlite.endpoints.console import Console
 from rtlite.endpoints.conversations import ConversationsEndpoint
 from rtlite.endpoints.dialogue import Dialogues
 from rtlite.endpoints.documents import DocumentsEndpoint
@@ -145,8 +146,15 @@ class Server:
             self.connections,
             settings,
         )
+        console = Console(root=app is None)
         health = Health(self.metrics, self._why_not_ready, dev=settings.dev)
-        self.routes: list[Route] = [*health.routes(), *blog.routes(), *conversations.routes(), *management.routes()]
+        self.routes: list[Route] = [
+            *health.routes(),
+            *console.routes(),
+            *blog.routes(),
+            *conversations.routes(),
+            *management.routes(),
+        ]
         self.routes += PresenceEndpoint(self.hub.presence, self.access).routes()
         self.routes += SamplesEndpoint().routes()
         self.routes += StreamsEndpoint(self.streams, self.hub, history, self.access, settings).routes()

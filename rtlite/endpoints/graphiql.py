@@ -5,38 +5,32 @@ from __future__ import annotations
 from importlib import resources
 from typing import Final
 
+import attrs
+
+from rtlite.endpoints.staticfiles import StaticFiles
 from rtlite.errors import NotFound
 from rtlite.transports.routes import Access, Call, Reply, Route
 
-_FOLDER: Final = resources.files("rtlite.console").joinpath("graphiql")
-_TYPES: Final = {
-    "page.js": "text/javascript; charset=utf-8",
-    "react.js": "text/javascript; charset=utf-8",
-    "react-dom.js": "text/javascript; charset=utf-8",
-    "graphql-ws.js": "text/javascript; charset=utf-8",
-    "graphiql.js": "text/javascript; charset=utf-8",
-    "graphiql.css": "text/css; charset=utf-8",
-    "page.css": "text/css; charset=utf-8",
-    "LICENSES.txt": "text/plain; charset=utf-8",
-}
+_PAGE: Final = "index.html"
 POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 """Its editor writes styles into elements; nothing else is allowed that is not in a file of ours."""
-_HEADERS: Final = {"Content-Security-Policy": POLICY, "X-Content-Type-Options": "nosniff", "Cache-Control": "no-cache"}
 
 
 class GraphiQL:
+    def __init__(self) -> None:
+        self._files = StaticFiles(resources.files("rtlite.console").joinpath("graphiql"), POLICY)
+
     def routes(self) -> list[Route]:
         return [Route("GET", "/graphql/graphiql/{file}", self.file, "GraphiQL's own files", Access.PUBLIC)]
 
-    def page(self) -> Reply:
-        page = _FOLDER.joinpath("index.html").read_bytes()
-        return Reply(200, page, "text/html; charset=utf-8", {**_HEADERS, "Vary": "Accept"})
+    def page(self, call: Call) -> Reply:
+        page = self._files.reply(_PAGE, call)
+        return attrs.evolve(page, headers={**page.headers, "Vary": "Accept"})
 
     async def file(self, call: Call) -> Reply:
-        name = call.params["file"]
-        if name not in _TYPES:
+        if call.params["file"] == _PAGE:  # it is served at /graphql alone
             raise NotFound("no such path")
-        return Reply(200, _FOLDER.joinpath(name).read_bytes(), _TYPES[name], _HEADERS)
+        return self._files.reply(call.params["file"], call)

@@ -92,7 +92,7 @@ class GraphQLEndpoint:
     async def get(self, call: Call) -> Reply:
         """``?query=&operationName=&variables=``; to a browser, with ``--dev``, the page."""
         if self._page is not None and "text/html" in call.headers.get("accept", ""):
-            return self._page.page()
+            return self._page.page(call)
         if call.identity.kind is Kind.ANONYMOUS and not call.trusted:
             raise Unauthorized("a credential is needed", headers={"WWW-Authenticate": "Bearer"})
         media = negotiate(call.headers.get("accept", ""))

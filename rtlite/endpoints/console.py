@@ -1,0 +1,33 @@
+"""The console: static files of the package. What they show, they ask of ``/api``."""
+
+from __future__ import annotations
+
+from importlib import resources
+from typing import Final
+
+from rtlite.endpoints.staticfiles import StaticFiles
+from rtlite.transports.routes import Access, Call, Reply, Route
+
+_PAGE: Final = "index.html"
+
+
+class Console:
+    """:param root: whether the page is at ``/`` too; else that path is for an application beside ours."""
+
+    def __init__(self, *, root: bool) -> None:
+        self._root = root
+        self._files = StaticFiles(resources.files("rtlite.console").joinpath("static"))
+
+    def routes(self) -> list[Route]:
+        def route(pattern: str, summary: str) -> Route:
+            return Route("GET", pattern, self.file, summary, Access.PUBLIC)
+
+        return [
+            *([route("/", "The console")] if self._root else []),
+            route("/console", "The console"),
+            route("/console/{file}", "The console's files"),
+            route("/console/{folder}/{file}", "The console's files"),
+        ]
+
+    async def file(self, call: Call) -> Reply:
+        return self._files.reply("/".join(call.params.values()) or _PAGE, call)

@@ -1,0 +1,90 @@
+"""Files of the package, served as they are: the console's, GraphiQL's, the docs'.
+
+A folder is read once, at the start. What a request names is looked up among what was found
+then, so no path leads anywhere else.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Iterator, Mapping
+from importlib.resources.abc import Traversable
+from typing import Final
+
+import attrs
+
+from rtlite.errors import NotFound
+from rtlite.transports.routes import Call, Reply
+
+TYPES: Final = {
+    "css": "text/css; charset=utf-8",
+    "html": "text/html; charset=utf-8",
+    "js": "text/javascript; charset=utf-8",
+    "json": "application/json",
+    "md": "text/markdown; charset=utf-8",
+    "svg": "image/svg+xml",
+    "txt": "text/plain; charset=utf-8",
+}
+POLICY: Final = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+"""Of our own pages: nothing but files of this server, no script or style inside a page, and nobody frames it."""
+
+
+def page_headers(policy: str = POLICY) -> dict[str, str]:
+    """What goes with every file. ``no-cache`` means: keep it, and ask whether it is still this one (the ETag)."""
+    return {
+        "Content-Security-Policy": policy,
+        "X-Content-Type-Options": "nosniff",
+        "Referrer-Policy": "no-referrer",
+        "Cross-Origin-Opener-Policy": "same-origin",
+        "Cache-Control": "no-cache",
+    }
+
+
+@attrs.frozen
+class StaticFile:
+    """One file, ready to be sent."""
+
+    content: bytes
+    content_type: str
+    headers: Mapping[str, str]
+
+    def reply(self, call: Call) -> Reply:
+        """The file, or 304 to who has it already (RFC 9110, section 13.1.2)."""
+        known = {tag.strip().removeprefix("W/") for tag in call.headers.get("if-none-match", "").split(",")}
+        if known & {self.headers["ETag"], "*"}:
+            return Reply(304, content_type=self.content_type, headers=self.headers)
+        return Reply(200, self.content, self.content_type, self.headers)
+
+
+def static_file(name: str, content: bytes, headers: Mapping[str, str]) -> StaticFile:
+    """``content`` as a file whose name says its type."""
+    tag = base64.urlsafe_b64encode(hashlib.sha256(content).digest()[:12]).decode()
+    return StaticFile(content, TYPES[name.rpartition(".")[2]], {**headers, "ETag": f'"{tag}"'})
+
+
+class StaticFiles:
+    """The files below a folder of the package, by their paths in it."""
+
+    def __init__(self, folder: Traversable, policy: str = POLICY, headers: Mapping[str, str] | None = None) -> None:
+        sent = {**page_headers(policy), **(headers or {})}
+        self.names = {name: static_file(name, item.read_bytes(), sent) for name, item in _files(folder)}
+
+    def reply(self, name: str, call: Call) -> Reply:
+        """:raises NotFound: there is no such file."""
+        file = self.names.get(name)
+        if file is None:
+            raise NotFound("no such path")
+        return file.reply(call)
+
+
+def _files(folder: Traversable, prefix: str = "") -> Iterator[tuple[str, Traversable]]:
+    """What can be served: files of a type that we know."""
+    for item in folder.iterdir():
+        if item.is_dir():
+            yield from _files(item, f"{prefix}{item.name}/")
+        elif item.name.rpartition(".")[2] in TYPES:
+            yield prefix + item.name, item
