@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import importlib
 import logging
+import os
 import sys
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, TypeVar, TypeVarTuple
@@ -102,10 +103,26 @@ def program(ctx: click.Context) -> None:
 
 def main() -> None:
     """The entry point."""
+    _open_standard_streams()
     try:
         program(prog_name="rtlite")
     except KeyboardInterrupt:  # while a command's modules were still being imported
         sys.exit(INTERRUPTED)
+
+
+def _open_standard_streams() -> None:
+    """What was closed by who started us (``2>&-``, some service managers) leads to nowhere instead.
+
+    Else the next file that is opened, the database say, becomes descriptor 2, and a C library's message goes into it.
+    Standard input stays unreadable: there is none.
+    """
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:  # EBADF: it is closed; what is opened now takes the lowest number, which is this
+            os.open(os.devnull, os.O_RDWR)
+    sys.stdout = sys.stdout or open(1, "w", closefd=False)  # noqa: SIM115  # for as long as the process lasts
+    sys.stderr = sys.stderr or open(2, "w", closefd=False)  # noqa: SIM115
 
 
 def run(work: Callable[[*Ts], Awaitable[T]], *args: *Ts) -> T:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
+import sys
+from pathlib import Path
 
 import click
 import pytest
@@ -12,6 +15,7 @@ from rtlite import __version__, settings
 from rtlite.cli.options import shown
 from rtlite.cli.program import COMMANDS, program, run
 from rtlite.errors import RtliteError
+from rtlite.store.database import open_database
 
 
 def all_commands() -> list[tuple[str, click.Command]]:
@@ -110,6 +114,19 @@ def test_an_error_of_ours_is_one_line_on_stderr_and_exit_code_1(invoke):
     assert result.stdout == ""
     assert result.stderr.startswith("rtlite: no such\\x1b[31m.db: no such file")
     assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("closed", ["2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
+async def test_with_standard_streams_closed_it_does_its_work_and_writes_into_no_file(closed: str, tmp_path: Path):
+    data = str(tmp_path / "rtlite.db")
+    async with open_database(data):
+        pass
+    rtlite = [sys.executable, "-m", "rtlite", "keys"]
+    create = [*rtlite, "create", "--kind", "blog", "--user", "ann", "--data", data]
+    done = await trio.run_process(["sh", "-c", f'"$@" {closed}', "sh", *create], check=False)
+    assert done.returncode == 0
+    listing = await trio.run_process([*rtlite, "list", "--json", "--data", data], capture_stdout=True)
+    assert json.loads(listing.stdout)["user"] == "ann"
 
 
 def test_run_takes_an_error_of_ours_out_of_the_nurseries_it_passed():
