@@ -40,6 +40,7 @@ from rtlite.endpoints.commands import CommandsEndpoint
 from rtlite.endpoints.console import Console
 from rtlite.endpoints.conversations import ConversationsEndpoint
 from rtlite.endpoints.dialogue import Dialogues
+from rtlite.endpoints.docs import Docs
 from rtlite.endpoints.documents import DocumentsEndpoint
 from rtlite.endpoints.engine import Engine
 from rtlite.endpoints.events import EventsEndpoint
@@ -172,6 +173,7 @@ class Server:
             ],
             self.metrics,
         )
+        self.routes += Docs().routes()
         graphiql = GraphiQL() if settings.dev else None
         self.routes += GraphQLEndpoint(documents, self.resolvers, self.gate, graphiql).routes()
         self.webhooks = Webhooks(self.hub, database, settings, self.metrics)

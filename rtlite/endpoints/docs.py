@@ -1,0 +1,36 @@
+"""``/docs``: the built-in docs as pages, and as the Markdown that they are made of."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from rtlite.endpoints import docpages
+from rtlite.endpoints.staticfiles import StaticFile, StaticFiles, page_headers, static_file
+from rtlite.errors import NotFound
+from rtlite.transports.routes import Access, Call, Reply, Route
+
+_SERVED: Final = (".md", ".css", ".js")
+
+
+class Docs:
+    def __init__(self) -> None:
+        self._files = StaticFiles(docpages.FOLDER)
+        self._entries = docpages.contents()
+        self._pages: dict[str, StaticFile] = {}
+
+    def routes(self) -> list[Route]:
+        return [
+            Route("GET", "/docs", self.page, "The docs: their table of contents", Access.PUBLIC),
+            Route("GET", "/docs/{name}", self.page, "A page of the docs, or NAME.md, its Markdown", Access.PUBLIC),
+        ]
+
+    async def page(self, call: Call) -> Reply:
+        name = call.params.get("name", docpages.INDEX)
+        if name.endswith(_SERVED):
+            return self._files.reply(name, call)
+        if name not in self._pages:  # made when it is asked for, once: a page takes some ten milliseconds
+            if all(entry.name != name for entry in self._entries):
+                raise NotFound("no such page; /docs lists them")
+            html = docpages.page(name, self._entries)
+            self._pages[name] = static_file(f"{name}.html", html.encode(), page_headers())
+        return self._pages[name].reply(call)
