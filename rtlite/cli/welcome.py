@@ -41,6 +41,10 @@ LINES: Final = (
         "'subscription { recordChanged(modelKey: \"product\") { type record { id data } } }'}, "
         "{next: console.log, error: console.error, complete() {}})",
     ),
+    (
+        "collaboration",
+        'new WebsocketProvider("WS/collab", "notes", new Y.Doc(), {params: {apiKey: "pk_live_dev"}})',
+    ),
     ("records", """curl HTTP/records/product -H 'X-Api-Key: pk_live_dev' -d '{"data": {"name": "Blue mug"}}'"""),
     ("jobs", """curl HTTP/jobs -H 'X-Api-Key: pk_live_dev' -d '{"type": "import", "userId": "dev"}'"""),
     (

@@ -30,7 +30,7 @@ async def test_the_first_start_makes_an_admin_key_and_a_second_server_on_the_fil
 
 async def test_dev_prints_its_credentials_and_a_line_to_paste_per_protocol(nursery, tmp_path):
     server = await start(nursery, "serve", "--dev", "--port", "0")
-    lines = await server.printed(19)
+    lines = await server.printed(20)
     url = lines[0].removeprefix("rtlite ready on ")
     text = "\n".join(lines)
     assert url.startswith("http://127.0.0.1:")
@@ -56,6 +56,9 @@ async def test_dev_prints_its_credentials_and_a_line_to_paste_per_protocol(nurse
     # As they stand: a socket, a stream, and the sample event that reaches it.
     async with open_websocket_url(pasted["commands"]) as commands:
         assert '"type":"connected"' in await commands.get_message()
+    assert f'WebsocketProvider("{ws}/collab", "notes", new Y.Doc(), {{params: {{apiKey: ' in pasted["collaboration"]
+    async with open_websocket_url(f"{ws}/collab/notes?apiKey=pk_live_dev") as room:
+        assert (await room.get_message())[:2] == b"\0\0"  # sync step 1: what the server lacks
     stream = await nursery.start(
         partial(
             trio.run_process,
