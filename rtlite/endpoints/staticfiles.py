@@ -23,6 +23,9 @@ TYPES: Final = {
     "js": "text/javascript; charset=utf-8",
     "json": "application/json",
     "md": "text/markdown; charset=utf-8",
+    "mjs": "text/javascript; charset=utf-8",
+    "py": "text/x-python; charset=utf-8",
+    "sh": "text/x-shellscript; charset=utf-8",
     "svg": "image/svg+xml",
     "txt": "text/plain; charset=utf-8",
 }
