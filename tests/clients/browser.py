@@ -181,6 +181,13 @@ class Tab:
         for kind in ("mousePressed", "mouseReleased"):
             await self.call("Input.dispatchMouseEvent", type=kind, button="left", clickCount=1, **box)
 
+    async def follow(self, selector: str) -> None:
+        """A click that opens another page; returns when that and its scripts are loaded."""
+        self._loaded = trio.Event()
+        await self.click(selector)
+        with trio.fail_after(PATIENCE):
+            await self._loaded.wait()
+
     async def press(self, key: str, code: int) -> None:
         """A key of the keyboard, ``Tab`` (9) or ``Enter`` (13) say."""
         text = {"text": "\r"} if key == "Enter" else {}
