@@ -26,6 +26,7 @@ from rtlite.domain.access import Access
 from rtlite.domain.blog import Blog
 from rtlite.domain.conversations import Conversations
 from rtlite.domain.documents import Documents
+from rtlite.domain.faults import Faults
 from rtlite.domain.inbox import Inbox
 from rtlite.domain.jobs import Jobs
 from rtlite.domain.models import Models
@@ -44,6 +45,7 @@ from rtlite.endpoints.docs import Docs
 from rtlite.endpoints.documents import DocumentsEndpoint
 from rtlite.endpoints.engine import Engine
 from rtlite.endpoints.events import EventsEndpoint
+from rtlite.endpoints.faults import FaultsEndpoint
 from rtlite.endpoints.graphiql import GraphiQL
 from rtlite.endpoints.graphql import GraphQLEndpoint, open_schema
 from rtlite.endpoints.graphqlevents import EventFields
@@ -54,6 +56,7 @@ from rtlite.endpoints.health import Health
 from rtlite.endpoints.history import History
 from rtlite.endpoints.inbox import InboxEndpoint
 from rtlite.endpoints.jobs import JobsEndpoint
+from rtlite.endpoints.logins import LoginsEndpoint
 from rtlite.endpoints.management import Management
 from rtlite.endpoints.models import ModelsEndpoint
 from rtlite.endpoints.presence import PresenceEndpoint
@@ -89,11 +92,12 @@ from rtlite.transports.websocket import WebSocketRoute, WebSockets
 
 log = get_logger(__name__)
 
+_DEV_ADMIN: Final = "rtk_dev"
 DEV_KEYS: Final = {
     "mbk_dev": (Kind.BLOG, "dev"),
     "pk_live_dev": (Kind.PROJECT, "dev"),
     "rts_dev": (Kind.STREAM, "dev"),
-    "rtk_dev": (Kind.ADMIN, "dev"),
+    _DEV_ADMIN: (Kind.ADMIN, "dev"),
 }
 _BOOKS_SECONDS: Final = 5.0  # public keys are fetched no later than this after they are due
 _FLUSH_SECONDS: Final = 60.0
@@ -156,6 +160,7 @@ class Server:
             *conversations.routes(),
             *management.routes(),
         ]
+        self.routes += LoginsEndpoint(self.gate, settings, _DEV_ADMIN if settings.dev else None).routes()
         self.routes += PresenceEndpoint(self.hub.presence, self.access).routes()
         self.routes += SamplesEndpoint().routes()
         self.routes += StreamsEndpoint(self.streams, self.hub, history, self.access, settings).routes()
@@ -178,6 +183,8 @@ class Server:
         self.routes += GraphQLEndpoint(documents, self.resolvers, self.gate, graphiql).routes()
         self.webhooks = Webhooks(self.hub, database, settings, self.metrics)
         self.routes += WebhooksEndpoint(self.webhooks).routes()
+        self.faults = Faults(settings, self.metrics)
+        self.routes += FaultsEndpoint(self.faults).routes()
         self.websocket_routes: list[WebSocketRoute] = [
             *blog.websockets(),
             *CommandsEndpoint(dialogues, sessions, self.access).websockets(),
@@ -311,6 +318,7 @@ async def _serve(
             await services.start(server.webhooks.run)
             await services.start(server.documents.run)
             services.start_soon(server.keep_books)
+            services.start_soon(server.faults.run)
             services.start_soon(server.hot.run)
             services.start_soon(server.listener.run)
             await services.start(server.engine.run)

@@ -173,6 +173,7 @@ class Settings:
     jwt_leeway: float = _setting(10 * SECOND, duration, "how far clocks may differ")
     jwt_max_lifetime: float = _setting(DAY, duration, "how far in the future exp may be; 0 is no limit")
     ticket_lifetime: float = _setting(30 * SECOND, duration, "how long a ticket can be used")
+    console_session: float = _setting(12 * HOUR, duration, "how long a login to the console lasts")
     allowed_origins: tuple[str, ...] = _setting((), texts, "origins of browser pages besides our own; * is any")
     trusted_proxy: tuple[str, ...] = _setting((), texts, "networks (or unix) whose X-Forwarded-* headers count")
 
@@ -283,6 +284,8 @@ class Settings:
     webhook_rotation: float = _setting(DAY, duration, "how long a webhook's old secret signs beside the new one")
     max_webhooks: int = _setting(100, count, "most webhooks")
 
+    console_events: int = _setting(200, count, "most events a second that the console is shown; others are counted")
+
     graphql_introspection: bool = _setting(True, boolean, "let clients ask for the GraphQL schema")
     graphql_query: int = _setting(64 * KIB, size, "largest GraphQL document, and largest variables of a subscription")
     graphql_tokens: int = _setting(1_000, count, "most words, signs and comments in a GraphQL document")
@@ -338,6 +341,11 @@ class Settings:
         30 * SECOND, duration, "the longest to restore a snapshot, or to read or change a large document over HTTP"
     )
     collab_snapshot_bytes: int = _setting(64 * MIB, size, "most bytes of all snapshots of a document")
+
+    faults: bool = _setting(False, boolean, "let faults be set, to see how clients bear them (--dev lets them)")
+    fault_time: float = _setting(5 * MINUTE, duration, "how long a fault lasts that does not say")
+    fault_max_time: float = _setting(HOUR, duration, "the longest that a fault may last")
+    max_faults: int = _setting(100, count, "most faults at one time")
 
     conformance_echo: bool = _setting(False, boolean, "serve /conformance/echo, for WebSocket test suites", hidden=True)
 

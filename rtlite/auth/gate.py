@@ -15,6 +15,7 @@ import attrs
 from rtlite.auth import keyring as keyrings
 from rtlite.auth import tickets as single_use
 from rtlite.auth.keyring import Keyring
+from rtlite.auth.logins import Logins
 from rtlite.auth.throttle import Buckets, address_key
 from rtlite.auth.tickets import Tickets
 from rtlite.auth.tokens import INVALID, Tokens
@@ -35,7 +36,9 @@ _LONGEST: Final = 8 * 1024  # characters; nothing that we issue or accept is lon
 class Gate:
     """Finds out who is asking.
 
-    Tickets of a key end with it: the gate subscribes them to the keyring's revocations.
+    Tickets and logins of a key end with it: the gate subscribes them to the keyring's revocations.
+
+    :ivar logins: the console's sessions, which a cookie names.
 
     :param now: the wall clock, in seconds since 1970; :param clock: seconds that never go back.
     """
@@ -57,7 +60,8 @@ class Gate:
         self._metrics = metrics
         self._now = now
         self._failures = Buckets(settings.login_rate / 60, settings.login_rate, clock=clock)
-        keyring.on_revoked.append(tickets.forget)
+        self.logins = Logins(settings.console_session, now=now, clock=clock)
+        keyring.on_revoked += [tickets.forget, self.logins.forget]
 
     def identify(self, secret: str | None, address: str) -> Identity:
         """Whom a credential stands for: a ticket, an API key, or else a JWT. Nothing waits.

@@ -33,7 +33,7 @@ log = get_logger(__name__)
 PREFIXES: Final = ("mbk_", "pk_live_", "pk_test_", "rts_", "rtk_")
 _PREFIX_OF: Final = {Kind.BLOG: "mbk_", Kind.PROJECT: "pk_live_", Kind.STREAM: "rts_", Kind.ADMIN: "rtk_"}
 _SHOWN: Final = 4  # characters of the random part: 24 of its 256 bits
-_MAX_NAME: Final = 128
+MAX_NAME: Final = 128
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _LONGEST: Final = 100 * 365 * 86_400.0  # seconds; more would leave the years that dates can show
 _NO_DIGEST: Final = secrets.token_bytes(32)  # compared with when there is no such key
@@ -86,8 +86,8 @@ class Keyring:
             raise InvalidRequest("kind: blog, project, stream or admin is allowed")
         if write and kind is not Kind.PROJECT:
             raise InvalidRequest("write: only project keys have this scope")
-        if len(name) > _MAX_NAME or _CONTROL.search(name):
-            raise InvalidRequest(f"name: up to {_MAX_NAME} characters without control characters are allowed")
+        if len(name) > MAX_NAME or _CONTROL.search(name):
+            raise InvalidRequest(f"name: up to {MAX_NAME} characters without control characters are allowed")
         if expires_in is not None and not (math.isfinite(expires_in) and 0 < expires_in <= _LONGEST):
             raise InvalidRequest("expires: from now up to 100 years is allowed")
         prefix = "pk_test_" if kind is Kind.PROJECT and not live else _PREFIX_OF[kind]

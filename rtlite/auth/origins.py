@@ -9,6 +9,7 @@ Security Cheat Sheet). Who sends no ``Origin`` is no browser and could send any.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Final
 
 from rtlite.settings import Settings
@@ -46,11 +47,28 @@ def allowed(origin: str | None, host: str | None, scheme: str, settings: Setting
     return _is_our_own(origin, host, scheme) or _is_public(origin, settings) or _listed(origin, settings)
 
 
+def from_our_page(headers: Mapping[str, str], scheme: str, settings: Settings, *, method: str = "GET") -> bool:
+    """Whether a page of this very server makes this request, as its browser says: for what comes with a cookie.
+
+    ``Sec-Fetch-Site`` says it of every request (Fetch Metadata), but only over TLS and on loopback. ``Origin``
+    says it of requests that may change something, and of those of other origins' scripts. Where both are
+    missing it is a read by our own page, or a link, an image or the like anywhere, or no browser.
+
+    :param headers: by lower-case names; :param scheme: how the client reached us.
+    """
+    origin, site = headers.get("origin"), headers.get("sec-fetch-site")
+    if site is not None and site != "same-origin":
+        return False
+    if origin is not None:
+        return _is_our_own(origin, headers.get("host"), scheme) or _is_public(origin, settings)
+    return site is not None or method in {"GET", "HEAD"}
+
+
 def cors_headers(origin: str | None, settings: Settings, *, public: bool = False) -> dict[str, str]:
     """The headers that let a page of another origin read the answer (Fetch standard, section 3.2).
 
-    Never ``Access-Control-Allow-Credentials``: our credentials are no cookies, and so ``*``
-    gives a page nothing but what it can already prove to know.
+    Never ``Access-Control-Allow-Credentials``: the one cookie of ours is for our own pages, and so
+    ``*`` gives a page nothing but what it can already prove to know.
 
     :param public: the resource is for anyone, as descriptions and docs are.
     """

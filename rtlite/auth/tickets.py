@@ -28,6 +28,13 @@ class _Ticket:
     until: float
 
 
+class TicketJson(TypedDict):
+    """A ticket opens one connection, in place of a credential, as `?token=`."""
+
+    ticket: str
+    expiresIn: float
+
+
 class Tickets:
     """The tickets that were issued and not redeemed yet. They do not survive a restart.
 

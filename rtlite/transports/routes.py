@@ -117,6 +117,11 @@ class Route:
     gives: Mapping[int, Any] = attrs.field(factory=dict)
     refuses: Mapping[int, str] = attrs.field(factory=dict)
 
+    @property
+    def for_console(self) -> bool:
+        """Whether a login to the console is a credential here. Elsewhere its cookie is nothing."""
+        return self.pattern.startswith("/api/") or self.access is Access.OPERATOR_OR_DEV
+
 
 class PathTable(Generic[R]):
     """Finds the rows whose pattern a path matches, segment by segment, before percent-decoding."""
@@ -185,7 +190,9 @@ class Router:
     def refuse_strangers(self, route: Route, head: Head, trusted: bool) -> None:
         """Before a body is waited for. :raises Unauthorized: a credential is needed, and none is shown."""
         open_to_all = trusted or route.access in {Access.PUBLIC, Access.VISITOR} or self._settings.dev
-        if not open_to_all and presented(head.headers, head.query) is None:
+        if open_to_all or presented(head.headers, head.query) is not None:
+            return
+        if not route.for_console or self._gate.logins.find(head.headers) is None:
             raise Unauthorized("a credential is needed", headers={"WWW-Authenticate": "Bearer"})
 
     def body_limit(self, route: Route) -> int:
@@ -305,6 +312,10 @@ class Router:
             call.identity = Identity(Kind.ADMIN, "operator", "control")
         elif secret is not None:
             call.identity = self._gate.identify(secret, call.address)
+        elif route.for_console and (login := self._gate.logins.find(call.headers)) is not None:
+            if not origins.from_our_page(call.headers, call.scheme, self._settings, method=call.method):
+                raise Forbidden("a login to the console is for the console's own page", code="origin_not_allowed")
+            call.identity = login.identity
         elif route.access is Access.VISITOR:
             self._take(self._visiting, address_key(call.address), self._settings.anonymous_rate)
         elif route.access in {Access.CREDENTIAL, Access.OPERATOR} or (
