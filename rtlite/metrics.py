@@ -63,3 +63,13 @@ class Metrics:
     def render(self) -> bytes:
         """The whole registry as Prometheus text."""
         return generate_latest(self.registry)
+
+
+def value(metric: Counter | Gauge) -> float:
+    """What a metric without labels says."""
+    return next(iter(metric.collect())).samples[0].value
+
+
+def by_label(metric: Gauge) -> dict[str, float]:
+    """What a metric with one label says of each."""
+    return {next(iter(sample.labels.values())): sample.value for sample in next(iter(metric.collect())).samples}

@@ -167,7 +167,7 @@ class PollingSession(Link):
         self.carrier = websocket
         self.queue.hand_over(websocket.outbox)
         if self.listed is not None:
-            self.listed.outbox = websocket.outbox
+            self.listed.outbox, self.listed.carried = websocket.outbox, self.queue
 
     async def _converse(self) -> None:
         await self._application(self.socket)

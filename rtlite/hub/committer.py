@@ -57,6 +57,9 @@ class Transaction:
         return self._publish(NewEvent(channel, name, orjson.dumps(data), id))
 
 
+Observer = Callable[[list[Event], float], None]
+"""Is told of a batch of events, and of the seconds from taking it up to its fan-out. It does not wait."""
+
 Done = Callable[[list[Published], BaseException | None], None]
 """Is told what became of events, or why they are not stored. It does not wait, nor raise."""
 
@@ -114,6 +117,7 @@ class Committer:
         self._appender = Appender(0)
         # Channels without history are ordered in memory; a restart gives them a new epoch.
         self._passing: OrderedDict[str, tuple[str, int]] = OrderedDict()
+        self.observer: Observer | None = None
 
     async def publish(self, events: list[NewEvent], origin: Outbox | None = None) -> list[Published]:
         """Commit ``events`` atomically, fan them out, and return what became of each.
@@ -217,7 +221,7 @@ class Committer:
             try:
                 if queue is self._passing_queue:
                     batch = self._still_passing(batch)
-                await self._fan_out(batch)
+                await self._fan_out(batch, started)
             finally:
                 self._fanning_out.release()
             for job in batch:
@@ -237,7 +241,7 @@ class Committer:
                 self._enqueue(job)
         return [job for job in batch if not job.durable]
 
-    async def _fan_out(self, batch: list[_Job]) -> None:
+    async def _fan_out(self, batch: list[_Job], taken_up: float) -> None:
         for job in batch:
             if job.apply is not None and job.error is None:
                 job.apply(job.result)
@@ -248,8 +252,17 @@ class Committer:
             self._metrics.published.inc(len(events))
             await self._fanout.deliver(events, _muted(batch))
             self._metrics.fanout_seconds.observe(time.perf_counter() - started)
+            if self.observer is not None:
+                self._observe(self.observer, events, time.perf_counter() - taken_up)
         if any(job.topic is not None for job in batch):
             await self._attach(batch)
+
+    @staticmethod
+    def _observe(observer: Observer, events: list[Event], seconds: float) -> None:
+        try:
+            observer(events, seconds)
+        except Exception:
+            log.exception("what was published could not be observed")
 
     @staticmethod
     async def _gather(queue: _Queue) -> None:

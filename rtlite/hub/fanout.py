@@ -204,12 +204,14 @@ class Topic:
         """While someone reads history, the newest events are kept here, so that the last step needs no read."""
         if not self.behind:
             self.recent_floor = self.cursor or 0
+            self.fanout.recording[self] = None
         self.behind[subscription] = None
 
     def stop_recording(self, subscription: Subscription) -> None:
         """It is live, or closed. Idempotent."""
         self.behind.pop(subscription, None)
         if not self.behind:
+            self.fanout.recording.pop(self, None)
             self.recent.clear()
             self.recent_bytes = 0
 
@@ -249,6 +251,8 @@ class Fanout:
         """The topics of several names, by each of them."""
         self.unsettled: dict[Topic, int] = {}
         """The topics of the batch that is being fanned out, and where each stood before."""
+        self.recording: dict[Topic, None] = {}
+        """The topics of which someone reads history."""
         self._metrics = metrics
 
     def topic(self, name: Name, history: bool) -> Topic:
@@ -277,6 +281,10 @@ class Fanout:
                 for subscription in [item for group in topic.groups.values() for item in group]:
                     subscription.close()
                     self._tell(subscription, reason)
+
+    def behind(self) -> set[Outbox]:
+        """The connections that read history, because they asked for it or are too slow to be live."""
+        return {subscription.outbox for topic in self.recording for subscription in topic.behind}
 
     def listening(self, name: str) -> list[Topic]:
         """The topics of a channel or pattern: its own, and those of several names of which it is one."""

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import itertools
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from typing import Any
 
 import attrs
@@ -25,6 +27,9 @@ class Coming:
     """The right to one of them was taken away meanwhile."""
 
 
+_REMEMBERED: Final = 200
+
+
 @attrs.define(eq=False, slots=True)
 class Connection:
     """One WebSocket (later: one event stream), as the operator sees it."""
@@ -41,6 +46,8 @@ class Connection:
     """What it listens to."""
     coming: tuple[Coming, ...] = ()
     opened: int = attrs.field(factory=now_ms)
+    carried: Outbox | None = None
+    """What its subscriptions write to, where that is handed on to ``outbox``."""
 
     @contextmanager
     def about_to_listen(self, names: Sequence[str]) -> Iterator[Coming]:
@@ -85,8 +92,28 @@ class Connection:
         }
 
 
+@attrs.frozen
+class Ended:
+    """A connection that is over, and why: ``closed`` is when, in milliseconds since 1970."""
+
+    connection: dict[str, Any]
+    reason: Reason
+    closed: int = attrs.field(factory=now_ms)
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            **self.connection,
+            "closed": rfc3339(self.closed),
+            "reason": self.reason.name.lower(),
+            "text": self.reason.value.text,
+        }
+
+
 class Connections:
-    """The open connections, by id."""
+    """The open connections, by id.
+
+    :ivar ended: how many are over; the last of them are remembered (:meth:`recent`).
+    """
 
     def __init__(self, limit: int, metrics: Metrics) -> None:
         self.limit = limit
@@ -94,6 +121,8 @@ class Connections:
         self._open: dict[str, Connection] = {}
         self._numbers = itertools.count(1)
         self._started = f"{int(time.time()):x}"
+        self._recent: deque[Ended] = deque(maxlen=_REMEMBERED)
+        self.ended = 0
 
     def __len__(self) -> int:
         return len(self._open)
@@ -124,10 +153,19 @@ class Connections:
         self._metrics.connected.labels(protocol).inc()
         return connection
 
-    def unlist(self, connection: Connection) -> None:
-        """It is no connection of its own any more (another one stands for it), or over. Idempotent."""
-        if self._open.pop(connection.id, None) is not None:
-            self._metrics.connections.labels(connection.protocol).dec()
+    def unlist(self, connection: Connection, reason: Reason | None = None) -> None:
+        """It is over, for this reason; or it is no connection of its own any more (another one stands for it).
+        Idempotent."""
+        if self._open.pop(connection.id, None) is None:
+            return
+        self._metrics.connections.labels(connection.protocol).dec()
+        if reason is not None:
+            self.ended += 1
+            self._recent.append(Ended(connection.as_last_seen(), reason))
+
+    def recent(self, most: int = 1_000) -> list[Ended]:
+        """The connections that ended last, the newest first."""
+        return list(islice(reversed(self._recent), most))
 
     def get(self, id: str) -> Connection | None:
         return self._open.get(id)

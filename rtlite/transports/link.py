@@ -157,6 +157,7 @@ class Link(ABC):
         """
         self.listed = connections.enter(self.protocol, address, self.outbox, self.end)
         beat: Beat | None = None
+        reason = self._reason
         try:
             if len(connections) > connections.limit:
                 self.end(Reason.OVER_CAPACITY)
@@ -176,7 +177,7 @@ class Link(ABC):
             reason = self._reason or Reason.NORMAL
             await self._close(reason)
         finally:
-            connections.unlist(self.listed)
+            connections.unlist(self.listed, reason or self._reason or Reason.STOPPING)
         if reason is Reason.INTERNAL_ERROR:
             metrics.faults.inc()
         metrics.closed.labels(reason.name.lower()).inc()
