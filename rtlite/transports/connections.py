@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from typing import Any
@@ -25,9 +25,6 @@ class Coming:
     names: tuple[str, ...]
     dropped: bool = False
     """The right to one of them was taken away meanwhile."""
-
-
-_REMEMBERED: Final = 200
 
 
 @attrs.define(eq=False, slots=True)
@@ -96,11 +93,11 @@ class Connection:
 class Ended:
     """A connection that is over, and why: ``closed`` is when, in milliseconds since 1970."""
 
-    connection: dict[str, Any]
+    connection: Mapping[str, object]
     reason: Reason
     closed: int = attrs.field(factory=now_ms)
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, object]:
         return {
             **self.connection,
             "closed": rfc3339(self.closed),
@@ -121,7 +118,7 @@ class Connections:
         self._open: dict[str, Connection] = {}
         self._numbers = itertools.count(1)
         self._started = f"{int(time.time()):x}"
-        self._recent: deque[Ended] = deque(maxlen=_REMEMBERED)
+        self._recent: deque[Ended] = deque(maxlen=200)
         self.ended = 0
 
     def __len__(self) -> int:
@@ -161,7 +158,7 @@ class Connections:
         self._metrics.connections.labels(connection.protocol).dec()
         if reason is not None:
             self.ended += 1
-            self._recent.append(Ended(connection.as_last_seen(), reason))
+            self._recent.append(Ended(connection.as_json(), reason))
 
     def recent(self, most: int = 1_000) -> list[Ended]:
         """The connections that ended last, the newest first."""
