@@ -59,6 +59,10 @@ class Metrics:
         self.logins_failed = Counter("rtlite_logins_failed", "Credentials refused", registry=r)
         self.storage_errors = Counter("rtlite_storage_errors", "Transactions that failed", ["code"], registry=r)
         self.faults = Counter("rtlite_faults", "Unexpected errors, each of which ended one connection", registry=r)
+        self.faults_set = Gauge("rtlite_faults_set", "Faults that are set on purpose", registry=r)
+        self.faults_injected = Counter(
+            "rtlite_faults_injected", "Times that a fault set on purpose struck", ["kind"], registry=r
+        )
 
     def render(self) -> bytes:
         """The whole registry as Prometheus text."""

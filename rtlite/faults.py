@@ -1,0 +1,225 @@
+"""Faults: what can be made slow, deaf or broken on purpose, each kind declared once.
+
+Words and units are Toxiproxy's where it has the same: latency and jitter in milliseconds, a probability
+(its toxicity), a rate. What a fault decides comes from its seed alone, so that the same seed decides
+the same again.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping
+from enum import Enum
+from typing import Any, Final
+
+import attrs
+
+from rtlite.model import is_pattern, kind_of, matches, rfc3339
+
+PROTOCOLS: Final = ("http", "blog", "commands", "events", "sse", "socketio", "graphql", "collab")
+"""Requests, and the protocols of connections as the list of them has them."""
+
+
+class Level(Enum):
+    """What a kind of fault strikes."""
+
+    DELIVERIES = "events on their way to one subscriber"
+    CONNECTIONS = "connections, those that are open and those that come"
+    REQUESTS = "HTTP requests, and attempts to connect"
+    TOKENS = "tokens"
+    DISK = "the database"
+
+
+@attrs.frozen
+class Kind:
+    """One kind of fault.
+
+    :ivar levels: what it strikes.
+    :ivar takes: its fields besides those that all have, with their defaults; ``...`` is to be given.
+    :ivar chosen: what one may choose by whom it strikes.
+    """
+
+    name: str
+    levels: tuple[Level, ...]
+    help: str
+    takes: Mapping[str, Any] = attrs.field(factory=dict)
+    chosen: tuple[str, ...] = ("protocol", "channel", "user", "connection")
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "kind": self.name,
+            "help": self.help,
+            "fields": {name: None if value is ... else value for name, value in self.takes.items()},
+            "required": [name for name, value in self.takes.items() if value is ...],
+            "chosen": list(self.chosen),
+        }
+
+
+KINDS: Final[Mapping[str, Kind]] = {
+    kind.name: kind
+    for kind in (
+        Kind(
+            "latency",
+            (Level.DELIVERIES, Level.REQUESTS),
+            "events arrive late, in order; requests are answered late",
+            {"latency": ..., "jitter": 0},
+        ),
+        Kind("drop", (Level.DELIVERIES,), "events do not arrive"),
+        Kind("duplicate", (Level.DELIVERIES,), "events arrive twice"),
+        Kind(
+            "reorder",
+            (Level.DELIVERIES,),
+            "an event arrives after the next one, or alone after the latency if there is none",
+            {"latency": 1000},
+        ),
+        Kind(
+            "close",
+            (Level.CONNECTIONS,),
+            "connections are closed with a code; 1006 cuts them off without a word",
+            {"code": 1012, "text": ""},
+        ),
+        Kind("half-open", (Level.CONNECTIONS,), "connections stay open, but nobody reads and nothing comes"),
+        Kind(
+            "slow-reader",
+            (Level.CONNECTIONS,),
+            "connections take so many bytes a second and no more, as if their client read slowly",
+            {"rate": ...},
+        ),
+        Kind(
+            "refuse",
+            (Level.REQUESTS,),
+            "requests and new connections are answered with a status",
+            {"status": 503, "retry_after": None},
+            ("protocol", "channel", "user"),
+        ),
+        Kind(
+            "expire",
+            (Level.TOKENS,),
+            "tokens issued until now expire: their connections end, and nobody lets them in",
+            {},
+            ("user",),
+        ),
+        Kind(
+            "disk-full",
+            (Level.DISK,),
+            "the disk is full: what would be stored is refused, what needs no disk goes on",
+            {},
+            (),
+        ),
+    )
+}
+
+
+@attrs.frozen
+class NewFault:
+    """A fault as one asks for it.
+
+    ``latency`` and ``jitter`` are milliseconds, ``rate`` bytes a second, ``retry_after`` seconds;
+    ``duration`` is a text such as ``30s``. Of who is chosen by, what is not given is everyone.
+    """
+
+    kind: str
+    protocol: str | None = None
+    channel: str | None = None
+    user: str | None = None
+    connection: str | None = None
+    probability: float = 1.0
+    count: int | None = None
+    seed: int | None = None
+    duration: str | None = None
+    latency: int | None = None
+    jitter: int | None = None
+    code: int | None = None
+    text: str | None = None
+    rate: int | None = None
+    status: int | None = None
+    retry_after: int | None = None
+
+
+@attrs.define(eq=False)
+class Fault:
+    """A fault that is set.
+
+    :ivar asked: what was asked for, checked and with the defaults in it.
+    :ivar expires: when it ends, on Trio's clock.
+    :ivar on_strike: told each time that it strikes.
+    :ivar struck: how often it did.
+    """
+
+    id: str
+    kind: Kind
+    asked: NewFault
+    seed: int
+    created: int
+    expires: float
+    on_strike: Callable[[Fault], None]
+    struck: int = 0
+    removed: bool = False
+    _shares: int = 0
+
+    @property
+    def over(self) -> bool:
+        """Whether it strikes no more."""
+        return self.removed or (self.asked.count is not None and self.struck >= self.asked.count)
+
+    def picks(self, protocol: str, user: str | None, connection: str | None) -> bool:
+        """Whether it is for this connection or request, whatever the channel."""
+        asked = self.asked
+        return (
+            asked.protocol in {None, protocol} and asked.user in {None, user} and asked.connection in {None, connection}
+        )
+
+    def covers(self, channel: str) -> bool:
+        """Whether it is for events of this channel."""
+        return self.asked.channel is None or matches(self.asked.channel, channel)
+
+    def touches(self, name: str) -> bool:
+        """Whether who listens to this channel or pattern may get events that it is for."""
+        return self.covers(name) or (is_pattern(name) and kind_of(self.asked.channel or "") == kind_of(name))
+
+    def draws(self) -> Draws:
+        """Decisions for one more of those whom it strikes."""
+        self._shares += 1
+        return Draws(self, random.Random(f"{self.seed}/{self._shares}"))  # noqa: S311  # nosec B311  # no secret
+
+    def as_json(self, now: float) -> dict[str, Any]:
+        """:param now: Trio's clock."""
+        asked = self.asked
+        chosen = {name: getattr(asked, name) for name in ("protocol", "channel", "user", "connection")}
+        return {
+            "id": self.id,
+            "kind": self.kind.name,
+            **chosen,
+            **{name: getattr(asked, name) for name in self.kind.takes},
+            "probability": asked.probability,
+            "count": asked.count,
+            "seed": self.seed,
+            "struck": self.struck,
+            "created": rfc3339(self.created),
+            "remaining": round(max(0.0, self.expires - now), 3),
+        }
+
+
+class Draws:
+    """What a fault decides for one subscriber, connection or kind of request, one case after the other."""
+
+    __slots__ = ("_random", "fault")
+
+    def __init__(self, fault: Fault, source: random.Random) -> None:
+        self.fault = fault
+        self._random = source
+
+    def strikes(self) -> bool:
+        """Whether it strikes this time; then it counts."""
+        chance = self._random.random()
+        if self.fault.over or chance >= self.fault.asked.probability:
+            return False
+        self.fault.struck += 1
+        self.fault.on_strike(self.fault)
+        return True
+
+    def delay(self) -> float:
+        """Seconds: the latency, more or less the jitter."""
+        asked = self.fault.asked
+        jitter = asked.jitter or 0
+        return max(0.0, (asked.latency or 0) + self._random.uniform(-jitter, jitter)) / 1000
