@@ -30,6 +30,7 @@ from rtlite.domain.faults import Faults
 from rtlite.domain.inbox import Inbox
 from rtlite.domain.jobs import Jobs
 from rtlite.domain.models import Models
+from rtlite.domain.monitor import Monitor
 from rtlite.domain.records import Records
 from rtlite.domain.snapshots import Snapshots
 from rtlite.domain.streams import Streams
@@ -56,6 +57,7 @@ from rtlite.endpoints.health import Health
 from rtlite.endpoints.history import History
 from rtlite.endpoints.inbox import InboxEndpoint
 from rtlite.endpoints.jobs import JobsEndpoint
+from rtlite.endpoints.live import Live
 from rtlite.endpoints.logins import LoginsEndpoint
 from rtlite.endpoints.management import Management
 from rtlite.endpoints.models import ModelsEndpoint
@@ -208,6 +210,9 @@ class Server:
         self.routes += DocumentsEndpoint(self.documents, snapshots, settings).routes()
         if settings.conformance_echo:
             self.websocket_routes += conformance.websockets()
+        self.monitor = Monitor(self.hub, self.connections, self.metrics)
+        live = Live(self.monitor, self.connections, sessions, self.gate, settings)
+        self.routes += live.routes()
         sse = ServerSentEvents(sessions, self.hub.presence, settings)
         self.routes += sse.routes()
         streams = StreamSockets(self.hub, database, sessions, self.streams, settings)
@@ -220,7 +225,9 @@ class Server:
         websockets = WebSockets(settings, self.connections, self.metrics)
         lean = LeanLane(router, settings)
         self.hot = HotLane(router, lean, settings)
-        event_streams = EventStreams(sse.event_streams(), lean, settings, self.connections, self.metrics)
+        event_streams = EventStreams(
+            [*sse.event_streams(), *live.event_streams()], lean, settings, self.connections, self.metrics
+        )
         self.listener = Listener(
             settings,
             self.metrics,
@@ -318,6 +325,7 @@ async def _serve(
             await services.start(server.webhooks.run)
             await services.start(server.documents.run)
             services.start_soon(server.keep_books)
+            services.start_soon(server.monitor.run)
             services.start_soon(server.faults.run)
             services.start_soon(server.hot.run)
             services.start_soon(server.listener.run)
