@@ -12,7 +12,8 @@ In the order in which a command meets them:
     audience.py    the clients of the demonstration, and what happens for them to hear
     allocator.py   what serve asks of the C library
     pipeline.py, relay.py, spool.py            of pipe: the lines, their sending, what waits for it
-    player.py, recording.py, upstream.py       of play, record and trigger
+    player.py, recording.py                    of play, record and trigger
+    upstream.py, dialects.py, meaning.py       of record and play: another server, what it speaks, what it says
     scenario.py, scenariofile.py               of play: YAML
 
 The other modules are the commands.

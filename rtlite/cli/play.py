@@ -13,8 +13,9 @@ import attrs
 import click
 import orjson
 
-from rtlite.cli import options, output, recording, upstream
+from rtlite.cli import options, output, recording
 from rtlite.cli.client import connected
+from rtlite.cli.meaning import channel_of, meaning
 from rtlite.cli.options import Server
 from rtlite.cli.player import MAX_SPEED, RETRY_SECONDS, Due, Sent, drawn, published
 from rtlite.cli.player import play as publish
@@ -162,11 +163,11 @@ def _round(file: str, names: Names, channel: str | None) -> Round:
 
 
 def _of_recording(file: str, names: Names, channel: str | None) -> Round:
-    target = channel or upstream.channel_of(recording.origin(file))
+    target = channel or channel_of(recording.origin(file))
 
     def convert(line: dict[str, Any]) -> dict[str, Any] | None:
         if "raw" in line:
-            event = upstream.meaning(line["raw"], target)
+            event = meaning(line["raw"], target)
         else:
             event = {"channel": line["channel"], "event": line["event"], "data": line.get("data")}
         return None if event is None else {**event, "channel": names(event["channel"])}

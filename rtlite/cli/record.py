@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Sequence
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 import attrs
 import click
+import orjson
 import trio
 from click.core import ParameterSource
 
 from rtlite.cli import options, output, upstream
 from rtlite.cli.client import connected
+from rtlite.cli.dialects import Over
 from rtlite.cli.options import Server
 from rtlite.cli.program import run
 from rtlite.cli.recording import Recorder
@@ -55,9 +56,12 @@ class _Wanted:
     "--from",
     "upstream_url",
     metavar="URL",
-    help="Record what another server sends: http(s): server-sent events, ws(s): a WebSocket with JSON.",
+    help="Record what another server sends: http(s): server-sent events, ws(s): a WebSocket with JSON,"
+    " …/socket.io/: Socket.IO.",
 )
 @click.option("--send", "messages", metavar="TEXT", multiple=True, help="To a WebSocket, once connected; may repeat.")
+@click.option("--query", metavar="GRAPHQL", help="Of a WebSocket that speaks graphql-transport-ws: the subscription.")
+@click.option("--variables", metavar="JSON", help="The variables of --query.")
 @options.server_options
 @click.pass_context
 def record(
@@ -69,6 +73,8 @@ def record(
     count: int | None,
     upstream_url: str | None,
     messages: tuple[str, ...],
+    query: str | None,
+    variables: str | None,
     url: str | None,
     key: str | None,
     dev: bool,
@@ -88,36 +94,52 @@ def record(
     rtlite record upstream.jsonl --from 'wss://api.example/blog/ws/articles/hello?token=…'
     rtlite record upstream.jsonl --from wss://api.example/_events --key pk_live_… \\
         --send '{"type":"subscribe","channel":"changes:product"}'
+    rtlite record upstream.jsonl --from wss://api.example/graphql/ws --key pk_live_… \\
+        --query 'subscription { recordChanged(modelKey: "product") { type record { id modelKey data } } }'
+    rtlite record upstream.jsonl --from 'https://api.example/socket.io/?stream=dwd23RWdwE&token=…'
     """
     wanted = _Wanted(file, tuple(dict.fromkeys(channels)), since, seconds, count)
     if upstream_url is None:
-        if messages:
-            raise click.UsageError("--send goes with --from and a WebSocket.")
+        if messages or query or variables:
+            raise click.UsageError("--send, --query and --variables go with --from and a WebSocket.")
         server = options.server_or_dev(url, key, dev)
         origin = server.url
     else:
         given = ctx.get_parameter_source("key") is ParameterSource.COMMANDLINE
-        server = Server(_checked(upstream_url, wanted, messages), key if given else None)
-        parts = urlsplit(upstream_url)
-        origin = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"  # without a token that it may hold
+        asked = _asked(upstream_url, wanted, messages, query, variables)
+        server = Server(upstream.server_of(upstream_url), key if given else None)
+        origin = upstream.shown(upstream_url)
     with Recorder(file, origin) as recorder:
         with contextlib.suppress(KeyboardInterrupt):
             if upstream_url is None:
                 run(_record, server, recorder, wanted)
             else:
-                run(_record_upstream, server, recorder, wanted, upstream_url, messages)
+                run(_record_upstream, server, recorder, wanted, upstream_url, asked)
         output.note(f"{recorder.count:,} recorded in {file}")
 
 
-def _checked(url: str, wanted: _Wanted, messages: Sequence[str]) -> str:
+def _asked(
+    url: str, wanted: _Wanted, messages: tuple[str, ...], query: str | None, variables: str | None
+) -> upstream.Wanted:
+    """:raises click.UsageError: the options do not go together."""
     scheme = urlsplit(url).scheme
     if scheme not in {"http", "https", "ws", "wss"} or not urlsplit(url).netloc:
         raise click.BadParameter("http://…, https://…, ws://… or wss://… is wanted.", param_hint="--from")
     if wanted.channels or wanted.since:
         raise click.UsageError("--from takes neither channels nor --since: its URL says what is sent.")
-    if messages and scheme not in {"ws", "wss"}:
-        raise click.UsageError("--send is for a WebSocket.")
-    return upstream.server_of(url)
+    if (messages or query) and scheme not in {"ws", "wss"}:
+        raise click.UsageError("--send and --query are for a WebSocket: ws://… or wss://…")
+    if messages and query:
+        raise click.UsageError("--query says itself what is sent: no --send.")
+    if variables is None:
+        return upstream.Wanted(messages, query)
+    try:
+        parsed = orjson.loads(variables)
+    except ValueError as error:
+        raise click.BadParameter(f"no JSON: {error}", param_hint="--variables") from error
+    if query is None or not isinstance(parsed, dict):
+        raise click.UsageError("--variables goes with --query, and is a JSON object.")
+    return upstream.Wanted(messages, query, parsed)
 
 
 class _Writer:
@@ -127,6 +149,7 @@ class _Writer:
         self._recorder = recorder
         self._count = count
         self._enough = trio.Event()
+        self.end = self._enough.set
 
     async def deliver(self, page: Page) -> None:
         # It never waits: whoever is cancelled is so while it reads, and closes what it reads from.
@@ -157,12 +180,19 @@ async def _record(server: Server, recorder: Recorder, wanted: _Wanted) -> None:
 
 
 async def _record_upstream(
-    server: Server, recorder: Recorder, wanted: _Wanted, url: str, messages: Sequence[str]
+    server: Server, recorder: Recorder, wanted: _Wanted, url: str, asked: upstream.Wanted
 ) -> None:
     writer = _Writer(recorder, wanted.count)
+
+    async def follow(client: Client) -> None:
+        try:
+            await upstream.follower(client, url, asked, Trouble(server.url)).follow(writer.deliver)
+        except Over:
+            output.note("the upstream has no more to send")
+            writer.end()
+
     async with Client(server.url, server.key) as client, trio.open_nursery() as nursery:
-        follower = upstream.follower(client, url, messages, Trouble(server.url))
-        nursery.start_soon(follower.follow, writer.deliver)
+        nursery.start_soon(follow, client)
         await writer.finished(wanted.seconds)
         nursery.cancel_scope.cancel()
 

@@ -1,17 +1,19 @@
-"""Listening to another program's server: server-sent events, or a WebSocket that sends JSON.
+"""Listening to another program's server: server-sent events, a WebSocket that sends JSON, GraphQL, Socket.IO.
 
-What it sends is handed over as it came, in ``raw``. What it means is found out when it is played.
+What it sends is handed over as it came, in ``raw``. What it means is found out when it is played (:mod:`.meaning`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, urlencode, urlsplit
 
-import orjson
-from trio_websocket import ConnectionClosed
+import attrs
+from trio_websocket import ConnectionClosed, WebSocketConnection
 
+from rtlite.cli.dialects import Dialect, GraphQL, Plain, SocketIO, Step, is_socket_io
 from rtlite.client import CallFailed, Client
 from rtlite.client.failures import not_rtlite
 from rtlite.client.follower import Deliver, Follower, Page
@@ -19,8 +21,16 @@ from rtlite.client.websocket import open_websocket
 from rtlite.protocols.eventsource import BrokenStream, Decoder
 
 _SILENCE: Final = 3600.0  # seconds; others may have nothing to say for long
-_FOR_GOOD: Final = {1008: 403, 4401: 401, 4403: 403}  # close codes after which no later try can succeed
-_ANSWERS: Final = frozenset({"connected", "subscribed", "unsubscribed", "ping", "pong", "presence", "error"})
+# Close codes after which no later try can succeed, and the statuses that mean the same.
+_FOR_GOOD: Final = {
+    1008: 403,
+    4400: 400,
+    4401: 401,
+    4403: 403,
+    4406: 406,
+}
+_ANSWERS: Final = frozenset({"connected", "subscribed", "unsubscribed", "ping", "pong", "presence", "error", "warning"})
+_JOB_ENDS: Final = frozenset({"completed", "failed", "cancelled"})
 _BEHIND: Final = {"ws": "http", "wss": "https"}
 
 
@@ -30,13 +40,36 @@ def server_of(url: str) -> str:
     return f"{_BEHIND.get(parts.scheme, parts.scheme)}://{parts.netloc}"
 
 
-def follower(
-    client: Client, url: str, messages: Sequence[str], on_trouble: Callable[[CallFailed | None], None]
-) -> Follower:
-    """Listens to ``url``: ``ws:`` and ``wss:`` are WebSockets, which get the ``messages`` first, at each connection."""
-    if urlsplit(url).scheme in _BEHIND:
-        return _Socket(client, url, messages, on_trouble)
-    return _Events(client, url, on_trouble)
+@attrs.frozen
+class Wanted:
+    """What is to be asked of an upstream besides its URL.
+
+    :ivar messages: what a WebSocket gets first. :ivar query: a GraphQL subscription, and its ``variables``.
+    """
+
+    messages: tuple[str, ...] = ()
+    query: str | None = None
+    variables: dict[str, Any] | None = None
+
+
+def follower(client: Client, url: str, wanted: Wanted, on_trouble: Callable[[CallFailed | None], None]) -> Follower:
+    """Listens to ``url``: ``ws:`` and ``wss:`` are WebSockets, and so is Socket.IO, which its path shows."""
+    parts = urlsplit(url)
+    if is_socket_io(parts.path):
+        return _Socket(client, url, SocketIO, on_trouble)
+    if parts.scheme not in _BEHIND:
+        return _Events(client, url, on_trouble)
+    if wanted.query is None:
+        return _Socket(client, url, partial(Plain, wanted.messages), on_trouble)
+    request = {"query": wanted.query} | ({"variables": wanted.variables} if wanted.variables else {})
+    return _Socket(client, url, partial(GraphQL, request, _params(client.key)), on_trouble)
+
+
+def _params(key: str | None) -> dict[str, Any]:
+    """What ``connection_init`` says of who connects: a key, or a token."""
+    if key is None:
+        return {}
+    return {"authorization": f"Bearer {key}"} if key.startswith("eyJ") else {"apiKey": key}
 
 
 class _Events(Follower):
@@ -69,69 +102,49 @@ class _Socket(Follower):
     """A WebSocket. What is sent while it is away is lost: these have no way to come back to a place."""
 
     def __init__(
-        self, client: Client, url: str, messages: Sequence[str], on_trouble: Callable[[CallFailed | None], None]
+        self,
+        client: Client,
+        url: str,
+        dialect: Callable[[], Dialect],
+        on_trouble: Callable[[CallFailed | None], None],
     ) -> None:
         super().__init__(client, (), None, on_trouble)
-        parts = urlsplit(url)
-        self._path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-        self._of = parts.path or "/"
-        self._messages = messages
+        self._parts = urlsplit(url)
+        self._of = self._parts.path or "/"
+        self._dialect = dialect
         self._was_here = False
 
     async def connection(self, deliver: Deliver) -> None:
-        async with open_websocket(self._client, self._path) as socket:
+        dialect = self._dialect()
+        query = "&".join(part for part in (self._parts.query, dialect.query) if part)
+        path = self._of + (f"?{query}" if query else "")
+        async with open_websocket(self._client, path, dialect.subprotocol) as socket:
             try:
-                for message in self._messages:
-                    await socket.send_message(message)
-                self.is_up()
-                if self._was_here:
-                    await deliver(Page([], False, self._of))
-                self._was_here = True
+                step = dialect.begin()
                 while True:
-                    received = await socket.get_message()
-                    if isinstance(received, str):
-                        items: list[Any] = [{"raw": received}]
-                        await deliver(Page(items, True, self._of))
+                    await self._take(step, socket, deliver)
+                    step = dialect.feed(await socket.get_message())
             except ConnectionClosed as error:
                 if (reason := error.reason) is not None and reason.code in _FOR_GOOD:
                     text = f"{self._client.url} closed the connection: {reason.reason or reason.name} ({reason.code})"
                     raise CallFailed(text, _FOR_GOOD[reason.code], str(reason.code)) from error
 
-
-def meaning(raw: str, channel: str | None) -> dict[str, Any] | None:
-    """The event in an upstream's message, by the shapes of the protocols that are spoken here; ``None`` if none is.
-
-    ``{"channel","event","data"}`` is whole; ``{"type","data"}`` and ``{"type", …}`` are of ``channel``
-    unless they name one, and whatever else is JSON is a ``message`` of it.
-    """
-    try:
-        value = orjson.loads(raw)
-    except ValueError:
-        return None if channel is None else {"channel": channel, "event": "message", "data": raw}
-    named: object
-    match value:
-        case {"channel": str(named), "event": str(event), "data": data}:
-            return {"channel": named, "event": event, "data": data}
-        case {"type": str(type)} if type in _ANSWERS:
-            return None
-        case {"type": str(event), **rest}:
-            named = rest.pop("channel", None)
-            target = named if isinstance(named, str) else channel
-            data = rest.get("data", rest)
-            return None if target is None else {"channel": target, "event": event, "data": data}
-        case {"channel": str(), "userId": _}:
-            return None  # a stream of events has begun
-    return None if channel is None else {"channel": channel, "event": "message", "data": value}
+    async def _take(self, step: Step, socket: WebSocketConnection, deliver: Deliver) -> None:
+        for message in step.answers:
+            await socket.send_message(message)
+        if step.up:
+            self.is_up()
+            if self._was_here:
+                await deliver(Page([], False, self._of))
+            self._was_here = True
+        if step.recorded:
+            items: list[Any] = [{"raw": text} for text in step.recorded]
+            await deliver(Page(items, True, self._of))
 
 
-def channel_of(url: str) -> str | None:
-    """The channel that a blog's or a stream's URL names; ``None`` of one that names none."""
-    parts = [part for part in urlsplit(url).path.split("/") if part]
-    match parts:
-        case [*_, "ws", "articles", slug]:
-            return f"article:{slug}"
-        case [*_, "ws", "notifications"] | [*_, "ws"]:
-            return "notifications:dev"
-        case [*_, "sse", channel]:
-            return channel
-    return None
+def shown(url: str) -> str:
+    """An upstream's URL for the head of a recording: without what may be secret, with what names a stream."""
+    parts = urlsplit(url)
+    names = {name: values[0] for name, values in parse_qs(parts.query).items() if name in {"stream", "channel"}}
+    query = f"?{urlencode(names)}" if names and is_socket_io(parts.path) else ""
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}{query}"

@@ -20,7 +20,9 @@ _LARGEST: Final = 16 * 1024 * 1024  # bytes of a message; an event's data may ha
 
 
 @asynccontextmanager
-async def open_websocket(client: Calls, path: str) -> AsyncIterator[WebSocketConnection]:
+async def open_websocket(
+    client: Calls, path: str, subprotocol: str | None = None
+) -> AsyncIterator[WebSocketConnection]:
     """A connection to ``path`` at the server that ``client`` speaks to, closed with the block.
 
     :raises CallFailed: nobody answers, or not with a WebSocket.
@@ -34,7 +36,7 @@ async def open_websocket(client: Calls, path: str) -> AsyncIterator[WebSocketCon
                 stream = await _stream(client)
             async with stream:
                 with trio.fail_at(deadline):
-                    websocket = await _handshake(nursery, stream, client, path)
+                    websocket = await _handshake(nursery, stream, client, path, subprotocol)
                 try:
                     yield websocket
                 finally:
@@ -46,11 +48,19 @@ async def open_websocket(client: Calls, path: str) -> AsyncIterator[WebSocketCon
         raise _told(client, group) from group
 
 
-async def _handshake(nursery: trio.Nursery, stream: Any, client: Calls, path: str) -> WebSocketConnection:
+async def _handshake(
+    nursery: trio.Nursery, stream: Any, client: Calls, path: str, subprotocol: str | None
+) -> WebSocketConnection:
     parts = urlsplit(client.base_url)
     headers = [] if client.key is None else [(b"Authorization", f"Bearer {client.key}".encode())]
     return await wrap_client_stream(
-        nursery, stream, parts.netloc, parts.path.rstrip("/") + path, extra_headers=headers, max_message_size=_LARGEST
+        nursery,
+        stream,
+        parts.netloc,
+        parts.path.rstrip("/") + path,
+        subprotocols=None if subprotocol is None else [subprotocol],
+        extra_headers=headers,
+        max_message_size=_LARGEST,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -122,6 +123,53 @@ async def test_what_another_server_sends_is_stored_raw_and_played(dev_server, tm
         ], played.err
 
 
+async def test_graphql_and_socket_io_are_recorded_and_played(dev_server, tmp_path):
+    dev = ["--url", dev_server.url]
+    backend = dev_server.http("rtk_dev")
+    job = (await backend.post("/jobs", json={"type": "import"})).json()["id"]
+    query = "subscription ($id: ID) { jobProgress(jobId: $id) { id status progress } }"
+    variables = json.dumps({"id": job})
+    done: dict[str, Any] = {}
+
+    async def record(name: str, *rest: str) -> None:
+        done[name] = await rtlite("record", name, "--from", *rest)
+
+    with trio.fail_after(20):
+        async with trio.open_nursery() as recorders:
+            graphql = [f"{dev_server.ws_url}/graphql/ws", "--key", "pk_live_dev", "--query", query]
+            recorders.start_soon(partial(record, "job.jsonl", *graphql, "--variables", variables))
+            socket = f"{dev_server.url}/socket.io/?stream=s1&token=rts_dev&channel=errors"
+            recorders.start_soon(partial(record, "stream.jsonl", socket, "--count", "2"))
+            await dev_server.subscribed(f"jobs:{job}")
+            await dev_server.subscribed("stream:s1:errors")
+            for change in ({"progress": 50}, {"status": "completed"}):
+                await backend.patch(f"/jobs/{job}", json=change)
+            for line in ("one", {"two": 2}):
+                await backend.post("/streams/s1/messages?channel=errors", json=line)
+    assert "the upstream has no more to send" in done["job.jsonl"].err  # the job is over
+    assert {result.code for result in done.values()} == {0}
+    assert "rts_dev" not in (tmp_path / "stream.jsonl").read_text()
+    played = await rtlite("play", "job.jsonl", "--map", "jobs:*=copies:*", *dev)
+    assert [(item["channel"], item["event"], item["data"]["progress"]) for item in played.json] == [
+        (f"copies:{job}", "job.progress", 50),
+        (f"copies:{job}", "job.completed", 100),
+    ], played.err
+    played = await rtlite("play", "stream.jsonl", "--map", "stream:*=copy:*", *dev)
+    assert [(item["channel"], item["event"], item["data"]) for item in played.json] == [
+        ("copy:s1:errors", "message", "one"),
+        ("copy:s1:errors", "message", {"two": 2}),
+    ], played.err
+
+
+async def test_an_upstream_that_refuses_is_named_and_ends_the_recording(dev_server):
+    for arguments, why in [
+        ((f"{dev_server.ws_url}/graphql/ws", "--query", "subscription { event(channel: 1) }"), "4403"),
+        ((f"{dev_server.url}/socket.io/?stream=s1&token=nobody",), "the credential is not valid"),
+    ]:
+        refused = await rtlite("record", "a.jsonl", "--for", "9s", "--from", *arguments)
+        assert (refused.code, why in refused.err) == (1, True), refused.err
+
+
 async def test_the_key_in_the_environment_is_not_shown_to_another_server(dev_server, monkeypatch, tmp_path):
     monkeypatch.setenv("RTLITE_KEY", "rtk_dev")
     refused = await rtlite("record", "a.jsonl", "--from", f"{dev_server.url}/sse/article:a", "--for", "9s")
@@ -136,8 +184,14 @@ def test_options_that_do_not_go_together_are_named(invoke):
     for arguments, said in [
         (["--from", "ftp://a"], "http://…, https://…, ws://… or wss://… is wanted"),
         (["article:a", "--from", "ws://a"], "--from takes neither channels nor --since"),
-        (["--send", "x"], "--send goes with --from"),
-        (["--from", "http://a", "--send", "x"], "--send is for a WebSocket"),
+        (["--send", "x"], "go with --from"),
+        (["--query", "x"], "go with --from"),
+        (["--from", "http://a", "--send", "x"], "--send and --query are for a WebSocket"),
+        (["--from", "http://a", "--query", "x"], "--send and --query are for a WebSocket"),
+        (["--from", "ws://a", "--query", "x", "--send", "y"], "--query says itself what is sent"),
+        (["--from", "ws://a", "--query", "x", "--variables", "{"], "no JSON"),
+        (["--from", "ws://a", "--query", "x", "--variables", "[]"], "is a JSON object"),
+        (["--from", "ws://a", "--variables", "{}"], "--variables goes with --query"),
         (["--since", "\x01"], "since:"),
     ]:
         result = invoke("record", "a.jsonl", *arguments)
