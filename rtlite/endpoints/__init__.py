@@ -19,7 +19,8 @@ collab.py         WS /collab
 documents.py      /collab: documents and their snapshots
 history.py, presence.py, webhooks.py, management.py, samples.py    /api
 health.py, conformance.py
-console.py        the console at /, with logins.py (/api/session) and live.py (/api/live)      staticfiles.py: files of the package, its and others'
+console.py        the console at /, with logins.py (/api/session) and live.py (/api/live)
+staticfiles.py    files of the package: the console's and others'
 docs.py           /docs, pages made by docpages.py
 sessions.py       what all that last do alike: admit, subscribe, hold the limits
 """
