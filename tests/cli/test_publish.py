@@ -27,3 +27,12 @@ async def test_commands_reach_a_server_on_a_unix_socket(tmp_path):
     async with running_server(dev=True, uds=str(tmp_path / "door")):
         done = await rtlite("publish", "article:a", "e", "--dev", "--url", f"http+unix:{tmp_path / 'door'}")
     assert done.json[0]["offset"] == 1
+
+
+async def test_the_socket_beside_the_database_needs_no_key_and_any_other_wants_one(tmp_path):
+    door = str(tmp_path / "door")
+    async with running_server(data=str(tmp_path / "a.db"), uds=door):
+        done = await rtlite("publish", "article:a", "e", "--url", f"http+unix:{tmp_path / 'a.db.sock'}")
+        refused = await rtlite("publish", "article:a", "e", "--url", f"http+unix:{door}")
+    assert done.json[0]["offset"] == 1
+    assert (refused.code, refused.err) == (1, "rtlite: a credential is needed (401 unauthorized)\n")
