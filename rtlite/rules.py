@@ -31,8 +31,6 @@ def of(setting: str, factor: float = 1) -> Callable[[Settings], int]:
     return lambda settings: int(getattr(settings, setting) * factor)
 
 
-_ID = "A-Za-z0-9_-"
-
 Channel = Annotated[
     str, Rule(minLength=1, maxLength=MAX_CHANNEL, pattern=r"^(?!\*$)(?!.*:\*$)[!-~]+$", examples=["article:hello"])
 ]
@@ -51,10 +49,10 @@ EventName = Annotated[str, Rule(minLength=1, maxLength=MAX_EVENT_NAME, pattern="
 User = Annotated[str, Rule(minLength=1, maxLength=MAX_USER, pattern=r"^[^\x00-\x1f\x7f-\x9f]+$", examples=["dev"])]
 UserInChannel = Annotated[str, Rule(minLength=1, maxLength=241, pattern=r"^(?!\*$)[!-~]+$", examples=["dev"])]
 """Whose id stands in a channel's name."""
-Id = Annotated[str, Rule(minLength=1, maxLength=64, pattern=rf"^[{_ID}][{_ID}.~]*$")]
+Id = Annotated[str, Rule(minLength=1, maxLength=64, pattern="^[A-Za-z0-9_-][A-Za-z0-9._~-]*$")]
 """Of what stands in paths and in channels' names as it is: streams, models, records."""
 Timestamp = Annotated[str, Rule(format="date-time", examples=["2026-05-27T10:30:00.000Z"])]
-Position = Annotated[
+PositionText = Annotated[
     str,
     Rule(
         pattern="^[a-z0-9]{8}-(0|[1-9][0-9]*)$",
@@ -62,7 +60,7 @@ Position = Annotated[
         examples=["5f0c2a91-7"],
     ),
 ]
-Since = Annotated[
+SinceText = Annotated[
     str,
     Rule(
         description="A place in history: a position, an event's id, an age such as `2h`, or a time (RFC 3339).",

@@ -132,10 +132,10 @@ class OnFile:
         return {**key.as_json(), "key": secret}
 
     async def list_keys(self) -> list[dict[str, Any]]:
-        return [key.as_json() for key in (await self._keyring()).list()]
+        return [{**key.as_json()} for key in (await self._keyring()).list()]
 
     async def revoke_key(self, key_id: str) -> dict[str, Any]:
-        return (await (await self._keyring()).revoke(key_id)).as_json()
+        return {**(await (await self._keyring()).revoke(key_id)).as_json()}
 
     async def create_token(self, wanted: NewToken) -> str:
         secret = self._settings.jwt_secret

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from typing import Any, Final
+from typing import Any, Final, TypedDict
 
 import email_validator
 
@@ -16,9 +16,10 @@ from rtlite.errors import Conflict, InvalidRequest, NotFound
 from rtlite.hub.committer import Transaction
 from rtlite.hub.hub import Hub
 from rtlite.model import check_channel, new_event_id, now_ms, rfc3339
+from rtlite.rules import Count, Offset, Timestamp
 from rtlite.settings import Settings
 from rtlite.store import blog as tables
-from rtlite.store.blog import Article
+from rtlite.store.blog import Article, ArticleJson, CommentJson, Counts, Slug, SubscriberJson
 from rtlite.store.database import Database
 from rtlite.store.schema import secret
 
@@ -30,6 +31,57 @@ _MAX_EMAIL: Final = 320
 PAGE: Final = 100
 
 
+class Viewed(TypedDict):
+    """What became of a view: whether it is the visitor's first within this hour."""
+
+    slug: Slug
+    viewCount: Count
+    counted: bool
+
+
+class Reacted(TypedDict):
+    """What became of a reaction."""
+
+    slug: Slug
+    reactions: Counts
+    changed: bool
+
+
+class ViewUpdate(TypedDict):
+    slug: Slug
+    viewCount: Offset
+    timestamp: Timestamp
+
+
+class ReactionUpdate(TypedDict):
+    slug: Slug
+    reactions: Counts
+    timestamp: Timestamp
+
+
+class Milestone(TypedDict):
+    articleSlug: Slug
+    milestone: Offset
+    viewCount: Offset
+    timestamp: Timestamp
+
+
+class ArticleReaction(TypedDict):
+    articleSlug: Slug
+    reaction: str
+    count: Offset
+    timestamp: Timestamp
+
+
+class NewComment(TypedDict):
+    articleSlug: Slug
+    comment: CommentJson
+
+
+class NewSubscriber(TypedDict):
+    subscriber: SubscriberJson
+
+
 class Blog:
     """The blog of one server."""
 
@@ -38,23 +90,23 @@ class Blog:
         self._database = database
         self._milestones = settings.blog_milestones
 
-    async def create_article(self, slug: str, title: str, author: str) -> dict[str, Any]:
+    async def create_article(self, slug: str, title: str, author: str) -> ArticleJson:
         """:raises Conflict: the slug is taken."""
         _check_slug(slug)
         _check_text("title", title, 300)
         check_user("author", author)
 
-        def work(transaction: Transaction) -> dict[str, Any]:
+        def work(transaction: Transaction) -> ArticleJson:
             if not tables.insert_article(transaction.connection, slug, title, author, now_ms()):
                 raise Conflict(f"the slug {slug} is taken")
             return _article(transaction, slug).as_json({})
 
         return await self._hub.transact(work)
 
-    async def article(self, slug: str) -> dict[str, Any]:
+    async def article(self, slug: str) -> ArticleJson:
         """:raises NotFound: no such article."""
 
-        def read(connection: Any) -> dict[str, Any]:
+        def read(connection: Any) -> ArticleJson:
             found = tables.find_article(connection, slug)
             if found is None:
                 raise NotFound("no such article")
@@ -62,10 +114,10 @@ class Blog:
 
         return await self._database.read(read)
 
-    async def articles(self, after: str) -> tuple[list[dict[str, Any]], str | None]:
+    async def articles(self, after: str) -> tuple[list[ArticleJson], str | None]:
         """A page by slug, and where the next begins."""
 
-        def read(connection: Any) -> list[dict[str, Any]]:
+        def read(connection: Any) -> list[ArticleJson]:
             return [
                 item.as_json(tables.count_reactions(connection, item.id))
                 for item in tables.list_articles(connection, after, PAGE)
@@ -74,13 +126,13 @@ class Blog:
         items = await self._database.read(read)
         return items, items[-1]["slug"] if len(items) == PAGE else None
 
-    async def view(self, slug: str, visitor: str) -> dict[str, Any]:
+    async def view(self, slug: str, visitor: str) -> Viewed:
         """Count a view, once per visitor and hour; announce it, and a milestone to the author.
 
         :param visitor: whatever tells visitors apart; only a salted hash of it is kept, for an hour.
         """
 
-        def work(transaction: Transaction) -> dict[str, Any]:
+        def work(transaction: Transaction) -> Viewed:
             connection, now = transaction.connection, now_ms()
             article, hour = _article(transaction, slug), now // _HOUR_MS
             salt = tables.visit_salt(connection, hour)
@@ -89,16 +141,21 @@ class Blog:
             if counted:
                 reached = max((count for count in self._milestones if count <= views), default=0)
                 tables.set_views(connection, article.id, views, max(reached, article.milestone))
-                data = {"slug": slug, "viewCount": views, "timestamp": rfc3339(now)}
-                transaction.publish(f"article:{slug}", "view_update", data)
+                update: ViewUpdate = {"slug": slug, "viewCount": views, "timestamp": rfc3339(now)}
+                transaction.publish(f"article:{slug}", "view_update", update)
                 if reached > article.milestone:
-                    data = {"articleSlug": slug, "milestone": reached, "viewCount": views, "timestamp": rfc3339(now)}
-                    transaction.publish(_inbox(article.author), "milestone", data)
+                    milestone: Milestone = {
+                        "articleSlug": slug,
+                        "milestone": reached,
+                        "viewCount": views,
+                        "timestamp": rfc3339(now),
+                    }
+                    transaction.publish(_inbox(article.author), "milestone", milestone)
             return {"slug": slug, "viewCount": views, "counted": counted}
 
         return await self._hub.transact(work)
 
-    async def react(self, slug: str, reaction: str, reactor: str, *, remove: bool = False) -> dict[str, Any]:
+    async def react(self, slug: str, reaction: str, reactor: str, *, remove: bool = False) -> Reacted:
         """Add or withdraw a reaction; announce the counts to readers, and an added one to the author.
 
         :param reactor: a user (``user:ID``), or whatever tells anonymous visitors apart, which is kept as a hash.
@@ -106,7 +163,7 @@ class Blog:
         if not _REACTION.fullmatch(reaction):
             raise InvalidRequest("reaction: 1 to 32 characters without spaces are allowed")
 
-        def work(transaction: Transaction) -> dict[str, Any]:
+        def work(transaction: Transaction) -> Reacted:
             connection, now = transaction.connection, now_ms()
             article = _article(transaction, slug)
             who = reactor
@@ -120,38 +177,39 @@ class Blog:
             if len(counts) > _MOST_REACTIONS:
                 raise Conflict(f"reaction: an article has {_MOST_REACTIONS} kinds at most")
             if changed:
-                data: dict[str, Any] = {"slug": slug, "reactions": counts, "timestamp": rfc3339(now)}
-                transaction.publish(f"article:{slug}", "reaction_update", data)
+                update: ReactionUpdate = {"slug": slug, "reactions": counts, "timestamp": rfc3339(now)}
+                transaction.publish(f"article:{slug}", "reaction_update", update)
                 if not remove:
-                    data = {
+                    told: ArticleReaction = {
                         "articleSlug": slug,
                         "reaction": reaction,
                         "count": counts[reaction],
                         "timestamp": rfc3339(now),
                     }
-                    transaction.publish(_inbox(article.author), "article_reaction", data)
+                    transaction.publish(_inbox(article.author), "article_reaction", told)
             return {"slug": slug, "reactions": counts, "changed": changed}
 
         return await self._hub.transact(work)
 
-    async def comment(self, slug: str, author: str, body: str) -> dict[str, Any]:
+    async def comment(self, slug: str, author: str, body: str) -> CommentJson:
         """Keep a comment and tell the article's author."""
         _check_text("author", author, 200)
         _check_text("body", body, 10_000)
 
-        def work(transaction: Transaction) -> dict[str, Any]:
+        def work(transaction: Transaction) -> CommentJson:
             article, now, id = _article(transaction, slug), now_ms(), new_event_id()
             tables.insert_comment(transaction.connection, id, article.id, author, body, now)
-            comment = {"id": id, "body": body, "author": author, "createdAt": rfc3339(now)}
-            transaction.publish(_inbox(article.author), "new_comment", {"articleSlug": slug, "comment": comment})
+            comment: CommentJson = {"id": id, "body": body, "author": author, "createdAt": rfc3339(now)}
+            told: NewComment = {"articleSlug": slug, "comment": comment}
+            transaction.publish(_inbox(article.author), "new_comment", told)
             return comment
 
         return await self._hub.transact(work)
 
-    async def comments(self, slug: str, after: str) -> tuple[list[dict[str, Any]], str | None]:
+    async def comments(self, slug: str, after: str) -> tuple[list[CommentJson], str | None]:
         """A page, oldest first, and where the next begins."""
 
-        def read(connection: Any) -> list[dict[str, Any]]:
+        def read(connection: Any) -> list[CommentJson]:
             found = tables.find_article(connection, slug)
             if found is None:
                 raise NotFound("no such article")
@@ -160,7 +218,7 @@ class Blog:
         items = await self._database.read(read)
         return items, items[-1]["id"] if len(items) == PAGE else None
 
-    async def subscribe(self, owner: str, email: str) -> tuple[dict[str, Any], bool]:
+    async def subscribe(self, owner: str, email: str) -> tuple[SubscriberJson, bool]:
         """Add a newsletter subscriber and tell the newsletter's owner; also says whether it is new."""
         check_user("user", owner)
         if len(email) > _MAX_EMAIL:  # the validator takes its time over long ones
@@ -170,17 +228,18 @@ class Blog:
         except email_validator.EmailNotValidError as error:
             raise InvalidRequest(f"email: {error}") from error
 
-        def work(transaction: Transaction) -> tuple[dict[str, Any], bool]:
+        def work(transaction: Transaction) -> tuple[SubscriberJson, bool]:
             now = now_ms()
-            subscriber = {"email": address, "subscribed_at": rfc3339(now)}
+            subscriber: SubscriberJson = {"email": address, "subscribed_at": rfc3339(now)}
             new = tables.insert_subscriber(transaction.connection, owner, address, now)
             if new:
-                transaction.publish(_inbox(owner), "new_subscriber", {"subscriber": subscriber})
+                told: NewSubscriber = {"subscriber": subscriber}
+                transaction.publish(_inbox(owner), "new_subscriber", told)
             return subscriber, new
 
         return await self._hub.transact(work)
 
-    async def subscribers(self, owner: str, after: str) -> tuple[list[dict[str, Any]], str | None]:
+    async def subscribers(self, owner: str, after: str) -> tuple[list[SubscriberJson], str | None]:
         items = await self._database.read(lambda connection: tables.list_subscribers(connection, owner, after, PAGE))
         return items, items[-1]["email"] if len(items) == PAGE else None
 

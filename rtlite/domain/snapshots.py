@@ -15,7 +15,7 @@ from rtlite.store import documents, snapshots
 from rtlite.store.database import Database
 from rtlite.store.snapshots import Snapshot
 
-_NAME = 200  # characters
+MAX_NAME = 200  # characters
 
 
 class Snapshots:
@@ -51,8 +51,8 @@ class Snapshots:
         :raises Conflict: ``collab_snapshots`` or ``collab_snapshot_bytes`` would be exceeded.
         :raises StorageFull, StorageFailed, Overloaded: it is not kept.
         """
-        if len(name) > _NAME:
-            raise InvalidRequest(f"name: {_NAME} characters at most")
+        if len(name) > MAX_NAME:
+            raise InvalidRequest(f"name: {MAX_NAME} characters at most")
         data = await self._documents.export(room)
         snapshot = Snapshot(new_event_id(), name, user, now_ms(), len(data))
         settings = self._settings

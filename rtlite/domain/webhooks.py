@@ -11,7 +11,7 @@ import secrets as random
 import sqlite3
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Final
+from typing import Annotated, Final
 
 import attrs
 import trio
@@ -26,31 +26,35 @@ from rtlite.log import get_logger
 from rtlite.metrics import Metrics
 from rtlite.model import Position, check_pattern, is_pattern, kind_of, now_ms
 from rtlite.protocols import webhooks as wire
+from rtlite.rules import Rule, SinceText, Subscribable, of
 from rtlite.settings import Settings
 from rtlite.store import webhooks as tables
 from rtlite.store.database import Database
 from rtlite.store.events import last_sequence, read_channel
 from rtlite.store.selections import Selection
 from rtlite.store.webhooks import Attempt, Webhook
-from rtlite.transports.outbound import Answer, Outbound, check_url
+from rtlite.transports.outbound import MAX_URL, Answer, Outbound, check_url
 
 log = get_logger(__name__)
 
 MAX_DESCRIPTION: Final = 200
+Url = Annotated[str, Rule(minLength=1, maxLength=MAX_URL, examples=["https://example.com/hook"])]
+Names = Annotated[list[Subscribable], Rule(minItems=1, maxItems=of("max_channels"))]
+Description = Annotated[str, Rule(maxLength=MAX_DESCRIPTION)]
 _PAUSE_SECONDS: Final = 5.0
 _NO_LIMIT: Final = 2**62
 _MESSAGE: Final = "msg_"
 
 
 @attrs.frozen
-class Change:
+class WebhookChange:
     """What is wanted otherwise; ``None`` stays as it is."""
 
-    url: str | None = None
-    channels: list[str] | None = None
-    description: str | None = None
+    url: Url | None = None
+    channels: Names | None = None
+    description: Description | None = None
     enabled: bool | None = None
-    since: str | None = None
+    since: SinceText | None = None
 
 
 class Webhooks:
@@ -148,7 +152,7 @@ class Webhooks:
             await self._start(webhook)
         return webhook, recovered
 
-    async def change(self, id: str, wanted: Change) -> tuple[Webhook, bool]:
+    async def change(self, id: str, wanted: WebhookChange) -> tuple[Webhook, bool]:
         """Change a webhook; what is on its way meanwhile may come twice. See :meth:`create`.
 
         To enable it, or ``since``, forgets its failures. ``since`` drops what waits of channels without history, too.

@@ -10,19 +10,23 @@ from __future__ import annotations
 
 from collections.abc import Awaitable
 from importlib import resources
-from typing import Any
+from typing import Annotated, TypeVar
 
 import attrs
 import orjson
 
 from rtlite.auth.grants import is_operator
-from rtlite.auth.tickets import Tickets
-from rtlite.domain.blog import Blog
+from rtlite.auth.tickets import TicketJson, Tickets
+from rtlite.domain.blog import Blog, Reacted, Viewed
+from rtlite.endpoints.pages import AFTER, Page
 from rtlite.endpoints.sessions import Sessions
 from rtlite.errors import CloseCode, Forbidden, Reason
 from rtlite.model import Event, Identity, Kind, Position, is_pattern
 from rtlite.protocols import jsonframes
+from rtlite.rules import Rule, UserInChannel
 from rtlite.settings import Settings
+from rtlite.store.blog import ArticleJson, CommentJson, Slug, SubscriberJson
+from rtlite.transports.contract import Answer
 from rtlite.transports.routes import Access, Call, Reply, Route, json_reply
 from rtlite.transports.websocket import WebSocket, WebSocketRoute, text_frame
 
@@ -46,35 +50,41 @@ def _code(row: CloseCode) -> int:
     return row.blog
 
 
+Visitor = Annotated[str, Rule(description="A blog's own word for a visitor; taken with a blog key or an admin key.")]
+
+
 @attrs.frozen
 class NewArticle:
-    slug: str
-    title: str
-    author: str | None = None
+    slug: Slug
+    title: Annotated[str, Rule(minLength=1, maxLength=300)]
+    author: UserInChannel | None = None
 
 
 @attrs.frozen
 class View:
-    visitor: str | None = None
+    visitor: Visitor | None = None
 
 
 @attrs.frozen
 class Reaction:
-    reaction: str
+    reaction: Annotated[str, Rule(minLength=1, maxLength=32, examples=["like"])]
     remove: bool = False
-    visitor: str | None = None
+    visitor: Visitor | None = None
 
 
 @attrs.frozen
 class Comment:
-    author: str
-    body: str
+    author: Annotated[str, Rule(minLength=1, maxLength=200)]
+    body: Annotated[str, Rule(minLength=1, maxLength=10_000)]
 
 
 @attrs.frozen
 class Subscriber:
-    email: str
-    user: str | None = None
+    email: Annotated[str, Rule(format="email", maxLength=320)]
+    user: UserInChannel | None = None
+
+
+T = TypeVar("T")
 
 
 class BlogEndpoint:
@@ -94,22 +104,116 @@ class BlogEndpoint:
         article = "/blog/v1/articles/{slug}"
         key, visitor, public = Access.CREDENTIAL, Access.VISITOR, Access.PUBLIC
         return [
-            Route("POST", "/blog/v1/articles", self.create_article, "Create an article", key),
-            Route("GET", "/blog/v1/articles", self.list_articles, "List articles", public, open_to_pages=True),
-            Route("GET", article, self.get_article, "An article and its counters", public, open_to_pages=True),
-            Route("POST", f"{article}/views", self.view, "Count a view", visitor, lean=True, open_to_pages=True),
             Route(
-                "POST", f"{article}/reactions", self.react, "Add or withdraw a reaction", visitor, open_to_pages=True
+                "POST",
+                "/blog/v1/articles",
+                self.create_article,
+                "Create an article",
+                key,
+                takes=NewArticle,
+                gives={201: ArticleJson},
+                refuses={409: "conflict"},
             ),
             Route(
-                "POST", f"{article}/ticket", self.ticket, "A ticket for the live updates", visitor, open_to_pages=True
+                "GET",
+                "/blog/v1/articles",
+                self.list_articles,
+                "List articles",
+                public,
+                open_to_pages=True,
+                asks=[AFTER],
+                gives={200: Page[ArticleJson]},
             ),
-            Route("GET", f"{article}/comments", self.list_comments, "List comments", public, open_to_pages=True),
-            Route("POST", f"{article}/comments", self.comment, "Add a comment", key),
-            Route("POST", "/blog/v1/subscribers", self.subscribe, "Add a newsletter subscriber", key),
-            Route("GET", "/blog/v1/subscribers", self.list_subscribers, "List newsletter subscribers", key),
             Route(
-                "GET", "/blog/embed.js", self.embed, "Live views and reactions on any page", public, open_to_pages=True
+                "GET",
+                article,
+                self.get_article,
+                "An article and its counters",
+                public,
+                open_to_pages=True,
+                gives={200: ArticleJson},
+                refuses={404: "not_found"},
+            ),
+            Route(
+                "POST",
+                f"{article}/views",
+                self.view,
+                "Count a view",
+                visitor,
+                lean=True,
+                open_to_pages=True,
+                takes=View,
+                gives={200: Viewed},
+                refuses={404: "not_found"},
+            ),
+            Route(
+                "POST",
+                f"{article}/reactions",
+                self.react,
+                "Add or withdraw a reaction",
+                visitor,
+                open_to_pages=True,
+                takes=Reaction,
+                gives={200: Reacted},
+                refuses={404: "not_found", 409: "conflict"},
+            ),
+            Route(
+                "POST",
+                f"{article}/ticket",
+                self.ticket,
+                "A ticket for the live updates",
+                visitor,
+                open_to_pages=True,
+                gives={201: TicketJson},
+                refuses={404: "not_found"},
+            ),
+            Route(
+                "GET",
+                f"{article}/comments",
+                self.list_comments,
+                "List comments",
+                public,
+                open_to_pages=True,
+                asks=[AFTER],
+                gives={200: Page[CommentJson]},
+                refuses={404: "not_found"},
+            ),
+            Route(
+                "POST",
+                f"{article}/comments",
+                self.comment,
+                "Add a comment",
+                key,
+                takes=Comment,
+                gives={201: CommentJson},
+                refuses={404: "not_found"},
+            ),
+            Route(
+                "POST",
+                "/blog/v1/subscribers",
+                self.subscribe,
+                "Add a newsletter subscriber",
+                key,
+                takes=Subscriber,
+                gives={201: SubscriberJson, 200: SubscriberJson},
+            ),
+            Route(
+                "GET",
+                "/blog/v1/subscribers",
+                self.list_subscribers,
+                "List newsletter subscribers",
+                key,
+                asks=[AFTER],
+                gives={200: Page[SubscriberJson]},
+            ),
+            Route(
+                "GET",
+                "/blog/embed.js",
+                self.embed,
+                "Live views and reactions on any page",
+                public,
+                open_to_pages=True,
+                gives={200: Answer(str, "The script", ["text/javascript"], {"Cache-Control": "For five minutes"})},
             ),
         ]
 
@@ -222,6 +326,6 @@ def _visitor(call: Call, named: str | None) -> str:
     return f"{call.address}\n{call.headers.get('user-agent', '')}"
 
 
-def _page(page: tuple[list[dict[str, Any]], str | None]) -> Reply:
+def _page(page: tuple[list[T], str | None]) -> Reply:
     items, following = page
     return json_reply({"items": items, "next": following})

@@ -5,6 +5,8 @@ Source: y-websocket's provider and server; the messages are :mod:`rtlite.protoco
 
 from __future__ import annotations
 
+from typing import Annotated, TypedDict
+
 import trio
 
 from rtlite.auth.grants import may_edit, may_view
@@ -13,10 +15,19 @@ from rtlite.domain.visitors import Visitor
 from rtlite.endpoints.sessions import Sessions
 from rtlite.errors import CloseCode, InvalidRequest, Reason, TooLarge
 from rtlite.protocols import yjs
+from rtlite.rules import Rule
 from rtlite.settings import Settings
 from rtlite.transports import routes
 from rtlite.transports.routes import Call, Reply, Route, json_reply
 from rtlite.transports.websocket import WebSocket, WebSocketRoute
+
+
+class CollabInfo(TypedDict):
+    """Where collaborative documents are edited."""
+
+    enabled: bool
+    provider: str
+    websocketUrl: Annotated[str, Rule(format="uri")]
 
 
 def _code(row: CloseCode) -> int:
@@ -31,7 +42,8 @@ class Collab:
 
     def routes(self) -> list[Route]:
         key = routes.Access.CREDENTIAL
-        return [Route("GET", "/collab/info", self.info, "Where collaborative documents are edited", key)]
+        what = "Where collaborative documents are edited"
+        return [Route("GET", "/collab/info", self.info, what, key, gives={200: CollabInfo})]
 
     def websockets(self) -> list[WebSocketRoute]:
         limit = self._settings.collab_message

@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import resources
 from typing import Final
 
-from rtlite.endpoints.staticfiles import StaticFiles
+from rtlite.endpoints.staticfiles import ASKED, GIVEN, StaticFiles
 from rtlite.transports.routes import Access, Call, Reply, Route
 
 _PAGE: Final = "index.html"
@@ -20,7 +20,8 @@ class Console:
 
     def routes(self) -> list[Route]:
         def route(pattern: str, summary: str) -> Route:
-            return Route("GET", pattern, self.file, summary, Access.PUBLIC)
+            unknown = {404: "not_found"} if "{" in pattern else {}
+            return Route("GET", pattern, self.file, summary, Access.PUBLIC, asks=ASKED, gives=GIVEN, refuses=unknown)
 
         return [
             *([route("/", "The console")] if self._root else []),

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import attrs
 
 from rtlite.auth.grants import check_backend, is_backend
 from rtlite.domain import access as rights
 from rtlite.domain.conversations import STATUS_UPDATE, Conversations, chat_message, check_conversation, status_update
+from rtlite.endpoints.pages import AFTER, Page
 from rtlite.errors import Forbidden, InvalidRequest
 from rtlite.model import Identity, Kind
 from rtlite.protocols import jsonframes
+from rtlite.protocols.jsonframes import Receipt
+from rtlite.rules import EventId, Rule, User
+from rtlite.store.conversations import ConversationMember
+from rtlite.transports.contract import Asked
 from rtlite.transports.routes import Access, Call, Reply, Route, json_reply
 
 
@@ -21,17 +26,21 @@ class Membership:
 
 
 @attrs.frozen
-class Message:
-    content: str
-    sender_id: str | None = None
-    id: str | None = None
+class NewMessage:
+    content: Annotated[str, Rule(minLength=1)]
+    sender_id: User | None = None
+    id: EventId | None = None
 
 
 @attrs.frozen
-class Status:
-    entity_type: str
-    entity_id: str
-    status: str
+class StatusUpdate:
+    entity_type: Annotated[str, Rule(minLength=1, pattern=r"^[!-9;-~]+$", examples=["task"])]
+    entity_id: Annotated[str, Rule(minLength=1, pattern=r"^[!-~]+$", examples=["task-789"])]
+    status: Annotated[str, Rule(minLength=1, examples=["completed"])]
+
+
+CONVERSATION = Asked("id", Annotated[str, Rule(minLength=1, maxLength=242, pattern="^[!-~]+$", examples=["conv-123"])])
+MEMBER = Asked("user", User)
 
 
 class ConversationsEndpoint:
@@ -43,9 +52,35 @@ class ConversationsEndpoint:
         key = Access.CREDENTIAL
         members = "/conversations/{id}/members"
         return [
-            Route("GET", members, self.list_members, "Who is in a conversation", key),
-            Route("PUT", f"{members}/{{user}}", self.put_member, "Make someone a member of a conversation", key),
-            Route("DELETE", f"{members}/{{user}}", self.remove_member, "Take someone out of a conversation", key),
+            Route(
+                "GET",
+                members,
+                self.list_members,
+                "Who is in a conversation",
+                key,
+                asks=[CONVERSATION, AFTER],
+                gives={200: Page[ConversationMember]},
+            ),
+            Route(
+                "PUT",
+                f"{members}/{{user}}",
+                self.put_member,
+                "Make someone a member of a conversation",
+                key,
+                asks=[CONVERSATION, MEMBER],
+                takes=Membership,
+                gives={201: ConversationMember, 200: ConversationMember},
+                refuses={409: "too_many_members"},
+            ),
+            Route(
+                "DELETE",
+                f"{members}/{{user}}",
+                self.remove_member,
+                "Take someone out of a conversation",
+                key,
+                asks=[CONVERSATION, MEMBER],
+                gives={204: None},
+            ),
             Route(
                 "POST",
                 "/conversations/{id}/messages",
@@ -54,8 +89,21 @@ class ConversationsEndpoint:
                 key,
                 lean=True,
                 publishing=True,
+                asks=[CONVERSATION],
+                takes=NewMessage,
+                gives={201: Receipt, 200: Receipt},
             ),
-            Route("POST", "/status", self.post_status, "Tell the state of something", key, lean=True, publishing=True),
+            Route(
+                "POST",
+                "/status",
+                self.post_status,
+                "Tell the state of something",
+                key,
+                lean=True,
+                publishing=True,
+                takes=StatusUpdate,
+                gives={201: Receipt},
+            ),
         ]
 
     async def list_members(self, call: Call) -> Reply:
@@ -82,7 +130,7 @@ class ConversationsEndpoint:
 
     async def post_message(self, call: Call) -> Reply:
         """A user posts as itself; the backend says whose message it is."""
-        wanted = jsonframes.decode(call.body, Message)
+        wanted = jsonframes.decode(call.body, NewMessage)
         conversation = call.params["id"]
         message = chat_message(conversation, _sender(call.identity, wanted), wanted.content)
         await self._check_right(call.identity, check_conversation(conversation), rights.CHAT_MESSAGE, message)
@@ -90,7 +138,7 @@ class ConversationsEndpoint:
         return json_reply(jsonframes.receipt(published.event), 200 if published.duplicate else 201)
 
     async def post_status(self, call: Call) -> Reply:
-        wanted = jsonframes.decode(call.body, Status)
+        wanted = jsonframes.decode(call.body, StatusUpdate)
         channel, update = status_update(wanted.entity_type, wanted.entity_id, wanted.status)
         await self._check_right(call.identity, channel, STATUS_UPDATE, update)
         published = await self._conversations.announce_status(channel, update)
@@ -101,7 +149,7 @@ class ConversationsEndpoint:
             raise Forbidden("this credential may not publish there")
 
 
-def _sender(identity: Identity, wanted: Message) -> str:
+def _sender(identity: Identity, wanted: NewMessage) -> str:
     """:raises Forbidden: a user speaks for another. :raises InvalidRequest: the backend does not say for whom."""
     if identity.kind is Kind.JWT:
         if wanted.sender_id not in {None, identity.user}:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from rtlite.endpoints import docpages
-from rtlite.endpoints.staticfiles import StaticFile, StaticFiles, page_headers, static_file
+from rtlite.endpoints.staticfiles import ASKED, GIVEN, StaticFile, StaticFiles, page_headers, static_file
 from rtlite.errors import NotFound
 from rtlite.transports.routes import Access, Call, Reply, Route
 
@@ -20,8 +20,19 @@ class Docs:
 
     def routes(self) -> list[Route]:
         return [
-            Route("GET", "/docs", self.page, "The docs: their table of contents", Access.PUBLIC),
-            Route("GET", "/docs/{name}", self.page, "A page of the docs, or NAME.md, its Markdown", Access.PUBLIC),
+            Route(
+                "GET", "/docs", self.page, "The docs: their table of contents", Access.PUBLIC, asks=ASKED, gives=GIVEN
+            ),
+            Route(
+                "GET",
+                "/docs/{name}",
+                self.page,
+                "A page of the docs, or NAME.md, its Markdown",
+                Access.PUBLIC,
+                asks=ASKED,
+                gives=GIVEN,
+                refuses={404: "not_found"},
+            ),
         ]
 
     async def page(self, call: Call) -> Reply:

@@ -7,7 +7,7 @@ rooms, and whatever deletes, is for those who may edit all.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Annotated, Any, Final, NotRequired, TypedDict
 
 import attrs
 import orjson
@@ -16,14 +16,17 @@ from rtlite.auth.grants import may_edit, may_edit_all, may_view
 from rtlite.domain.apart import apart
 from rtlite.domain.contents import read, written
 from rtlite.domain.documents import Documents, room_channel
-from rtlite.domain.snapshots import Snapshots
+from rtlite.domain.snapshots import MAX_NAME, Snapshots
 from rtlite.domain.visitors import Visitor
-from rtlite.endpoints.pages import page_reply, page_size
+from rtlite.endpoints.pages import ASKED, Page, page_reply, page_size
 from rtlite.errors import Forbidden, InvalidRequest, NotAcceptable, NotFound, UnsupportedMediaType
 from rtlite.model import rfc3339
 from rtlite.protocols import jsonframes, yjs
+from rtlite.rules import Count, Rule, Timestamp
 from rtlite.settings import Settings
 from rtlite.store.documents import Document
+from rtlite.store.snapshots import SnapshotJson
+from rtlite.transports.contract import Answer, Asked, Body
 from rtlite.transports.routes import Access, Call, Reply, Route, json_reply
 
 UPDATE: Final = "application/octet-stream"
@@ -36,7 +39,51 @@ _INERT: Final = {"X-Content-Type-Options": "nosniff", "Content-Security-Policy":
 
 @attrs.frozen
 class NewSnapshot:
-    name: str = ""
+    name: Annotated[str, Rule(maxLength=MAX_NAME)] = ""
+
+
+class AwarenessJson(TypedDict):
+    """What a Yjs client says of itself: its cursor, say."""
+
+    client: Count
+    state: Any
+
+
+class VisitorJson(TypedDict):
+    """Who has a document open."""
+
+    user: str
+    write: bool
+    openedAt: Timestamp
+    awareness: list[AwarenessJson]
+
+
+class DocumentJson(TypedDict):
+    """A document's size, and who has it open; without times if nothing of it is stored yet."""
+
+    room: str
+    bytes: Count
+    createdAt: NotRequired[Timestamp]
+    updatedAt: NotRequired[Timestamp]
+    connections: list[VisitorJson]
+
+
+class ListedDocument(TypedDict):
+    """A document's size, and how many have it open."""
+
+    room: str
+    bytes: Count
+    createdAt: Timestamp
+    updatedAt: Timestamp
+    connections: Count
+
+
+ROOM: Final = Asked("room", Annotated[str, Rule(minLength=1, maxLength=248, pattern="^(?!info$)(?!\\*$)[!-~]+$")])
+NAME: Final = Asked("name", str, "Of the root type that is meant")
+FORMAT: Final = Asked("format", Annotated[str, Rule(enum=list(_MEDIA))], "In place of `Accept`")
+CONTENTS: Final = Answer(Any, "In the format that was asked for", list(_MEDIA.values()), dict.fromkeys(_INERT, ""))
+UNKNOWN: Final = {404: "not_found"}
+READING: Final = {404: "not_found", 406: "not_acceptable", 409: "another_type"}
 
 
 @attrs.frozen
@@ -61,17 +108,115 @@ class DocumentsEndpoint:
         one, all = "/collab/{room}", "/collab/{room}/snapshots"
         past, limit = f"{all}/{{id}}", self._settings.collab_document
         return [
-            Route("GET", "/collab", self.list, "Documents, by room", key),
-            Route("GET", one, self.show, "A document's size, and who has it open", key),
-            Route("DELETE", one, self.delete, "Delete a document and its snapshots", key),
-            Route("GET", f"{one}/document", self.read, "What is in a document", key),
-            Route("PUT", f"{one}/document", self.write, "Change a document, or make one", key, limit, publishing=True),
-            Route("GET", all, self.list_snapshots, "Snapshots of a document, the oldest first", key),
-            Route("POST", all, self.take_snapshot, "Keep what a document is now", key, publishing=True),
-            Route("GET", past, self.show_snapshot, "A snapshot", key),
-            Route("DELETE", past, self.delete_snapshot, "Delete a snapshot", key),
-            Route("GET", f"{past}/document", self.read_snapshot, "What is in a snapshot", key),
-            Route("POST", f"{past}/restore", self.restore, "Make a document what it was", key, publishing=True),
+            Route(
+                "GET", "/collab", self.list, "Documents, by room", key, asks=ASKED, gives={200: Page[ListedDocument]}
+            ),
+            Route(
+                "GET",
+                one,
+                self.show,
+                "A document's size, and who has it open",
+                key,
+                asks=[ROOM],
+                gives={200: DocumentJson},
+                refuses=UNKNOWN,
+            ),
+            Route(
+                "DELETE",
+                one,
+                self.delete,
+                "Delete a document and its snapshots",
+                key,
+                asks=[ROOM],
+                gives={204: None},
+                refuses=UNKNOWN,
+            ),
+            Route(
+                "GET",
+                f"{one}/document",
+                self.read,
+                "What is in a document",
+                key,
+                asks=[ROOM, FORMAT, NAME],
+                gives={200: CONTENTS},
+                refuses=READING,
+            ),
+            Route(
+                "PUT",
+                f"{one}/document",
+                self.write,
+                "Change a document, or make one",
+                key,
+                limit,
+                publishing=True,
+                asks=[ROOM, NAME],
+                takes=Body({JSON: Any, TEXT: str, UPDATE: bytes}),
+                gives={204: None},
+                refuses={409: "another_type", 415: "unsupported_media_type"},
+            ),
+            Route(
+                "GET",
+                all,
+                self.list_snapshots,
+                "Snapshots of a document, the oldest first",
+                key,
+                asks=[ROOM, *ASKED],
+                gives={200: Page[SnapshotJson]},
+                refuses=UNKNOWN,
+            ),
+            Route(
+                "POST",
+                all,
+                self.take_snapshot,
+                "Keep what a document is now",
+                key,
+                publishing=True,
+                asks=[ROOM],
+                takes=NewSnapshot,
+                gives={201: SnapshotJson},
+                refuses={404: "not_found", 409: "too_many_snapshots"},
+            ),
+            Route(
+                "GET",
+                past,
+                self.show_snapshot,
+                "A snapshot",
+                key,
+                asks=[ROOM],
+                gives={200: SnapshotJson},
+                refuses=UNKNOWN,
+            ),
+            Route(
+                "DELETE",
+                past,
+                self.delete_snapshot,
+                "Delete a snapshot",
+                key,
+                asks=[ROOM],
+                gives={204: None},
+                refuses=UNKNOWN,
+            ),
+            Route(
+                "GET",
+                f"{past}/document",
+                self.read_snapshot,
+                "What is in a snapshot",
+                key,
+                asks=[ROOM, FORMAT, NAME],
+                gives={200: CONTENTS},
+                refuses=READING,
+            ),
+            Route(
+                "POST",
+                f"{past}/restore",
+                self.restore,
+                "Make a document what it was",
+                key,
+                publishing=True,
+                asks=[ROOM],
+                gives={204: None},
+                refuses=UNKNOWN,
+            ),
         ]
 
     # --- rooms
@@ -202,7 +347,7 @@ def _stored(document: Document) -> dict[str, Any]:
     }
 
 
-def _connection(visitor: Visitor, states: list[yjs.State]) -> dict[str, Any]:
+def _connection(visitor: Visitor, states: list[yjs.State]) -> VisitorJson:
     return {
         "user": visitor.identity.user,
         "write": visitor.write,

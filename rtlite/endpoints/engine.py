@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable
-from typing import Final
+from typing import Annotated, Final, TypedDict
 
 import trio
 
@@ -14,8 +14,10 @@ from rtlite.log import get_logger
 from rtlite.metrics import Metrics
 from rtlite.protocols import engineio
 from rtlite.protocols.engineio import Refusal
+from rtlite.rules import Rule
 from rtlite.settings import Settings
 from rtlite.transports.connections import Connections
+from rtlite.transports.contract import TEXT, Answer, Asked, Body
 from rtlite.transports.head import Head
 from rtlite.transports.longpoll import LongPollRoute, Poll
 from rtlite.transports.pulse import Pulse
@@ -25,6 +27,28 @@ from rtlite.transports.websocket import WebSocket, WebSocketRoute, text_frame
 log = get_logger(__name__)
 
 _PLAIN: Final = "text/plain; charset=UTF-8"
+
+
+class EngineRefusal(TypedDict):
+    """Why a request is refused, as Engine.IO has it."""
+
+    code: Annotated[int, Rule(minimum=0, maximum=5)]
+    message: str
+
+
+ASKED: Final = (
+    Asked("EIO", Annotated[str, Rule(enum=["4"])], "The protocol's version", required=True),
+    Asked("transport", Annotated[str, Rule(enum=["polling", "websocket"])], "", required=True),
+    Asked("sid", str, "The session; without it, one is opened"),
+)
+PACKETS: Final = Answer(str, "Packets of Engine.IO, once there are any", [TEXT])
+UPGRADED: Final = Answer(None, "The WebSocket is open; what goes over it is in `/asyncapi.json`")
+REFUSED: Final = {
+    400: Answer(EngineRefusal, "Engine.IO's own refusal"),
+    403: Answer(EngineRefusal, "The origin of the page is not allowed"),
+    413: Answer(EngineRefusal, "Too large"),
+    503: Answer(None, "Too many sessions", headers={"Retry-After": "Seconds"}),
+}
 
 
 class Engine:
@@ -77,7 +101,25 @@ class Engine:
     def routes(self) -> list[Route]:
         """The same paths for the router, which answers the preflights of browsers."""
         access, what = Access.PUBLIC, "Socket.IO, over long polling and WebSocket (Engine.IO 4)"
-        return [Route(method, path, _elsewhere, what, access) for path in self._paths for method in ("GET", "POST")]
+        return [
+            route
+            for path in self._paths
+            for route in (
+                Route(
+                    "GET", path, _elsewhere, what, access, asks=ASKED, gives={200: PACKETS, 101: UPGRADED, **REFUSED}
+                ),
+                Route(
+                    "POST",
+                    path,
+                    _elsewhere,
+                    "Packets of a Socket.IO session that polls",
+                    access,
+                    asks=ASKED,
+                    takes=Body({TEXT: str}),
+                    gives={200: Answer(str, "`ok`", ["text/html"]), **REFUSED},
+                ),
+            )
+        ]
 
     # --- WebSocket
 

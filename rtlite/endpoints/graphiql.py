@@ -7,7 +7,7 @@ from typing import Final
 
 import attrs
 
-from rtlite.endpoints.staticfiles import StaticFiles
+from rtlite.endpoints.staticfiles import ASKED, GIVEN, StaticFiles
 from rtlite.errors import NotFound
 from rtlite.transports.routes import Access, Call, Reply, Route
 
@@ -24,7 +24,9 @@ class GraphiQL:
         self._files = StaticFiles(resources.files("rtlite.console").joinpath("graphiql"), POLICY)
 
     def routes(self) -> list[Route]:
-        return [Route("GET", "/graphql/graphiql/{file}", self.file, "GraphiQL's own files", Access.PUBLIC)]
+        path, unknown = "/graphql/graphiql/{file}", {404: "not_found"}
+        what = "GraphiQL's own files"
+        return [Route("GET", path, self.file, what, Access.PUBLIC, asks=ASKED, gives=GIVEN, refuses=unknown)]
 
     def page(self, call: Call) -> Reply:
         page = self._files.reply(_PAGE, call)

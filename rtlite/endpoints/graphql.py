@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from importlib import resources
-from typing import Any, Final
+from typing import Annotated, Any, Final, NotRequired, TypedDict
 
 import attrs
 import orjson
@@ -25,7 +25,9 @@ from rtlite.model import Kind
 from rtlite.protocols import jsonframes
 from rtlite.protocols.graphqldocuments import Documents
 from rtlite.protocols.graphqllimits import Limits, QueryRefused
+from rtlite.rules import Rule
 from rtlite.settings import Settings
+from rtlite.transports.contract import Answer, Asked
 from rtlite.transports.routes import Access, Call, Reply, Route
 
 GRAPHQL_RESPONSE: Final = "application/graphql-response+json"
@@ -34,13 +36,30 @@ _QUALITY: Final = re.compile(r"[01](?:\.[0-9]{0,3})?")
 
 
 @attrs.frozen
-class Request:
+class GraphQLRequest:
     """The parameters of a request; ``extensions`` are taken and ignored."""
 
-    query: str
+    query: Annotated[str, Rule(examples=["{ __typename }"])]
     operationName: str | None = None
     variables: dict[str, Any] | None = None
     extensions: dict[str, Any] | None = None
+
+
+class GraphQLAnswer(TypedDict):
+    """What was asked for, and what went wrong: each error has its `code` in `extensions`."""
+
+    data: NotRequired[dict[str, Any] | None]
+    errors: NotRequired[list[dict[str, Any]]]
+
+
+ANSWER: Final = Answer(GraphQLAnswer, "", [JSON, GRAPHQL_RESPONSE], {"Vary": "Accept"})
+REFUSED: Final = Answer(GraphQLAnswer, "A document that cannot be executed", [JSON, GRAPHQL_RESPONSE])
+WHAT: Final = (
+    Asked("query", str, "A GraphQL document", required=True),
+    Asked("operationName"),
+    Asked("variables", str, "As JSON"),
+    Asked("extensions", str, "As JSON"),
+)
 
 
 def read_schema() -> str:
@@ -74,8 +93,24 @@ class GraphQLEndpoint:
                 Access.CREDENTIAL,
                 lean=True,
                 publishing=True,
+                takes=GraphQLRequest,
+                gives={200: ANSWER, 400: REFUSED},
+                refuses={406: "not_acceptable", 415: "unsupported_media_type"},
             ),
-            Route("GET", "/graphql", self.get, "GraphQL queries; GraphiQL with --dev", visitors, publishing=True),
+            Route(
+                "GET",
+                "/graphql",
+                self.get,
+                "GraphQL queries; GraphiQL with --dev",
+                visitors,
+                publishing=True,
+                asks=WHAT,
+                gives={
+                    400: REFUSED,
+                    200: ANSWER if self._page is None else attrs.evolve(ANSWER, media=[*ANSWER.media, "text/html"]),
+                },
+                refuses={405: "method_not_allowed", 406: "not_acceptable"},
+            ),
             *(self._page.routes() if self._page is not None else ()),
         ]
 
@@ -83,7 +118,7 @@ class GraphQLEndpoint:
         media = negotiate(call.headers.get("accept", ""))
         _check_content_type(call.headers.get("content-type", ""))
         try:
-            request = jsonframes.decode(call.body, Request)
+            request = jsonframes.decode(call.body, GraphQLRequest)
         except InvalidRequest as error:
             return _reply(_refusal(QueryRefused(error.detail, code=error.code)), 400, media)
         await trio.lowlevel.checkpoint()  # a megabyte may have taken the parser long enough
@@ -97,12 +132,12 @@ class GraphQLEndpoint:
             raise Unauthorized("a credential is needed", headers={"WWW-Authenticate": "Bearer"})
         media = negotiate(call.headers.get("accept", ""))
         try:
-            request = jsonframes.structure(_parameters(call.query), Request)
+            request = jsonframes.structure(_parameters(call.query), GraphQLRequest)
         except InvalidRequest as error:
             return _reply(_refusal(QueryRefused(error.detail, code=error.code)), 400, media)
         return await self._answer(call, request, media)
 
-    async def _answer(self, call: Call, request: Request, media: str) -> Reply:
+    async def _answer(self, call: Call, request: GraphQLRequest, media: str) -> Reply:
         identity = self._gate.beside(call.identity, presented_beside(call.headers, call.query), call.address)
         try:
             operation = self._documents.prepare(request.query, request.variables, request.operationName)

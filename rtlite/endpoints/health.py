@@ -3,10 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NotRequired, TypedDict
 
 from rtlite import __version__
 from rtlite.metrics import Metrics
+from rtlite.transports.contract import TEXT, Answer
 from rtlite.transports.routes import Access, Call, Reply, Route, json_reply
+
+
+class Alive(TypedDict):
+    """The process answers; `dev` is there with `--dev`."""
+
+    status: str
+    version: str
+    dev: NotRequired[bool]
+
+
+class Ready(TypedDict):
+    """Whether the server can serve, or why it cannot."""
+
+    status: str
+    reason: NotRequired[str]
 
 
 class Health:
@@ -19,9 +36,16 @@ class Health:
 
     def routes(self) -> list[Route]:
         return [
-            Route("GET", "/healthz", self.alive, "The process answers", Access.PUBLIC),
-            Route("GET", "/readyz", self.ready, "The server can serve", Access.PUBLIC),
-            Route("GET", "/metrics", self.metrics, "Prometheus metrics", Access.OPERATOR_OR_DEV),
+            Route("GET", "/healthz", self.alive, "The process answers", Access.PUBLIC, gives={200: Alive}),
+            Route("GET", "/readyz", self.ready, "The server can serve", Access.PUBLIC, gives={200: Ready, 503: Ready}),
+            Route(
+                "GET",
+                "/metrics",
+                self.metrics,
+                "Prometheus metrics",
+                Access.OPERATOR_OR_DEV,
+                gives={200: Answer(str, "In Prometheus' text format", [TEXT])},
+            ),
         ]
 
     async def alive(self, call: Call) -> Reply:

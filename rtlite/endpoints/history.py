@@ -5,29 +5,61 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any, Final, Generic, NotRequired, TypedDict, TypeVar
 
 import attrs
 import trio
 
 from rtlite.auth.tokens import INVALID
 from rtlite.domain.access import Access
+from rtlite.endpoints.pages import Page
 from rtlite.errors import Forbidden, InvalidRequest, NotFound, Unauthorized
 from rtlite.hub.hub import Hub
 from rtlite.hub.since import parse_since
 from rtlite.hub.slices import Pace
 from rtlite.model import Event, Identity, Position, check_channel, now_ms, rfc3339
 from rtlite.protocols import jsonframes
+from rtlite.rules import Channel, Count, Duration, PositionText, Rule, SinceText, Timestamp, of
 from rtlite.settings import Settings, duration
 from rtlite.store import events
 from rtlite.store.database import Database
 from rtlite.store.schema import store_epoch
+from rtlite.transports.contract import Asked
 from rtlite.transports.routes import Call, Reply, json_reply
 
-Show = Callable[[Event], dict[str, Any]]
+T = TypeVar("T")
+Show = Callable[[Event], Any]
 """How an event looks in a page."""
 
 _PAGE_BYTES = 4 * 1024 * 1024
+
+
+class HistoryPage(TypedDict, Generic[T]):
+    """A page of a channel's history; `next` is the `since` of the following one, `null` at the end of `desc`."""
+
+    items: list[T]
+    next: PositionText | None
+    recovered: NotRequired[bool]
+
+
+class ChannelJson(TypedDict):
+    """A channel: what it holds, and who listens."""
+
+    channel: Channel
+    position: PositionText
+    events: Count
+    bytes: Count
+    lastEvent: Timestamp | None
+    subscribers: Count
+    members: Count
+
+
+ASKED: Final = (
+    Asked("since", SinceText, "Begin after this place; from the oldest event without it"),
+    Asked("limit", Annotated[int, Rule(minimum=1, maximum=of("max_replay"), default=100)], "The most events"),
+    Asked("order", Annotated[str, Rule(enum=["asc", "desc"], default="asc")], "`desc`: the newest first"),
+    Asked("wait", Duration, "How long to wait for an event if there is none yet"),
+)
 
 
 @attrs.define(eq=False)
@@ -195,12 +227,12 @@ class History:
         except ValueError as error:
             raise InvalidRequest(f"wait: {error}") from error
 
-    async def channels(self, prefix: str, after: str) -> dict[str, Any]:
+    async def channels(self, prefix: str, after: str) -> Page[ChannelJson]:
         """A page of channels by name, with what each holds and who listens."""
         page = 200
         found = await self._database.read(lambda connection: events.list_channels(connection, after, page, prefix))
         fanout = self._hub.fanout
-        items = [
+        items: list[ChannelJson] = [
             {
                 "channel": info.name,
                 "position": str(info.position),

@@ -2,25 +2,47 @@
 
 from __future__ import annotations
 
+from typing import Annotated, TypedDict
+
 import attrs
 
 from rtlite.auth.grants import check_backend
 from rtlite.domain import access as rights
 from rtlite.domain.inbox import Inbox
-from rtlite.endpoints.pages import flag, page_reply, page_size
+from rtlite.endpoints.pages import ASKED, flag, page_reply, page_size
 from rtlite.protocols import jsonframes
+from rtlite.rules import Count, EventId, EventName, Flag, Rule, UserInChannel, of
 from rtlite.settings import Settings
+from rtlite.store.inbox import NotificationJson
+from rtlite.transports.contract import Asked
 from rtlite.transports.routes import Access, Call, Reply, Route, json_reply
 
 
 @attrs.frozen
 class NewNotification:
-    userId: str
-    type: str
-    title: str
-    message: str | None = None
-    actionUrl: str | None = None
-    id: str | None = None
+    userId: UserInChannel
+    type: EventName
+    title: Annotated[str, Rule(minLength=1, maxLength=of("notification_bytes"))]
+    message: Annotated[str, Rule(maxLength=of("notification_bytes"))] | None = None
+    actionUrl: Annotated[str, Rule(maxLength=of("notification_bytes"))] | None = None
+    id: EventId | None = None
+
+
+class InboxPage(TypedDict):
+    """A page of notifications, and how many of all are not read."""
+
+    items: list[NotificationJson]
+    next: str | None
+    unread: Count
+
+
+class ReadAll(TypedDict):
+    """How many were not read before."""
+
+    read: Count
+
+
+USER = Asked("userId", str, "Whose inbox, for the backend")
 
 
 class InboxEndpoint:
@@ -32,10 +54,48 @@ class InboxEndpoint:
     def routes(self) -> list[Route]:
         key = Access.CREDENTIAL
         return [
-            Route("POST", "/notifications", self.add, "Notify a user", key, lean=True, publishing=True),
-            Route("GET", "/notifications", self.list, "A user's notifications, the newest first", key),
-            Route("POST", "/notifications/read-all", self.read_all, "Mark all as read", key, publishing=True),
-            Route("POST", "/notifications/{id}/read", self.read, "Mark a notification as read", key, publishing=True),
+            Route(
+                "POST",
+                "/notifications",
+                self.add,
+                "Notify a user",
+                key,
+                lean=True,
+                publishing=True,
+                takes=NewNotification,
+                gives={201: NotificationJson, 200: NotificationJson},
+                refuses={409: "exists"},
+            ),
+            Route(
+                "GET",
+                "/notifications",
+                self.list,
+                "A user's notifications, the newest first",
+                key,
+                asks=[USER, Asked("unread", Flag, "Only those that are not read"), *ASKED],
+                gives={200: InboxPage},
+            ),
+            Route(
+                "POST",
+                "/notifications/read-all",
+                self.read_all,
+                "Mark all as read",
+                key,
+                publishing=True,
+                asks=[USER],
+                gives={200: ReadAll},
+            ),
+            Route(
+                "POST",
+                "/notifications/{id}/read",
+                self.read,
+                "Mark a notification as read",
+                key,
+                publishing=True,
+                asks=[USER],
+                gives={200: NotificationJson},
+                refuses={404: "not_found"},
+            ),
         ]
 
     async def add(self, call: Call) -> Reply:

@@ -2,33 +2,36 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import attrs
 
 from rtlite.auth.grants import check_backend
 from rtlite.domain import access as rights
 from rtlite.domain.jobs import Jobs, channel_of
-from rtlite.endpoints.pages import page_reply, page_size
+from rtlite.endpoints.pages import ASKED, Page, page_reply, page_size
 from rtlite.errors import Forbidden
 from rtlite.protocols import jsonframes
+from rtlite.rules import EventId, EventName, Percent, Rule, UserInChannel, of
 from rtlite.settings import Settings
+from rtlite.store.jobs import JobJson, Status
+from rtlite.transports.contract import Asked
 from rtlite.transports.routes import Access, Call, Reply, Route, json_reply
 
 
 @attrs.frozen
 class NewJob:
-    type: str
-    userId: str | None = None
-    id: str | None = None
+    type: EventName
+    userId: UserInChannel | None = None
+    id: EventId | None = None
 
 
 @attrs.frozen
-class Change:
-    progress: Any = None
-    status: str | None = None
+class JobChange:
+    progress: Percent = None
+    status: Status | None = None
     result: Any = None
-    error: str | None = None
+    error: Annotated[str, Rule(maxLength=of("job_bytes"))] | None = None
 
 
 class JobsEndpoint:
@@ -40,10 +43,40 @@ class JobsEndpoint:
     def routes(self) -> list[Route]:
         key = Access.CREDENTIAL
         return [
-            Route("POST", "/jobs", self.create, "Create a job", key, lean=True, publishing=True),
-            Route("GET", "/jobs", self.list, "Jobs, the newest first", key),
-            Route("GET", "/jobs/{id}", self.show, "A job", key),
-            Route("PATCH", "/jobs/{id}", self.update, "Say how far a job is", key, lean=True, publishing=True),
+            Route(
+                "POST",
+                "/jobs",
+                self.create,
+                "Create a job",
+                key,
+                lean=True,
+                publishing=True,
+                takes=NewJob,
+                gives={201: JobJson, 200: JobJson},
+                refuses={409: "exists"},
+            ),
+            Route(
+                "GET",
+                "/jobs",
+                self.list,
+                "Jobs, the newest first",
+                key,
+                asks=[Asked("userId"), Asked("status", Status), *ASKED],
+                gives={200: Page[JobJson]},
+            ),
+            Route("GET", "/jobs/{id}", self.show, "A job", key, gives={200: JobJson}, refuses={404: "not_found"}),
+            Route(
+                "PATCH",
+                "/jobs/{id}",
+                self.update,
+                "Say how far a job is",
+                key,
+                lean=True,
+                publishing=True,
+                takes=JobChange,
+                gives={200: JobJson},
+                refuses={404: "not_found", 409: "job_over job_running"},
+            ),
         ]
 
     async def create(self, call: Call) -> Reply:
@@ -70,7 +103,7 @@ class JobsEndpoint:
 
     async def update(self, call: Call) -> Reply:
         check_backend(call.identity)
-        wanted = jsonframes.decode(call.body, Change)
+        wanted = jsonframes.decode(call.body, JobChange)
         job = await self._jobs.update(
             call.params["id"],
             progress=wanted.progress,

@@ -5,55 +5,97 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from functools import lru_cache, partial
-from typing import Any, Final
+from typing import Annotated, Any, Final, TypedDict
 
 import attrs
 import trio
 
 from rtlite.auth.gate import presented
 from rtlite.auth.grants import may_publish
-from rtlite.auth.keyring import Keyring
+from rtlite.auth.keyring import MAX_NAME, Keyring
 from rtlite.auth.tickets import PREFIX as TICKET_PREFIX
-from rtlite.auth.tickets import Tickets
+from rtlite.auth.tickets import TicketJson, Tickets
 from rtlite.auth.tokens import Tokens
 from rtlite.domain import access as rights
-from rtlite.endpoints.history import History
+from rtlite.endpoints import history as pages_of_history
+from rtlite.endpoints.history import ChannelJson, History, HistoryPage
+from rtlite.endpoints.pages import AFTER, Page
 from rtlite.errors import Forbidden, InvalidRequest, NotFound, Reason, StartError, TooLarge
 from rtlite.hub.hub import Hub
 from rtlite.hub.slices import Pace
 from rtlite.model import Kind, Published, Role
 from rtlite.protocols import jsonframes, verbs
+from rtlite.protocols.jsonframes import EventJson, Receipt
 from rtlite.protocols.verbs import Publication
+from rtlite.rules import Channel, Duration, Rule, User, of
 from rtlite.settings import KIB, MIB, Settings, duration
 from rtlite.store.database import Database
-from rtlite.transports.connections import Connections
+from rtlite.store.keys import KeyJson
+from rtlite.transports.connections import ConnectionJson, Connections
+from rtlite.transports.contract import JSON, NDJSON, Asked, Body
 from rtlite.transports.routes import Access, Call, Reply, Route, json_reply
 
 _LONG: Final = 64 * KIB
 _LONGEST_LIST: Final = MIB  # of a batch as one JSON text, which is parsed in one go; NDJSON goes line by line
 
+Patterns = Annotated[list[str], Rule(description="Channels, kinds as `changes:*`, or `*`")]
+
 
 @attrs.frozen
 class NewKey:
-    kind: str
-    user: str
-    name: str = ""
-    expires: str | None = None
-    scope: str | None = None
+    kind: Annotated[str, Rule(enum=["blog", "project", "stream", "admin"])]
+    user: User
+    name: Annotated[str, Rule(maxLength=MAX_NAME)] = ""
+    expires: Duration | None = None
+    scope: Annotated[str, Rule(enum=["read", "write"], description="Of a project key")] | None = None
     test: bool = False
 
 
 @attrs.frozen
 class NewToken:
-    user: str
-    role: str = "user"
-    ttl: str = "1h"
-    subscribe: list[str] = attrs.field(factory=list)
-    publish: list[str] = attrs.field(factory=list)
+    user: User
+    role: Annotated[str, Rule(enum=["user", "customer", "collab", "admin"])] = "user"
+    ttl: Duration = "1h"
+    subscribe: Patterns = attrs.field(factory=list)
+    publish: Patterns = attrs.field(factory=list)
 
 
 @attrs.frozen
 class Backup:
+    file: Annotated[
+        str, Rule(description="An absolute path on the server's machine", examples=["/var/backups/rtlite.db"])
+    ]
+
+
+@attrs.frozen
+class Batch:
+    events: Annotated[list[Publication], Rule(maxItems=of("max_batch_events"))]
+
+
+class Receipts(TypedDict):
+    """What is known of each event, in order."""
+
+    items: list[Receipt]
+
+
+class SecretKey(KeyJson):
+    """A key and its secret, which is shown this once."""
+
+    key: str
+
+
+class SignedToken(TypedDict):
+    """A JWT."""
+
+    token: str
+    user: User
+    role: str
+    expiresIn: float
+
+
+class MadeBackup(TypedDict):
+    """Where the backup is."""
+
     file: str
 
 
@@ -95,6 +137,9 @@ class Management:
                 lean=True,
                 publishing=True,
                 soon=self.publish_soon,
+                takes=Publication,
+                gives={201: Receipt, 200: Receipt},
+                refuses={400: "invalid_channel"},
             ),
             Route(
                 "POST",
@@ -105,23 +150,85 @@ class Management:
                 batch,
                 lean=True,
                 publishing=True,
+                takes=Body({JSON: Batch, NDJSON: str}),
+                gives={201: Receipts},
+                refuses={400: "invalid_channel"},
             ),
-            Route("GET", "/api/channels", self.channels, "List channels"),
+            Route(
+                "GET",
+                "/api/channels",
+                self.channels,
+                "List channels",
+                asks=[Asked("prefix", str, "How their names begin"), AFTER],
+                gives={200: Page[ChannelJson]},
+            ),
             Route(
                 "GET",
                 "/api/channels/{channel}/history",
                 self._history.answer,
                 "A channel's events, page by page or as they come",
                 key,
+                asks=[Asked("channel", Channel), *pages_of_history.ASKED],
+                gives={200: HistoryPage[EventJson]},
+                refuses={400: "invalid_channel", 404: "no_history"},
             ),
-            Route("GET", "/api/connections", self.list_connections, "List open connections"),
-            Route("DELETE", "/api/connections/{id}", self.close_connection, "Close a connection"),
-            Route("GET", "/api/keys", self.list_keys, "List keys"),
-            Route("POST", "/api/keys", self.create_key, "Create a key; the secret is shown this once"),
-            Route("DELETE", "/api/keys/{id}", self.revoke_key, "Revoke a key and close its connections"),
-            Route("POST", "/api/tokens", self.create_token, "Sign a JWT"),
-            Route("POST", "/api/tickets", self.create_ticket, "Trade a credential for a single-use ticket", key),
-            Route("POST", "/api/backup", self.backup, "Write a backup on the server's machine"),
+            Route(
+                "GET",
+                "/api/connections",
+                self.list_connections,
+                "List open connections",
+                gives={200: Page[ConnectionJson]},
+            ),
+            Route(
+                "DELETE",
+                "/api/connections/{id}",
+                self.close_connection,
+                "Close a connection",
+                gives={204: None},
+                refuses={404: "not_found"},
+            ),
+            Route("GET", "/api/keys", self.list_keys, "List keys", gives={200: Page[KeyJson]}),
+            Route(
+                "POST",
+                "/api/keys",
+                self.create_key,
+                "Create a key; the secret is shown this once",
+                takes=NewKey,
+                gives={201: SecretKey},
+            ),
+            Route(
+                "DELETE",
+                "/api/keys/{id}",
+                self.revoke_key,
+                "Revoke a key and close its connections",
+                gives={200: KeyJson},
+                refuses={404: "not_found"},
+            ),
+            Route(
+                "POST",
+                "/api/tokens",
+                self.create_token,
+                "Sign a JWT",
+                takes=NewToken,
+                gives={201: SignedToken},
+                refuses={400: "invalid_channel", 409: "signed_elsewhere"},
+            ),
+            Route(
+                "POST",
+                "/api/tickets",
+                self.create_ticket,
+                "Trade a credential for a single-use ticket",
+                key,
+                gives={201: TicketJson},
+            ),
+            Route(
+                "POST",
+                "/api/backup",
+                self.backup,
+                "Write a backup on the server's machine",
+                takes=Backup,
+                gives={201: MadeBackup},
+            ),
         ]
 
     async def publish(self, call: Call) -> Reply:

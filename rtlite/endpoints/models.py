@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import attrs
 
 from rtlite.auth.grants import check_backend
 from rtlite.domain.models import UNCHANGED, Models
-from rtlite.endpoints.pages import page_reply, page_size
+from rtlite.endpoints.pages import ASKED, Page, page_reply, page_size
 from rtlite.protocols import jsonframes
+from rtlite.rules import Id, Rule, of
 from rtlite.settings import Settings
+from rtlite.store.models import ModelJson
+from rtlite.transports.contract import Asked
 from rtlite.transports.routes import Access, Call, Reply, Route, json_reply
 
 
 @attrs.frozen
-class Wanted:
-    schema: Any = UNCHANGED
+class ModelChange:
+    schema: Annotated[Any, Rule(type=["object", "boolean", "null"], description="A JSON Schema (2020-12)")] = UNCHANGED
     private: bool | None = None
-    indexes: list[str] | None = None
+    indexes: Annotated[list[str], Rule(maxItems=of("model_indexes"), description="Fields of the data")] | None = None
+
+
+MODEL = Asked("modelKey", Id)
 
 
 class ModelsEndpoint:
@@ -29,10 +35,36 @@ class ModelsEndpoint:
     def routes(self) -> list[Route]:
         key = Access.CREDENTIAL
         return [
-            Route("GET", "/models", self.list, "Models, by key", key),
-            Route("GET", "/models/{modelKey}", self.show, "A model", key),
-            Route("PUT", "/models/{modelKey}", self.put, "Make a model, or change it", key),
-            Route("DELETE", "/models/{modelKey}", self.delete, "Forget a model that has no records", key),
+            Route("GET", "/models", self.list, "Models, by key", key, asks=ASKED, gives={200: Page[ModelJson]}),
+            Route(
+                "GET",
+                "/models/{modelKey}",
+                self.show,
+                "A model",
+                key,
+                gives={200: ModelJson},
+                refuses={404: "not_found"},
+            ),
+            Route(
+                "PUT",
+                "/models/{modelKey}",
+                self.put,
+                "Make a model, or change it",
+                key,
+                asks=[MODEL],
+                takes=ModelChange,
+                gives={201: ModelJson, 200: ModelJson},
+                refuses={400: "invalid_schema invalid_field", 409: "too_many_models"},
+            ),
+            Route(
+                "DELETE",
+                "/models/{modelKey}",
+                self.delete,
+                "Forget a model that has no records",
+                key,
+                gives={204: None},
+                refuses={404: "not_found", 409: "model_in_use"},
+            ),
         ]
 
     async def list(self, call: Call) -> Reply:
@@ -48,7 +80,7 @@ class ModelsEndpoint:
     async def put(self, call: Call) -> Reply:
         """What is not named stays; ``"schema": null`` is none. The answer comes when the indexes serve."""
         check_backend(call.identity)
-        wanted = jsonframes.decode(call.body, Wanted)
+        wanted = jsonframes.decode(call.body, ModelChange)
         model, new = await self._models.put(call.params["modelKey"], wanted.schema, wanted.private, wanted.indexes)
         return json_reply(model.as_json(), 201 if new else 200)
 

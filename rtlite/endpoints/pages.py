@@ -3,12 +3,27 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Annotated, Any, Generic, TypedDict, TypeVar
 
 from rtlite.errors import InvalidRequest
+from rtlite.rules import Flag, Rule, of
+from rtlite.transports.contract import Asked
 from rtlite.transports.routes import Call, Reply, json_reply
 
+T = TypeVar("T")
+
 PAGE = 100
+Size = Annotated[int, Rule(minimum=1, maximum=of("max_page"), default=PAGE)]
+AFTER = Asked("after", str, "The `next` of the page before")
+ASKED = (Asked("limit", Size, "The most items of a page"), AFTER)
+PUBLISHED = Asked("published", Flag, "As it is published")
+
+
+class Page(TypedDict, Generic[T]):
+    """A page of a list; `next` is where the following one begins, `null` at the end."""
+
+    items: list[T]
+    next: str | None
 
 
 def page_size(call: Call, most: int) -> int:

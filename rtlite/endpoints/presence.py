@@ -3,16 +3,29 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Annotated, Any, TypedDict
 
 from rtlite.domain.access import Access
+from rtlite.endpoints.pages import Page
 from rtlite.errors import Forbidden, InvalidRequest
 from rtlite.hub.presence import PAGE_MEMBERS, Absent, Presence
 from rtlite.model import Member, check_channel, now_ms, rfc3339
 from rtlite.protocols import jsonframes
+from rtlite.rules import Channel, Count, Rule, Timestamp, User
 from rtlite.settings import boolean
 from rtlite.transports import routes
+from rtlite.transports.contract import Asked
 from rtlite.transports.routes import Call, Reply, Route, json_reply
+
+
+class PresenceJson(TypedDict):
+    """Who is on a channel, or was: then there are no connections, and no data."""
+
+    user: User
+    data: Any
+    connections: Count
+    joined: Timestamp | None
+    lastSeen: Timestamp | None
 
 
 class PresenceEndpoint:
@@ -28,6 +41,14 @@ class PresenceEndpoint:
                 self.answer,
                 "Who is on a channel, and when others were last seen",
                 routes.Access.CREDENTIAL,
+                asks=[
+                    Asked("channel", Channel),
+                    Asked("after", str, "The `next` of the page before"),
+                    Asked("limit", Annotated[int, Rule(minimum=1, maximum=PAGE_MEMBERS, default=100)]),
+                    Asked("absent", Annotated[str, Rule(default="0", examples=["1"])], "`1`: those who left as well"),
+                ],
+                gives={200: Page[PresenceJson]},
+                refuses={400: "invalid_channel", 404: "no_presence"},
             )
         ]
 
@@ -48,7 +69,7 @@ class PresenceEndpoint:
         return json_reply({"items": [_shown(item, now) for item in items], "next": following})
 
 
-def _shown(item: Member | Absent, now: int) -> dict[str, Any]:
+def _shown(item: Member | Absent, now: int) -> PresenceJson:
     if isinstance(item, Member):  # seen just now, unless its link dropped
         return {**jsonframes.member(item), "lastSeen": rfc3339(now if item.left is None else item.left)}
     seen = None if item.last_seen is None else rfc3339(item.last_seen)

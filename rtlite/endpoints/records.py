@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import attrs
 import orjson
@@ -17,11 +17,13 @@ from rtlite.auth.grants import check_backend
 from rtlite.domain import access as rights
 from rtlite.domain.models import channel_of
 from rtlite.domain.records import Records, check_version
-from rtlite.endpoints.pages import flag, page_reply, page_size
+from rtlite.endpoints.pages import ASKED, PUBLISHED, Page, flag, page_reply, page_size
 from rtlite.errors import Conflict, Forbidden, InvalidRequest, NotFound, PreconditionFailed
 from rtlite.protocols import jsonframes
+from rtlite.rules import Id, Rule, User
 from rtlite.settings import Settings
-from rtlite.store.records import Record
+from rtlite.store.records import Data, Record, RecordJson, VersionJson
+from rtlite.transports.contract import Answer, Asked
 from rtlite.transports.routes import Access, Call, Reply, Route, json_reply
 
 _FILTER: Final = re.compile(r"filter\[([^\[\]]+)\](?:\[([^\[\]]+)\])?")
@@ -31,20 +33,34 @@ _ETAG: Final = re.compile(r'(W/)?"[\x21\x23-\x7e\x80-\xff]*"')  # RFC 9110, 8.8.
 
 @attrs.frozen
 class NewRecord:
-    data: Any
-    naturalKey: str | None = None
-    id: str | None = None
+    data: Data
+    naturalKey: User | None = None
+    id: Id | None = None
 
 
 @attrs.frozen
 class NewData:
-    data: Any
+    data: Data
     version: int | None = None
 
 
 @attrs.frozen
 class Meant:
     version: int | None = None
+
+
+MODEL: Final = Asked("modelKey", Id)
+VERSION: Final = Annotated[str, Rule(pattern="^[0-9]{1,15}$")]
+IF_MATCH: Final = Asked(
+    "If-Match", Annotated[str, Rule(examples=["*"])], "The ETag of the version that is meant, or `*`", place="header"
+)
+FILTERS: Final = (
+    Asked("filter", str, 'As JSON: `{"price": {"gt": 10}}`. Also `filter[price][gt]=10`, `filter[name]=mug`'),
+    Asked("orderBy", str, "A field; with `-` before it, the largest first"),
+    Asked("naturalKey", str, "Only the record with this natural key"),
+)
+ONE: Final = Answer(RecordJson, headers={"ETag": "The record's version"})
+CHANGES: Final = {404: "not_found", 409: "version_conflict", 412: "version_conflict"}
 
 
 class RecordsEndpoint:
@@ -57,16 +73,121 @@ class RecordsEndpoint:
         key = Access.CREDENTIAL
         all, one = "/records/{modelKey}", "/records/{modelKey}/{id}"
         return [
-            Route("POST", all, self.create, "Create a record", key, lean=True, publishing=True),
-            Route("GET", all, self.list, "Records of a model, filtered and in order", key),
-            Route("GET", one, self.show, "A record", key),
-            Route("PATCH", one, self.merge, "Merge a patch into a record", key, lean=True, publishing=True),
-            Route("PUT", one, self.replace, "Replace a record's data", key, publishing=True),
-            Route("DELETE", one, self.delete, "Delete a record", key, publishing=True),
-            Route("POST", f"{one}/publish", self.publish, "Publish a record", key, lean=True, publishing=True),
-            Route("POST", f"{one}/unpublish", self.unpublish, "Unpublish a record", key, lean=True, publishing=True),
-            Route("GET", f"{one}/versions", self.list_versions, "What a record was, the newest first", key),
-            Route("GET", f"{one}/versions/{{version}}", self.show_version, "A version of a record", key),
+            Route(
+                "POST",
+                all,
+                self.create,
+                "Create a record",
+                key,
+                lean=True,
+                publishing=True,
+                asks=[MODEL],
+                takes=NewRecord,
+                gives={201: attrs.evolve(ONE, headers={**ONE.headers, "Location": "Its path"})},
+                refuses={400: "invalid_record", 409: "exists natural_key_taken too_many_models"},
+            ),
+            Route(
+                "GET",
+                all,
+                self.list,
+                "Records of a model, filtered and in order",
+                key,
+                asks=[MODEL, *FILTERS, PUBLISHED, *ASKED],
+                gives={200: Page[RecordJson]},
+                refuses={400: "invalid_filter invalid_field index_needed too_costly invalid_cursor"},
+            ),
+            Route(
+                "GET",
+                one,
+                self.show,
+                "A record",
+                key,
+                asks=[MODEL, PUBLISHED],
+                gives={200: ONE},
+                refuses={404: "not_found"},
+            ),
+            Route(
+                "PATCH",
+                one,
+                self.merge,
+                "Merge a patch into a record",
+                key,
+                lean=True,
+                publishing=True,
+                asks=[MODEL, IF_MATCH],
+                takes=NewData,
+                gives={200: ONE},
+                refuses={400: "invalid_record", **CHANGES},
+            ),
+            Route(
+                "PUT",
+                one,
+                self.replace,
+                "Replace a record's data",
+                key,
+                publishing=True,
+                asks=[MODEL, IF_MATCH],
+                takes=NewData,
+                gives={200: ONE},
+                refuses={400: "invalid_record", **CHANGES},
+            ),
+            Route(
+                "DELETE",
+                one,
+                self.delete,
+                "Delete a record",
+                key,
+                publishing=True,
+                asks=[MODEL, IF_MATCH, Asked("version", VERSION, "The version that is meant")],
+                gives={204: None},
+                refuses=CHANGES,
+            ),
+            Route(
+                "POST",
+                f"{one}/publish",
+                self.publish,
+                "Publish a record",
+                key,
+                lean=True,
+                publishing=True,
+                asks=[MODEL, IF_MATCH],
+                takes=Meant,
+                gives={200: ONE},
+                refuses=CHANGES,
+            ),
+            Route(
+                "POST",
+                f"{one}/unpublish",
+                self.unpublish,
+                "Unpublish a record",
+                key,
+                lean=True,
+                publishing=True,
+                asks=[MODEL, IF_MATCH],
+                takes=Meant,
+                gives={200: ONE},
+                refuses=CHANGES,
+            ),
+            Route(
+                "GET",
+                f"{one}/versions",
+                self.list_versions,
+                "What a record was, the newest first",
+                key,
+                asks=[MODEL, *ASKED],
+                gives={200: Page[VersionJson]},
+                refuses={404: "not_found"},
+            ),
+            Route(
+                "GET",
+                f"{one}/versions/{{version}}",
+                self.show_version,
+                "A version of a record",
+                key,
+                asks=[MODEL, Asked("version", VERSION)],
+                gives={200: VersionJson},
+                refuses={404: "not_found"},
+            ),
         ]
 
     # --- writing

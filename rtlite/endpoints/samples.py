@@ -3,20 +3,45 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Annotated, Any, TypedDict
 
 from rtlite.domain import samples
 from rtlite.domain.samples import SAMPLES, Sample, Turn
+from rtlite.endpoints.pages import Page
 from rtlite.errors import InvalidRequest, NotFound
 from rtlite.model import check_channel
+from rtlite.rules import Channel, EventName, Rule
+from rtlite.transports.contract import Asked
 from rtlite.transports.routes import Call, Reply, Route, json_reply
+
+
+class SampleJson(TypedDict):
+    """An event to try a client with, and the paths where clients get it."""
+
+    name: str
+    about: str
+    channel: Channel
+    event: EventName
+    data: Any
+    arrivesAt: list[str]
 
 
 class SamplesEndpoint:
     def routes(self) -> list[Route]:
         return [
-            Route("GET", "/api/samples", self.list_samples, "List the sample events"),
-            Route("GET", "/api/samples/{name}", self.sample, "A sample event, on a channel and as if it happened now"),
+            Route("GET", "/api/samples", self.list_samples, "List the sample events", gives={200: Page[SampleJson]}),
+            Route(
+                "GET",
+                "/api/samples/{name}",
+                self.sample,
+                "A sample event, on a channel and as if it happened now",
+                asks=[
+                    Asked("channel", Channel),
+                    Asked("turn", Annotated[int, Rule(minimum=0, maximum=999_999, default=0)]),
+                ],
+                gives={200: SampleJson},
+                refuses={400: "invalid_channel", 404: "not_found"},
+            ),
         ]
 
     async def list_samples(self, call: Call) -> Reply:
@@ -37,7 +62,7 @@ def _turn(call: Call) -> Turn:
     return Turn(int(text))
 
 
-def _shown(sample: Sample, channel: str, turn: Turn) -> dict[str, Any]:
+def _shown(sample: Sample, channel: str, turn: Turn) -> SampleJson:
     return {
         "name": sample.name,
         "about": sample.about,

@@ -12,6 +12,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+import attrs
+
 from rtlite.auth.gate import presented
 from rtlite.endpoints.sessions import Sessions
 from rtlite.errors import InvalidRequest, Reason
@@ -20,7 +22,9 @@ from rtlite.hub.presence import Presence
 from rtlite.hub.since import Since, parse_since
 from rtlite.model import Identity, Position, is_pattern, now_ms
 from rtlite.protocols import jsonframes, sse
+from rtlite.rules import Subscribable
 from rtlite.settings import Settings
+from rtlite.transports.contract import Answer, Asked
 from rtlite.transports.eventstream import STREAM_HEADERS, EventStream, EventStreamRoute
 from rtlite.transports.routes import Access, Call, Reply, Route
 
@@ -35,6 +39,24 @@ _ENCODERS: Final[Mapping[tuple[bool, bool, bool], Encoder]] = {  # by: of many c
     (True, False, True): sse.of_many_whole_plain,
 }
 _NO: Final = frozenset({None, "", "0", "false"})  # in a query
+
+MORE: Final = Asked("channel", list[Subscribable], "A channel or pattern; more than one by naming it again")
+ASKED: Final = (
+    Asked("Last-Event-ID", str, "Where the client left off; wins over the query's `lastEventId`", place="header"),
+    Asked("lastEventId", str, "The same, for clients that cannot set headers; also `last_event_id` and `since`"),
+    Asked("presence", str, "`1`, or a JSON object that says something of the user: it is seen on the channels"),
+    Asked("includeMetadata", str, "`1`: each event's id, offset and time in its data"),
+)
+GIVEN: Final = {
+    200: Answer(
+        str,
+        "Events: `connected` first; what they hold is in `/asyncapi.json`",
+        ["text/event-stream"],
+        dict.fromkeys(STREAM_HEADERS, ""),
+    ),
+    204: Answer(None, "An operator ended this stream: do not come back"),
+}
+REFUSED: Final = {400: "invalid_channel", 404: "no_presence"}
 
 
 class ServerSentEvents:
@@ -53,8 +75,26 @@ class ServerSentEvents:
         """The same paths for the router, which answers HEAD and OPTIONS, and refuses other methods."""
         access = Access.CREDENTIAL
         return [
-            Route("GET", "/sse", self.head, "Events of several channels, as they come (Server-Sent Events)", access),
-            Route("GET", "/sse/{channel}", self.head, "Events of a channel, as they come (Server-Sent Events)", access),
+            Route(
+                "GET",
+                "/sse",
+                self.head,
+                "Events of several channels, as they come (Server-Sent Events)",
+                access,
+                asks=[attrs.evolve(MORE, required=True), *ASKED],
+                gives=GIVEN,
+                refuses=REFUSED,
+            ),
+            Route(
+                "GET",
+                "/sse/{channel}",
+                self.head,
+                "Events of a channel, as they come (Server-Sent Events)",
+                access,
+                asks=[Asked("channel", Subscribable), *ASKED],
+                gives=GIVEN,
+                refuses=REFUSED,
+            ),
         ]
 
     async def stream(self, stream: EventStream) -> None:

@@ -15,6 +15,7 @@ from typing import Final
 import attrs
 
 from rtlite.errors import NotFound
+from rtlite.transports.contract import Answer, Asked
 from rtlite.transports.routes import Call, Reply
 
 TYPES: Final = {
@@ -29,6 +30,13 @@ TYPES: Final = {
     "svg": "image/svg+xml",
     "txt": "text/plain; charset=utf-8",
 }
+ASKED: Final = (Asked("If-None-Match", str, "The ETag of what the client has already", place="header"),)
+HEADERS: Final = {"ETag": "Of this content", "Cache-Control": "`no-cache`: keep it, and ask whether it is still this"}
+GIVEN: Final = {
+    200: Answer(str, "The file", sorted({media.partition(";")[0] for media in TYPES.values()}), HEADERS),
+    304: Answer(None, "What the client has is still this one", headers=HEADERS),
+}
+"""Of a route that answers with files."""
 POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterable, Callable
-from typing import Any, Final
+from typing import Annotated, Any, Final, TypedDict
 
 import attrs
 import orjson
@@ -12,7 +12,9 @@ import trio
 from rtlite.auth.grants import is_operator
 from rtlite.domain import access as rights
 from rtlite.domain.streams import MESSAGE, Change, Streams
-from rtlite.endpoints.history import History
+from rtlite.endpoints import history
+from rtlite.endpoints.history import History, HistoryPage
+from rtlite.endpoints.pages import AFTER, Page
 from rtlite.errors import Forbidden, InvalidRequest, NotFound, Overloaded, Refused
 from rtlite.hub.hub import Hub
 from rtlite.hub.slices import Pace
@@ -30,8 +32,10 @@ from rtlite.model import (
     stream_channel,
 )
 from rtlite.protocols import jsonframes, lines
+from rtlite.rules import Count, Duration, EventId, EventName, Id, Offset, Rule, Timestamp, User, of
 from rtlite.settings import Settings, duration
-from rtlite.store.streams import Stream
+from rtlite.store.streams import Stream, StreamJson
+from rtlite.transports.contract import JSON, NDJSON, TEXT, Answer, Asked, Body
 from rtlite.transports.routes import Access, Call, Reply, Route, json_reply
 
 _PAUSE: Final = 0.05  # seconds
@@ -40,23 +44,23 @@ _GROUP: Final = 1000
 
 
 @attrs.frozen
-class Retention:
+class NewRetention:
     """Bounds; 0 gives back what the settings say."""
 
-    age: str | None = None
-    count: int | None = None
-    bytes: int | None = None
+    age: Duration | None = None
+    count: Annotated[int, Rule(minimum=0, maximum=of("stream_count"))] | None = None
+    bytes: Annotated[int, Rule(minimum=0, maximum=of("stream_bytes"))] | None = None
 
 
 @attrs.frozen
-class Wanted:
+class StreamChange:
     storeHistory: bool | None = None  # as it is called outside
-    retention: Retention | None = None
-    owner: str | None = None
+    retention: NewRetention | None = None
+    owner: User | None = None
 
     def as_change(self) -> Change:
         """:raises InvalidRequest: a bound cannot be one."""
-        keep = self.retention or Retention()
+        keep = self.retention or NewRetention()
         for name, bound in (("count", keep.count), ("bytes", keep.bytes)):
             if bound is not None and not 0 <= bound < 2**62:
                 raise InvalidRequest(f"retention.{name}: a whole number from 0 is wanted")
@@ -65,6 +69,30 @@ class Wanted:
         except ValueError as error:
             raise InvalidRequest(f"retention.age: {error}") from error
         return Change(self.storeHistory, age, keep.count, keep.bytes)
+
+
+class StreamMessage(TypedDict):
+    """A message of a stream; `channel` is the stream's own name for it, empty for its standard output."""
+
+    id: EventId
+    stream: Id
+    channel: str
+    event: EventName
+    data: Any
+    timestamp: Timestamp
+    offset: Offset
+    epoch: jsonframes.Epoch
+
+
+class Appended(TypedDict):
+    """How many lines were published, and what is known of the last."""
+
+    accepted: Count
+    last: jsonframes.Receipt | None
+
+
+STREAM: Final = Asked("id", Id, "The stream")
+CHANNEL: Final = Asked("channel", str, "One of the stream's channels, such as `errors`; its standard output without it")
 
 
 class StreamsEndpoint:
@@ -80,11 +108,48 @@ class StreamsEndpoint:
         key = Access.CREDENTIAL
         messages = "/streams/{id}/messages"
         return [
-            Route("GET", "/streams", self.list_streams, "List streams", key),
-            Route("GET", "/streams/{id}", self.get, "A stream: its owner, and what it keeps", key),
-            Route("PUT", "/streams/{id}", self.put, "Make a stream, or change what it keeps", key),
-            Route("DELETE", "/streams/{id}", self.delete, "Delete a stream and all that it holds", key),
-            Route("GET", messages, self.read, "A stream's messages, page by page or as they come", key),
+            Route(
+                "GET", "/streams", self.list_streams, "List streams", key, asks=[AFTER], gives={200: Page[StreamJson]}
+            ),
+            Route(
+                "GET",
+                "/streams/{id}",
+                self.get,
+                "A stream: its owner, and what it keeps",
+                key,
+                gives={200: StreamJson},
+                refuses={404: "not_found"},
+            ),
+            Route(
+                "PUT",
+                "/streams/{id}",
+                self.put,
+                "Make a stream, or change what it keeps",
+                key,
+                asks=[STREAM],
+                takes=StreamChange,
+                gives={201: StreamJson, 200: StreamJson},
+                refuses={404: "not_found", 409: "stream_taken too_many_streams"},
+            ),
+            Route(
+                "DELETE",
+                "/streams/{id}",
+                self.delete,
+                "Delete a stream and all that it holds",
+                key,
+                gives={204: None},
+                refuses={404: "not_found"},
+            ),
+            Route(
+                "GET",
+                messages,
+                self.read,
+                "A stream's messages, page by page or as they come",
+                key,
+                asks=[STREAM, CHANNEL, *history.ASKED],
+                gives={200: HistoryPage[StreamMessage]},
+                refuses={400: "invalid_channel", 404: "not_found no_history"},
+            ),
             Route(
                 "POST",
                 messages,
@@ -94,6 +159,18 @@ class StreamsEndpoint:
                 lean=True,
                 publishing=True,
                 streamed=True,
+                asks=[
+                    STREAM,
+                    CHANNEL,
+                    Asked("event", Annotated[EventName, Rule(default=MESSAGE)], "The name of the events"),
+                    Asked("id", EventId, "The event's id; of lines, what their ids begin with", place="query"),
+                ],
+                takes=Body({JSON: Any, NDJSON: str, TEXT: str}),
+                gives={
+                    201: Answer(jsonframes.Receipt | Appended, "Published"),
+                    200: Answer(jsonframes.Receipt | Appended, "There already; or there was no line"),
+                },
+                refuses={400: "invalid_channel invalid_json bad_request", 404: "not_found", 409: "too_many_streams"},
             ),
         ]
 
@@ -108,7 +185,7 @@ class StreamsEndpoint:
     async def put(self, call: Call) -> Reply:
         """The operator may say whose a new stream is; a stream key's are its user's."""
         id, owner = check_stream(call.params["id"]), _owner(call.identity)
-        wanted = jsonframes.decode(call.body, Wanted)
+        wanted = jsonframes.decode(call.body, StreamChange)
         if self._streams.find(id) is not None:
             its = self._visible(call).owner
         else:
@@ -209,7 +286,7 @@ class StreamsEndpoint:
             raise NotFound("no such stream")
         return stream
 
-    def _shown(self, stream: Stream) -> dict[str, Any]:
+    def _shown(self, stream: Stream) -> StreamJson:
         return stream.as_json(self._kind)
 
 

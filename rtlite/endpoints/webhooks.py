@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Final
+from typing import Annotated, Any, Final, NotRequired, TypedDict
 
 import attrs
 
-from rtlite.domain.webhooks import Change, Webhooks
+from rtlite.domain.webhooks import Description, Names, Url, WebhookChange, Webhooks
+from rtlite.endpoints.pages import Page
 from rtlite.errors import InvalidRequest
 from rtlite.protocols import jsonframes
+from rtlite.rules import Count, Offset, Rule, SinceText
+from rtlite.store.webhooks import AttemptJson, WebhookJson
+from rtlite.transports.contract import Asked
 from rtlite.transports.routes import Call, Reply, Route, json_reply
 
 MAX_PAGE: Final = 1000
@@ -17,11 +21,52 @@ MAX_PAGE: Final = 1000
 
 @attrs.frozen
 class NewWebhook:
-    url: str
-    channels: list[str]
-    description: str = ""
-    since: str | None = None
+    url: Url
+    channels: Names
+    description: Description = ""
+    since: SinceText | None = None
     enabled: bool = True
+
+
+class PlacedWebhook(WebhookJson):
+    """`recovered` is false if part of what `since` named is gone."""
+
+    recovered: NotRequired[bool]
+
+
+class SecretWebhook(PlacedWebhook):
+    """A webhook and its secret, which is shown this once."""
+
+    secret: str
+
+
+class Tested(TypedDict):
+    """What came of a test message; `duration` is in milliseconds."""
+
+    delivered: bool
+    status: int | None
+    error: str | None
+    duration: Count
+
+
+class NumberedAttempt(AttemptJson):
+    """An attempt with its number, by which pages go."""
+
+    number: Offset
+
+
+class AttemptsPage(TypedDict):
+    """A page of attempts; `next` is the `before` of the following one."""
+
+    items: list[NumberedAttempt]
+    next: int | None
+
+
+ATTEMPTS_ASKED: Final = (
+    Asked("limit", Annotated[int, Rule(minimum=1, maximum=MAX_PAGE, default=100)]),
+    Asked("before", Annotated[int, Rule(minimum=1, maximum=2**53)], "The `next` of the page before"),
+)
+UNKNOWN: Final = {404: "not_found"}
 
 
 class WebhooksEndpoint:
@@ -31,14 +76,52 @@ class WebhooksEndpoint:
     def routes(self) -> list[Route]:
         one = "/api/webhooks/{id}"
         return [
-            Route("GET", "/api/webhooks", self.list, "List webhooks"),
-            Route("POST", "/api/webhooks", self.create, "Create a webhook; its secret is shown this once"),
-            Route("GET", one, self.get, "One webhook"),
-            Route("PATCH", one, self.change, "Change, enable or disable a webhook, or send it elsewhere in history"),
-            Route("DELETE", one, self.delete, "Delete a webhook"),
-            Route("POST", f"{one}/test", self.test, "Send one test message and say what came of it"),
-            Route("POST", f"{one}/rotate", self.rotate, "Give a webhook a new secret; it is shown this once"),
-            Route("GET", f"{one}/attempts", self.attempts, "What was delivered, and what failed and why"),
+            Route("GET", "/api/webhooks", self.list, "List webhooks", gives={200: Page[WebhookJson]}),
+            Route(
+                "POST",
+                "/api/webhooks",
+                self.create,
+                "Create a webhook; its secret is shown this once",
+                takes=NewWebhook,
+                gives={201: SecretWebhook},
+                refuses={400: "invalid_channel", 409: "too_many_webhooks"},
+            ),
+            Route("GET", one, self.get, "One webhook", gives={200: WebhookJson}, refuses=UNKNOWN),
+            Route(
+                "PATCH",
+                one,
+                self.change,
+                "Change, enable or disable a webhook, or send it elsewhere in history",
+                takes=WebhookChange,
+                gives={200: PlacedWebhook},
+                refuses={400: "invalid_channel", **UNKNOWN},
+            ),
+            Route("DELETE", one, self.delete, "Delete a webhook", gives={204: None}, refuses=UNKNOWN),
+            Route(
+                "POST",
+                f"{one}/test",
+                self.test,
+                "Send one test message and say what came of it",
+                gives={200: Tested},
+                refuses={400: "invalid_request", **UNKNOWN},
+            ),
+            Route(
+                "POST",
+                f"{one}/rotate",
+                self.rotate,
+                "Give a webhook a new secret; it is shown this once",
+                gives={200: SecretWebhook},
+                refuses=UNKNOWN,
+            ),
+            Route(
+                "GET",
+                f"{one}/attempts",
+                self.attempts,
+                "What was delivered, and what failed and why",
+                asks=ATTEMPTS_ASKED,
+                gives={200: AttemptsPage},
+                refuses=UNKNOWN,
+            ),
         ]
 
     async def list(self, call: Call) -> Reply:
@@ -56,7 +139,7 @@ class WebhooksEndpoint:
         return json_reply(self._webhooks.get(call.params["id"]).as_json())
 
     async def change(self, call: Call) -> Reply:
-        wanted = jsonframes.decode(call.body, Change)
+        wanted = jsonframes.decode(call.body, WebhookChange)
         webhook, recovered = await self._webhooks.change(call.params["id"], wanted)
         return json_reply({**webhook.as_json(), **_place(wanted.since, recovered)})
 

@@ -8,7 +8,7 @@ last counts.
 
 from __future__ import annotations
 
-from typing import Any, Final, TypeVar, get_origin
+from typing import Annotated, Any, Final, TypedDict, TypeVar, get_origin
 
 import attrs
 import cattrs
@@ -19,8 +19,41 @@ from cattrs.gen import make_dict_structure_fn
 
 from rtlite.errors import InvalidRequest
 from rtlite.model import Event, Member, PresenceNotice, rfc3339
+from rtlite.rules import Channel, EventId, EventName, Offset, Rule, Timestamp, User
 
 T = TypeVar("T")
+Epoch = Annotated[str, Rule(pattern="^[a-z0-9]{8}$", description="Changes only when history was lost.")]
+
+
+class Receipt(TypedDict):
+    """What a publisher is told of its event."""
+
+    id: EventId
+    channel: Channel
+    offset: Offset
+    epoch: Epoch
+    timestamp: Timestamp
+
+
+class EventJson(TypedDict):
+    """An event as the history has it."""
+
+    id: EventId
+    channel: Channel
+    event: EventName
+    data: Any
+    timestamp: Timestamp
+    offset: Offset
+    epoch: Epoch
+
+
+class MemberJson(TypedDict):
+    """Who is present on a channel, with what it says of itself."""
+
+    user: User
+    data: Any
+    connections: int
+    joined: Timestamp
 
 
 def _exactly(kind: type) -> Any:
@@ -173,7 +206,7 @@ def presence(notice: PresenceNotice) -> dict[str, Any]:
     return {"action": notice.action, "member": members[0]}
 
 
-def member(item: Member) -> dict[str, Any]:
+def member(item: Member) -> MemberJson:
     """A member of a channel, as watchers and the list over HTTP show it."""
     return {
         "user": item.user,
@@ -183,7 +216,7 @@ def member(item: Member) -> dict[str, Any]:
     }
 
 
-def receipt(event: Event) -> dict[str, Any]:
+def receipt(event: Event) -> Receipt:
     """What a publisher is told of its event."""
     return {
         "id": event.id,
@@ -194,7 +227,7 @@ def receipt(event: Event) -> dict[str, Any]:
     }
 
 
-def whole(event: Event) -> dict[str, Any]:
+def whole(event: Event) -> EventJson:
     """Everything about an event, as history and the command line show it."""
     return {
         "id": event.id,

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import attrs
 import orjson
@@ -15,6 +15,7 @@ import orjson
 from rtlite.errors import InvalidRequest
 from rtlite.model import NewEvent, check_channel, check_event_id, check_event_name, check_pattern
 from rtlite.protocols import jsonframes
+from rtlite.rules import Channel, EventId, EventName, Rule, SinceText, Subscribable
 
 MAX_REQUEST_ID: Final = 128  # characters; it is sent back
 _LARGEST: Final = 2**53  # what a browser's numbers hold
@@ -24,8 +25,8 @@ _LARGEST: Final = 2**53  # what a browser's numbers hold
 class Subscribe:
     """:ivar since: a place in history, as text. :ivar presence: ``True``, ``"watch"``, or what to say of oneself."""
 
-    channel: str
-    since: str | None = None
+    channel: Subscribable
+    since: SinceText | None = None
     presence: Any = None
 
     @property
@@ -51,7 +52,7 @@ class Subscribe:
 
 @attrs.frozen
 class Unsubscribe:
-    channel: str
+    channel: Subscribable
 
     def check(self) -> None:
         check_pattern(self.channel)
@@ -61,10 +62,10 @@ class Unsubscribe:
 class Publication:
     """An event as it is handed in, by whatever door."""
 
-    channel: str
-    event: str
+    channel: Channel
+    event: EventName
     data: Any = None
-    id: str | None = None
+    id: EventId | None = None
 
     def check(self) -> None:
         check_channel(self.channel)
@@ -89,8 +90,8 @@ class Publish(Publication):
 class Attend:
     """:ivar action: ``list``, ``join``, ``update`` or ``leave``. :ivar after: of a list: the last user seen."""
 
-    channel: str
-    action: str
+    channel: Channel
+    action: Annotated[str, Rule(enum=["list", "join", "update", "leave"])]
     data: Any = None
     after: str = ""
 
@@ -102,7 +103,7 @@ class Attend:
 
 @attrs.frozen
 class Auth:
-    token: str
+    token: Annotated[str, Rule(minLength=1)]
 
     def check(self) -> None:
         if not self.token:

@@ -4,11 +4,42 @@ from __future__ import annotations
 
 import secrets
 import sqlite3
-from typing import Any
+from typing import Annotated, TypedDict
 
 import attrs
 
 from rtlite.model import rfc3339
+from rtlite.rules import Count, Rule, Timestamp
+
+Slug = Annotated[str, Rule(pattern="^[A-Za-z0-9][A-Za-z0-9._~-]{0,199}$", examples=["hello"])]
+Counts = Annotated[dict[str, int], Rule(description="How many there are, by reaction.", examples=[{"like": 12}])]
+
+
+class ArticleJson(TypedDict):
+    """An article and its counters."""
+
+    slug: Slug
+    title: str
+    author: str
+    viewCount: Count
+    reactions: Counts
+    createdAt: Timestamp
+
+
+class CommentJson(TypedDict):
+    """A comment, as it is listed and as it is told."""
+
+    id: str
+    body: str
+    author: str
+    createdAt: Timestamp
+
+
+class SubscriberJson(TypedDict):
+    """A subscriber of a newsletter."""
+
+    email: str
+    subscribed_at: Timestamp
 
 
 @attrs.frozen
@@ -23,7 +54,7 @@ class Article:
     views: int
     milestone: int
 
-    def as_json(self, reactions: dict[str, int]) -> dict[str, Any]:
+    def as_json(self, reactions: dict[str, int]) -> ArticleJson:
         return {
             "slug": self.slug,
             "title": self.title,
@@ -114,7 +145,7 @@ def insert_comment(connection: sqlite3.Connection, id: str, article: int, author
     )
 
 
-def list_comments(connection: sqlite3.Connection, article: int, after: str, limit: int) -> list[dict[str, Any]]:
+def list_comments(connection: sqlite3.Connection, article: int, after: str, limit: int) -> list[CommentJson]:
     """Oldest first; ids are UUIDv7, so they sort by time. ``after`` is the last id seen."""
     rows = connection.execute(
         "SELECT id, author, body, created FROM comments WHERE article = ? AND id > ? ORDER BY id LIMIT ?",
@@ -133,7 +164,7 @@ def insert_subscriber(connection: sqlite3.Connection, owner: str, email: str, cr
     return cursor.rowcount == 1
 
 
-def list_subscribers(connection: sqlite3.Connection, owner: str, after: str, limit: int) -> list[dict[str, Any]]:
+def list_subscribers(connection: sqlite3.Connection, owner: str, after: str, limit: int) -> list[SubscriberJson]:
     rows = connection.execute(
         "SELECT email, created FROM subscribers WHERE owner = ? AND email > ? ORDER BY email LIMIT ?",
         (owner, after, limit),

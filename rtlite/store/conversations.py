@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import sqlite3
-from typing import Any
+from typing import TypedDict
 
 import attrs
 
 from rtlite.model import rfc3339
+from rtlite.rules import Timestamp, User
+
+
+class ConversationMember(TypedDict):
+    """A member of a conversation; `write` is the right to post."""
+
+    user: User
+    write: bool
+    added: Timestamp
 
 
 @attrs.frozen
@@ -18,7 +27,7 @@ class Member:
     write: bool
     added: int
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> ConversationMember:
         return {"user": self.user, "write": self.write, "added": rfc3339(self.added)}
 
 

@@ -3,17 +3,31 @@
 from __future__ import annotations
 
 import sqlite3
-from typing import Any, Final
+from typing import Any, Final, TypedDict
 
 import attrs
 
 from rtlite.model import rfc3339
+from rtlite.rules import EventId, EventName, Timestamp, UserInChannel
 
 STEP: Final = 500
 """The most notifications that one short write deletes."""
 
 _UNREAD: Final = "read = 0 AND "
 _COLUMNS: Final = "id, user, type, title, message, action_url, read, created, number"
+
+
+class NotificationJson(TypedDict):
+    """A notification in a user's inbox."""
+
+    id: EventId
+    type: EventName
+    title: str
+    message: str | None
+    actionUrl: str | None
+    userId: UserInChannel
+    read: bool
+    createdAt: Timestamp
 
 
 @attrs.frozen
@@ -33,7 +47,7 @@ class Notification:
     created: int = 0
     number: int = attrs.field(default=0, eq=False)
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> NotificationJson:
         return {
             "id": self.id,
             "type": self.type,

@@ -6,12 +6,13 @@ Every function runs on a database thread, in the caller's transaction.
 from __future__ import annotations
 
 import sqlite3
-from typing import Any, Final
+from typing import Annotated, Any, Final, TypedDict
 
 import attrs
 import orjson
 
 from rtlite.model import rfc3339
+from rtlite.rules import EventId, EventName, Percent, Rule, Timestamp, UserInChannel
 
 STEP: Final = 500
 """The most jobs that one short write deletes."""
@@ -23,6 +24,22 @@ STATUSES: Final = ("pending", "running", *ENDS)
 _OF_USER: Final = "user = ? AND "
 _OF_STATUS: Final = "status = ? AND "
 _COLUMNS: Final = "id, type, status, progress, user, result, error, created, updated, number"
+
+Status = Annotated[str, Rule(enum=list(STATUSES))]
+
+
+class JobJson(TypedDict):
+    """A job, as it is answered and as it is told."""
+
+    id: EventId
+    type: EventName
+    status: Status
+    progress: Percent
+    userId: UserInChannel | None
+    result: Any
+    error: str | None
+    createdAt: Timestamp
+    updatedAt: Timestamp
 
 
 @attrs.frozen
@@ -47,7 +64,7 @@ class Job:
     def over(self) -> bool:
         return self.status in ENDS
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> JobJson:
         return {
             "id": self.id,
             "type": self.type,

@@ -7,11 +7,27 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final, TypedDict
 
 import attrs
 
 from rtlite.model import Kind, rfc3339
+from rtlite.rules import Timestamp, User
+
+
+class KeyJson(TypedDict):
+    """A key, without its secret: `prefix` is how that begins."""
+
+    id: str
+    prefix: str
+    kind: str
+    user: User
+    name: str
+    write: bool
+    created: Timestamp
+    expires: Timestamp | None
+    last_used: Timestamp | None
+    revoked: Timestamp | None
 
 
 @attrs.frozen(slots=True)
@@ -38,12 +54,24 @@ class Key:
         """Whether the key holds at ``at`` (milliseconds since 1970): neither revoked nor expired."""
         return self.revoked is None and (self.expires is None or at < self.expires)
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> KeyJson:
         """The key for lists and answers: times as RFC 3339, and neither secret nor digest."""
-        shown: dict[str, Any] = attrs.asdict(self)
-        for name in ("created", "expires", "last_used", "revoked"):
-            shown[name] = None if shown[name] is None else rfc3339(shown[name])
-        return {**shown, "kind": self.kind.value}
+        return {
+            "id": self.id,
+            "prefix": self.prefix,
+            "kind": self.kind.value,
+            "user": self.user,
+            "name": self.name,
+            "write": self.write,
+            "created": rfc3339(self.created),
+            "expires": _time(self.expires),
+            "last_used": _time(self.last_used),
+            "revoked": _time(self.revoked),
+        }
+
+
+def _time(at: int | None) -> str | None:
+    return None if at is None else rfc3339(at)
 
 
 _COLUMNS: Final = "id, prefix, kind, user, name, write, created, expires, last_used, revoked"

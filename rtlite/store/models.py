@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 import sqlite3
-from typing import Any, Final
+from typing import Any, Final, TypedDict
 
 import attrs
 import orjson
 
 from rtlite.model import rfc3339
+from rtlite.rules import Id, Timestamp
 from rtlite.store.filters import Path, parse_path
+
+
+class ModelJson(TypedDict):
+    """A kind of records; `schema` is the JSON Schema that their data must fit."""
+
+    key: Id
+    schema: Any
+    private: bool
+    indexes: list[str]
+    createdAt: Timestamp
+    updatedAt: Timestamp
 
 
 @attrs.frozen
@@ -34,7 +46,7 @@ class Model:
     def paths(self) -> tuple[Path, ...]:
         return tuple(parse_path(index) for index in self.indexes)
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> ModelJson:
         return {
             "key": self.key,
             "schema": None if self.schema is None else orjson.loads(self.schema),

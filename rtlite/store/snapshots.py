@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import sqlite3
-from typing import Any, Final
+from typing import Final, TypedDict
 
 import attrs
 
 from rtlite.model import rfc3339
+from rtlite.rules import Count, EventId, Timestamp
 
 _COLUMNS: Final = "id, name, user, created, length(data)"
+
+
+class SnapshotJson(TypedDict):
+    """A snapshot of a document: who made it, and its size."""
+
+    id: EventId
+    name: str
+    user: str
+    bytes: Count
+    createdAt: Timestamp
 
 
 @attrs.frozen
@@ -22,7 +33,7 @@ class Snapshot:
     created: int
     bytes: int
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> SnapshotJson:
         return {
             "id": self.id,
             "name": self.name,

@@ -3,16 +3,35 @@
 from __future__ import annotations
 
 import sqlite3
-from typing import Any, Final
+from typing import Any, Final, TypedDict
 
 import attrs
 
 from rtlite.model import new_epoch, rfc3339, stream_channel
+from rtlite.rules import Count, Duration, Id, Timestamp, User
 from rtlite.settings import KindSettings
 
 _COLUMNS: Final = "id, owner, store_history, age, count, bytes, created"
 # The channels of a stream: its standard output, and those whose names go on with a colon (";" is what follows it).
 _ITS_CHANNELS: Final = "(name = ? OR (name > ? AND name < ?))"
+
+
+class RetentionJson(TypedDict):
+    """What a stream keeps, of each of its channels."""
+
+    age: Duration
+    count: Count
+    bytes: Count
+
+
+class StreamJson(TypedDict):
+    """A stream: its owner, and what it keeps."""
+
+    id: Id
+    owner: User
+    storeHistory: bool
+    retention: RetentionJson
+    created: Timestamp
 
 
 @attrs.frozen
@@ -37,7 +56,7 @@ class Stream:
             retention_bytes=kind.retention_bytes if self.bytes is None else self.bytes,
         )
 
-    def as_json(self, kind: KindSettings) -> dict[str, Any]:
+    def as_json(self, kind: KindSettings) -> StreamJson:
         keep = self.policy(kind)
         return {
             "id": self.id,

@@ -9,12 +9,43 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Any, Final, TypedDict
 
 import attrs
 import orjson
 
 from rtlite.model import rfc3339
+from rtlite.rules import Channel, Count, EventName, Offset, Subscribable, Timestamp
+
+
+class WebhookJson(TypedDict):
+    """A webhook. `disabled` says why nothing is sent; `lost` counts events that were gone before they were taken."""
+
+    id: str
+    url: str
+    channels: list[Subscribable]
+    description: str
+    enabled: bool
+    disabled: str | None
+    created: Timestamp
+    attempts: Count
+    nextAttempt: Timestamp | None
+    failingSince: Timestamp | None
+    lost: Count
+
+
+class AttemptJson(TypedDict):
+    """An attempt to deliver; `duration` is in milliseconds, `status` the answer's."""
+
+    message: str
+    type: EventName
+    channel: Channel | None
+    attempt: Offset
+    at: Timestamp
+    duration: Count
+    status: int | None
+    error: str | None
+    delivered: bool
 
 
 @attrs.define(eq=False)
@@ -43,7 +74,7 @@ class Webhook:
     failing_since: int | None = None
     lost: int = 0
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> WebhookJson:
         """The webhook for lists and answers, without its secrets."""
         return {
             "id": self.id,
@@ -77,9 +108,18 @@ class Attempt:
     status: int | None
     error: str | None
 
-    def as_json(self) -> dict[str, Any]:
-        shown = attrs.asdict(self, filter=lambda field, _: field.name != "webhook")
-        return {**shown, "at": rfc3339(self.at), "delivered": self.error is None}
+    def as_json(self) -> AttemptJson:
+        return {
+            "message": self.message,
+            "type": self.type,
+            "channel": self.channel,
+            "attempt": self.attempt,
+            "at": rfc3339(self.at),
+            "duration": self.duration,
+            "status": self.status,
+            "error": self.error,
+            "delivered": self.error is None,
+        }
 
 
 def _time(at: int | None) -> str | None:

@@ -8,14 +8,29 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import islice
-from typing import Any
+from typing import TypedDict
 
 import attrs
 
 from rtlite.errors import Reason
 from rtlite.metrics import Metrics
 from rtlite.model import Identity, now_ms, rfc3339
+from rtlite.rules import Count, Timestamp
 from rtlite.transports.outbox import Outbox
+
+
+class ConnectionJson(TypedDict):
+    """A connection, as the operator sees it."""
+
+    id: str
+    protocol: str
+    user: str | None
+    credential: str | None
+    address: str
+    channels: list[str]
+    queued: Count
+    sent: Count
+    opened: Timestamp
 
 
 @attrs.define(eq=False, slots=True)
@@ -75,7 +90,7 @@ class Connection:
             self.end(Reason.FORBIDDEN)
         return True
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> ConnectionJson:
         return {
             "id": self.id,
             "protocol": self.protocol,

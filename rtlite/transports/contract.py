@@ -7,7 +7,7 @@ rules (:mod:`rtlite.rules`). :mod:`rtlite.endpoints.openapi` and :mod:`rtlite.en
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import attrs
 
@@ -19,15 +19,12 @@ BYTES: Final = "application/octet-stream"
 
 @attrs.frozen
 class Asked:
-    """A parameter: in the path if its name stands there, else in the query, or in the headers.
-
-    :param name: of several alike, ``filter[price]`` say, the pattern is told by ``about``.
-    """
+    """A parameter: in the path if its name stands there, else in the query; or at a ``place`` that it names."""
 
     name: str
     type: Any = str
     about: str = ""
-    header: bool = False
+    place: Literal["", "query", "header"] = ""
     required: bool = False
 
 

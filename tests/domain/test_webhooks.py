@@ -7,7 +7,7 @@ import trio
 from standardwebhooks import Webhook as Reference
 from trio.abc import Clock
 
-from rtlite.domain.webhooks import Change
+from rtlite.domain.webhooks import WebhookChange
 from rtlite.errors import Conflict, InvalidRequest, NotFound, StorageFailed
 from tests.domain.hooked import HANG, OK, URL, Bench, hooked
 
@@ -32,7 +32,7 @@ async def test_it_can_begin_with_what_was(since: str, autojump_clock: Clock) -> 
         await bench.publish("news:a", 3)
         await trio.sleep(PAUSE)
         assert bench.endpoints.data() == [1, 2, 3] and recovered
-        _, recovered = await bench.webhooks.change(webhook.id, Change(since="c0ffee00-1"))
+        _, recovered = await bench.webhooks.change(webhook.id, WebhookChange(since="c0ffee00-1"))
         assert not recovered
 
 
@@ -44,13 +44,13 @@ async def test_a_place_is_an_event_a_message_or_a_position(autojump_clock: Clock
         await trio.sleep(PAUSE)
         assert bench.endpoints.data() == [2, 3]
         message = bench.endpoints.got[0].message
-        await bench.webhooks.change(webhook.id, Change(since=message))
+        await bench.webhooks.change(webhook.id, WebhookChange(since=message))
         await trio.sleep(PAUSE)
         assert bench.endpoints.data()[2:] == [3]
-        await bench.webhooks.change(webhook.id, Change(since=str(published[1].event.position)))
+        await bench.webhooks.change(webhook.id, WebhookChange(since=str(published[1].event.position)))
         await trio.sleep(PAUSE)
         assert bench.endpoints.data()[3:] == [3]
-        await bench.webhooks.change(webhook.id, Change(since=str(published[2].event.position)))
+        await bench.webhooks.change(webhook.id, WebhookChange(since=str(published[2].event.position)))
         await trio.sleep(PAUSE)
         assert len(bench.endpoints.got) == 4
 
@@ -63,7 +63,7 @@ async def test_an_event_that_its_endpoint_never_takes_can_be_skipped(autojump_cl
         await trio.sleep(100)
         message = bench.endpoints.got[0].message
         bench.endpoints.answer(OK)
-        await bench.webhooks.change(webhook.id, Change(since=message))
+        await bench.webhooks.change(webhook.id, WebhookChange(since=message))
         await trio.sleep(PAUSE)
         assert bench.endpoints.data()[-1] == 2 and webhook.attempts == 0
         assert bench.endpoints.data().count("poison") == 2
@@ -76,7 +76,7 @@ async def test_since_drops_what_waits_of_channels_without_history(autojump_clock
         await bench.publish("passing:a", 1, 2)
         await trio.sleep(PAUSE)
         bench.endpoints.answer(OK)
-        await bench.webhooks.change(webhook.id, Change(since="0s"))
+        await bench.webhooks.change(webhook.id, WebhookChange(since="0s"))
         await bench.publish("passing:a", 3)
         await trio.sleep(PAUSE)
         assert bench.endpoints.data() == [1, 3]
@@ -88,10 +88,10 @@ async def test_a_webhook_can_rest_and_misses_nothing_that_the_history_keeps(auto
         await bench.publish("news:a", 1)
         await trio.sleep(PAUSE)
         assert bench.endpoints.got == [] and webhook.disabled == "operator"
-        await bench.webhooks.change(webhook.id, Change(enabled=True))
+        await bench.webhooks.change(webhook.id, WebhookChange(enabled=True))
         await trio.sleep(PAUSE)
         assert bench.endpoints.data() == [1]
-        await bench.webhooks.change(webhook.id, Change(enabled=False))
+        await bench.webhooks.change(webhook.id, WebhookChange(enabled=False))
         await bench.publish("news:a", 2)
         await trio.sleep(PAUSE)
         assert bench.endpoints.data() == [1]
@@ -102,7 +102,7 @@ async def test_what_is_changed_holds_at_once_and_after_a_restart(autojump_clock:
     async with hooked() as before:
         webhook = await before.hook("news:*")
         await before.publish("old:a", 0)
-        await before.webhooks.change(webhook.id, Change(url=other, channels=["old:*"], description="d"))
+        await before.webhooks.change(webhook.id, WebhookChange(url=other, channels=["old:*"], description="d"))
         await before.publish("news:a", 1)
         await before.publish("old:a", 2)
         await trio.sleep(PAUSE)
@@ -120,11 +120,11 @@ async def test_what_one_change_says_wrong_leaves_all_as_it_was(autojump_clock: C
     async with hooked() as bench:
         webhook = await bench.hook("news:*")
         for wrong in (
-            Change(url="http://10.0.0.1/", description="x"),
-            Change(channels=[], description="x"),
-            Change(channels=["*"], description="x"),
-            Change(since="\x00", description="x"),
-            Change(description="x" * 201),
+            WebhookChange(url="http://10.0.0.1/", description="x"),
+            WebhookChange(channels=[], description="x"),
+            WebhookChange(channels=["*"], description="x"),
+            WebhookChange(since="\x00", description="x"),
+            WebhookChange(description="x" * 201),
         ):
             with pytest.raises(InvalidRequest):
                 await bench.webhooks.change(webhook.id, wrong)
@@ -250,10 +250,10 @@ async def test_a_webhook_that_the_settings_allow_no_more_is_disabled_at_the_star
             await trio.sleep(PAUSE)
             assert after.endpoints.got == [] and after.webhooks.get(webhook.id).disabled == "refused"
             with pytest.raises(InvalidRequest, match="https"):
-                await after.webhooks.change(webhook.id, Change(enabled=True))
+                await after.webhooks.change(webhook.id, WebhookChange(enabled=True))
             with pytest.raises(InvalidRequest, match="https"):
                 await after.webhooks.test(webhook.id)
-            await after.webhooks.change(webhook.id, Change(enabled=True, url=URL))
+            await after.webhooks.change(webhook.id, WebhookChange(enabled=True, url=URL))
             await trio.sleep(PAUSE)
             assert after.endpoints.data() == [1]
 

@@ -11,7 +11,7 @@ import attrs
 import httpx
 import pytest
 
-from rtlite.endpoints.graphql import GRAPHQL_RESPONSE, JSON, Request, negotiate
+from rtlite.endpoints.graphql import GRAPHQL_RESPONSE, JSON, GraphQLRequest, negotiate
 from rtlite.errors import NotAcceptable
 from rtlite.settings import KIB, declared
 from tests.endpoints.asking import Asker, asking
@@ -310,4 +310,4 @@ def test_the_readme_names_every_limit_with_its_default_and_every_field_of_what_i
         sizes = {"graphql_query": f"{default // KIB} KiB", "graphql_held": f"{default // KIB // KIB} MiB"}
         shown = sizes.get(name, f"{default:,}")
         assert re.search(rf"{shown} [^.]*?\(`{name}`[);]", section), name
-    assert {field.name for field in attrs.fields(Request)} - {"extensions"} <= set(re.findall(r'"(\w+)"', section))
+    assert {field.name for field in attrs.fields(GraphQLRequest)} - {"extensions"} <= set(re.findall(r'"(\w+)"', section))
