@@ -1,0 +1,20 @@
+// What happens in a try-out, line by line.
+
+import { el } from "../dom.js";
+
+const LONGEST = 200; // lines
+
+/** Returns the element, and `say(kind, ...parts)`, where kind is note, event, out, good or bad. */
+export function journal() {
+  const element = el("ol", { class: "log", role: "log", "aria-label": "What happens", tabindex: "0" });
+
+  function say(kind, ...parts) {
+    const atEnd = element.scrollHeight - element.scrollTop - element.clientHeight < 40;
+    const time = new Date().toLocaleTimeString([], { hour12: false });
+    element.append(el("li", { "data-kind": kind }, el("time", {}, time), el("span", {}, parts)));
+    while (element.childElementCount > LONGEST) element.firstElementChild.remove();
+    if (atEnd) element.scrollTop = element.scrollHeight;
+  }
+
+  return { element, say };
+}
