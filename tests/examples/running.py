@@ -1,0 +1,161 @@
+"""Runs an example as its README says: a copy of its folder, in a process of its own."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import trio
+
+from tests.clients.browser import Tab, open_tab
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+START_SECONDS = 60.0
+
+
+class Example:
+    """A started example.
+
+    :ivar url: what it says is to be opened.
+    :ivar said: what it has printed so far.
+    """
+
+    def __init__(self, folder: Path, *command: str) -> None:
+        self.folder = folder
+        self.url = ""
+        self.said = ""
+        self._command = command
+        self._process: trio.Process | None = None
+        self._ready = trio.Event()
+
+    async def start(self, nursery: trio.Nursery) -> None:
+        """Returns once it says ``open URL``."""
+        self._ready = trio.Event()
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("RTLITE_")}
+        self._process = await trio.lowlevel.open_process(
+            [sys.executable, *self._command],
+            cwd=self.folder,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env={**environment, "PYTHONUNBUFFERED": "1"},
+        )
+        nursery.start_soon(self._read, self._process)
+        with trio.fail_after(START_SECONDS):
+            await self._ready.wait()
+        assert self.url, self.said
+
+    async def _read(self, process: trio.Process) -> None:
+        assert process.stdout is not None
+        async with process.stdout:
+            async for data in process.stdout:
+                self.said += data.decode()
+                if match := re.search(r"open (http\S+)\s", self.said):
+                    self.url = match[1]
+                    self._ready.set()
+        self._ready.set()
+
+    async def kill(self) -> None:
+        """SIGKILL, and start it again with :meth:`start`."""
+        assert self._process is not None
+        self._process.kill()
+        await self._process.wait()
+
+    async def restart(self, nursery: trio.Nursery) -> None:
+        """Kill it in the middle of what it does, and start it again on the same port."""
+        await self.kill()
+        *command, _ = self._command
+        self._command = (*command, self.url.rpartition(":")[2].rstrip("/"))
+        self.said = ""
+        await self.start(nursery)
+
+
+@asynccontextmanager
+async def running(folder: Path, *command: str) -> AsyncIterator[tuple[Example, trio.Nursery]]:
+    example = Example(folder, *command)
+    async with trio.open_nursery() as nursery:
+        try:
+            await example.start(nursery)
+            yield example, nursery
+        except BaseException:
+            print(f"--- {folder.name} said ---\n{example.said}")
+            raise
+        finally:
+            with trio.CancelScope(shield=True):
+                if example._process is not None:
+                    await example.kill()
+            nursery.cancel_scope.cancel()
+
+
+def copy(name: str, to: Path, **replaced: str) -> Path:
+    """A copy of an example's folder. ``SECONDS_A_ROW="0.01"`` is another value of that name in its programs."""
+    folder = to / name
+    shutil.copytree(EXAMPLES / name, folder, ignore=shutil.ignore_patterns("*.db*", "node_modules", "__pycache__"))
+    for file in folder.glob("*.py"):
+        text = file.read_text()
+        for constant, value in replaced.items():
+            text = re.sub(rf"^{constant} = .*$", f"{constant} = {value}", text, flags=re.MULTILINE)
+        file.write_text(text)
+    return folder
+
+
+@asynccontextmanager
+async def looked_at(chromium: str, url: str) -> AsyncIterator[Tab]:
+    """A tab with the page, in which no script fails."""
+    async with open_tab(chromium) as tab:
+        await tab.goto(url)
+        yield tab
+        assert tab.errors == []
+
+
+async def fits(tab: Tab) -> None:
+    """A phone shows all of its width, every control has a name, and both themes can be read."""
+    await tab.call("Emulation.setDeviceMetricsOverride", width=360, height=740, deviceScaleFactor=1, mobile=True)
+    assert await tab.evaluate("document.documentElement.scrollWidth") == 360
+    for theme in ("light", "dark"):
+        features = [{"name": "prefers-color-scheme", "value": theme}]
+        await tab.call("Emulation.setEmulatedMedia", features=features)
+        assert await tab.evaluate(_READABLE), theme
+    nameless = await tab.evaluate(_NAMELESS)
+    assert nameless == []
+    assert await tab.evaluate("document.documentElement.lang") == "en"
+    assert await tab.evaluate("document.querySelectorAll('h1').length") == 1
+    if shots := os.environ.get("SCREENSHOTS"):
+        await _photograph(tab, Path(shots))
+
+
+_READABLE = """(() => {
+  const light = colour => {
+    const canvas = new OffscreenCanvas(1, 1).getContext("2d")
+    canvas.fillStyle = colour
+    canvas.fillRect(0, 0, 1, 1)
+    const linear = part => part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4
+    const [r, g, b] = [...canvas.getImageData(0, 0, 1, 1).data].map(part => linear(part / 255))
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b + 0.05
+  }
+  const ground = light(getComputedStyle(document.body).backgroundColor)
+  return [...document.querySelectorAll("main, main *")].every(element => {
+    const style = getComputedStyle(element)
+    if (!element.innerText?.trim() || style.backgroundColor !== "rgba(0, 0, 0, 0)") return true
+    const ink = light(style.color)
+    return Math.max(ink, ground) / Math.min(ink, ground) >= 4.5
+  })
+})()"""
+_NAMELESS = """[...document.querySelectorAll("button, a, input, textarea, progress, [role=log]")].filter(
+  ({ innerText, ariaLabel, labels, ariaLabelledByElements }) =>
+    !(innerText?.trim() || ariaLabel || labels?.length || ariaLabelledByElements?.length)
+).map(element => element.outerHTML)"""
+
+
+async def _photograph(tab: Tab, folder: Path) -> None:
+    title = re.sub(r"\W+", "-", await tab.evaluate("document.title"))
+    for width, theme in ((360, "dark"), (1100, "light")):
+        features = [{"name": "prefers-color-scheme", "value": theme}]
+        await tab.call("Emulation.setEmulatedMedia", features=features)
+        await tab.screenshot(folder / f"{title}-{width}.png", width, 760)

@@ -1,0 +1,71 @@
+"""The examples in one process: a program, its page, and rtlite between them."""
+
+from __future__ import annotations
+
+import runpy
+from pathlib import Path
+
+from tests.examples.running import copy, fits, looked_at, running
+
+
+async def test_a_job_goes_on_after_a_reload_and_after_the_program_was_killed(chromium: str, tmp_path: Path) -> None:
+    folder = copy("job-progress", tmp_path, ROWS="100", SECONDS_A_ROW="0.03")
+    async with running(folder, "app.py", "0") as (example, nursery), looked_at(chromium, example.url) as tab:
+        await tab.follow("button")
+        await tab.until("parseInt(document.querySelector('#status')?.textContent) >= 5")
+        await tab.goto(await tab.evaluate("location.href"))
+        await tab.until("document.querySelector('progress').value >= 10")
+        await example.kill()
+        before = await tab.evaluate("document.querySelector('progress').value")
+        await tab.until("document.querySelector('#link').textContent === 'Connecting …'")
+        await fits(tab)
+        await example.restart(nursery)
+        await tab.until("document.querySelector('#status').textContent === 'completed: 100 rows'")
+        assert 10 <= before < 100
+        assert await tab.evaluate("document.querySelector('progress').value") == 100
+        await tab.goto(example.url)
+        assert "completed" in await tab.evaluate("document.querySelector('li').textContent")
+        await fits(tab)
+
+
+async def test_an_answer_goes_on_in_the_middle_and_says_when_it_was_cut_off(chromium: str, tmp_path: Path) -> None:
+    folder = copy("llm-stream", tmp_path, SECONDS_A_TOKEN="0.02")
+    whole = "document.getElementById('answer').textContent"
+    words = f"{whole}.split(' ')"
+    model = runpy.run_path(str(folder / "model.py"))
+    expected = "".join([token async for token in model["tokens"]("Why are there tides?")])
+    async with running(folder, "app.py", "0") as (example, nursery), looked_at(chromium, example.url) as tab:
+        await fits(tab)
+        await tab.follow("button")
+        await tab.until(f"{words}.length > 5")
+        at = await tab.evaluate("location.href")
+        await tab.goto("about:blank")  # nobody looks
+        await tab.goto(at)
+        await tab.until("document.getElementById('state').textContent === ''")
+        assert await tab.evaluate(whole) == expected
+        await fits(tab)
+        await tab.goto(example.url)
+        await tab.follow("button")
+        await tab.until(f"{words}.length > 5")
+        await example.restart(nursery)
+        await tab.until("document.getElementById('state').textContent === 'The answer is not complete: cancelled.'")
+        assert expected.startswith(await tab.evaluate(whole))
+
+
+async def test_a_scripts_output_is_watched_and_replayed(chromium: str, tmp_path: Path) -> None:
+    folder = copy("streamed-script", tmp_path, SECONDS_A_STEP="0.03")
+    last = "document.querySelector('li:last-child')?.className"
+    async with running(folder, "app.py", "0") as (example, _), looked_at(chromium, example.url) as tab:
+        await tab.until("document.querySelectorAll('li').length > 5")
+        await tab.goto(example.url)
+        await tab.until(f"{last} === 'exit'")
+        lines = await tab.evaluate("[...document.querySelectorAll('li')].map(line => line.textContent)")
+        errors = [f"photos/{number}: 1 file cannot be read" for number in (10, 20, 30)]
+        assert [line for line in lines if line in errors] == errors
+        lines = [line for line in lines if line not in errors]
+        assert lines[0] == "Backing up 30 folders"
+        assert lines[1:31] == [f'{{"folder":"photos/{n:02}","files":{37 * n % 101}}}' for n in range(1, 31)]
+        assert lines[31:] == ["Done", "exit code 0"]
+        await fits(tab)
+        await tab.follow("button")
+        await tab.until(f"document.querySelectorAll('li').length === {2 * (len(lines) + 3)} && {last} === 'exit'")
