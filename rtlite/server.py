@@ -25,6 +25,7 @@ from rtlite.auth.tokens import Tokens
 from rtlite.domain.access import Access
 from rtlite.domain.blog import Blog
 from rtlite.domain.conversations import Conversations
+from rtlite.domain.deliveryfaults import DeliveryFaults
 from rtlite.domain.documents import Documents
 from rtlite.domain.faults import Faults
 from rtlite.domain.inbox import Inbox
@@ -203,6 +204,7 @@ class Server:
             ).websockets(),
         ]
         self.documents = Documents(self.hub, database, settings, self.metrics)
+        self.faults.on_change.append(DeliveryFaults(self.hub, self.documents, settings).apply)
         collab = Collab(self.documents, sessions, settings)
         self.routes += collab.routes()
         self.websocket_routes += collab.websockets()

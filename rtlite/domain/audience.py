@@ -10,6 +10,7 @@ from rtlite.domain.agenda import Agenda, Edit, Look
 from rtlite.domain.manuscript import Manuscript
 from rtlite.domain.visitors import Visitor
 from rtlite.errors import InvalidRequest, Overloaded, TooLarge
+from rtlite.hub.parcels import Parcel
 from rtlite.hub.slices import Pace
 from rtlite.metrics import Metrics
 from rtlite.protocols import yjs
@@ -91,7 +92,10 @@ class Audience:
             data = everything
             if visitor in authors:
                 data = b"".join([*[frame for author, frame in frames if author is not visitor], note])
-            if data and visitor.behind is None:
+            if visitor.impaired is not None:
+                own = [frame for author, frame in frames if author is not visitor]
+                self._offer_apart(visitor, [*own, note], before)
+            elif data and visitor.behind is None:
                 self._offer(visitor, data, before)
                 await pace.pause()
         for edit, _ in stored:
@@ -99,14 +103,20 @@ class Audience:
 
     def _offer(self, visitor: Visitor, data: bytes, before: bytes) -> None:
         """:param before: the state that it has, if it is too slow for this."""
-        if not visitor.link.outbox.offer(data):
+        if not visitor.outbox.offer(data):
             visitor.behind, visitor.lacking = before, len(data)
             self._metrics.spilled.inc()
             visitor.link.spawn(self._catch_up, visitor)
 
+    def _offer_apart(self, visitor: Visitor, frames: list[bytes], before: bytes) -> None:
+        """The same where faults are for it: each may be struck alone."""
+        for frame in frames:
+            if frame and visitor.behind is None:
+                self._offer(visitor, Parcel.of(frame, visitor.channel), before)
+
     async def _catch_up(self, visitor: Visitor) -> None:
         """Once there is room: what it lacks, as far as it is committed then."""
-        await visitor.link.outbox.room(visitor.lacking)
+        await visitor.outbox.room(visitor.lacking)
         self._agenda.put(Look(lambda: None if visitor.behind is None else self.answer(visitor, visitor.behind)))
 
     def answer(self, visitor: Visitor, state: bytes) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Final
 
@@ -50,6 +50,8 @@ class Documents:
         self._busy: dict[str, trio.Event] = {}  # the names of those that are being read or deleted
         self._nursery: trio.Nursery | None = None
         self._stopped = False
+        self.impair: Callable[[Visitor], None] | None = None
+        """Called with each new visitor while faults may be for it."""
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Serve rooms until cancelled. What a kill kept from being told of the last edits is told first."""
@@ -81,6 +83,8 @@ class Documents:
         :raises Damaged, Broken, StorageFailed: it cannot be read; then it is not written either.
         """
         room = await self._open(name)
+        if self.impair is not None:
+            self.impair(visitor)
         room.enter(visitor)
         try:
             yield room
@@ -102,6 +106,10 @@ class Documents:
         """The room, if it is in memory: its ``visitors`` are those who have the document open."""
         room = self._rooms.get(name)
         return None if room is None or room.closing else room
+
+    def visitors(self) -> list[Visitor]:
+        """Who has any document open."""
+        return [visitor for room in self._rooms.values() for visitor in room.visitors]
 
     def open_rooms(self) -> list[str]:
         """The names of those in memory that somebody has open, also where nothing is stored yet."""

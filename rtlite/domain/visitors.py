@@ -5,9 +5,11 @@ from __future__ import annotations
 import attrs
 
 from rtlite.errors import InvalidRequest, Reason, Refused, TooLarge
+from rtlite.hub.impaired import Impaired
 from rtlite.model import Identity, now_ms
 from rtlite.protocols.awareness import Owner
 from rtlite.transports.link import Link
+from rtlite.transports.outbox import Outbox
 
 
 @attrs.define(eq=False)
@@ -15,6 +17,8 @@ class Visitor:
     """A connection to a room.
 
     :ivar write: whether its edits count.
+    :ivar channel: the room's, as a channel is called.
+    :ivar impaired: the way out while faults are for it.
     :ivar behind: the state that it was last sent, if it was too slow since; it then gets what it lacks in one piece.
     :ivar lacking: bytes that there was no room for.
     :ivar refused: whether an edit of its was refused; those behind it build on that.
@@ -23,6 +27,8 @@ class Visitor:
     link: Link
     identity: Identity
     write: bool
+    channel: str = ""
+    impaired: Impaired | None = None
     opened: int = attrs.field(factory=now_ms)
     owner: Owner = attrs.field(init=False)
     behind: bytes | None = None
@@ -31,6 +37,11 @@ class Visitor:
 
     def __attrs_post_init__(self) -> None:
         self.owner = Owner(self.identity.user)
+
+    @property
+    def outbox(self) -> Outbox | Impaired:
+        """The way out."""
+        return self.link.outbox if self.impaired is None else self.impaired
 
     def refuse(self, error: Refused) -> None:
         """End the connection: it cannot go on without the edit that is refused."""

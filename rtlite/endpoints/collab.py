@@ -72,7 +72,7 @@ class Collab:
         websocket.head.shed()
         if websocket.listed is not None:
             websocket.listed.channels.append(channel)
-        visitor = Visitor(websocket, identity, write)
+        visitor = Visitor(websocket, identity, write, channel)
         async with self._documents.joined(name, visitor) as room:
             while True:
                 data = await websocket.receive()

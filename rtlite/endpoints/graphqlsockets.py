@@ -239,6 +239,7 @@ class Conversation:
                 on_lost=websocket.end,
                 since=since,
                 greet=greet,
+                listener=websocket.listed,
             )
         self._held[id] = listening
         if websocket.listed is not None:

@@ -149,6 +149,7 @@ class Sessions:
                 since=since,
                 greet=greet,
                 replaying=replaying,
+                listener=link.listed,
             )
         if link.listed is not None:
             link.listed.channels += names

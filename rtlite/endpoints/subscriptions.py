@@ -137,6 +137,7 @@ class Subscriptions:
                 on_lost=websocket.end,
                 since=since,
                 greet=greet,
+                listener=websocket.listed,
             )
         self._list(name)
         self._held[name] = answer.subscription

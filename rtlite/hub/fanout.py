@@ -16,6 +16,8 @@ import attrs
 import trio
 
 from rtlite.errors import Reason
+from rtlite.hub.impaired import Impaired
+from rtlite.hub.parcels import Apart
 from rtlite.hub.slices import SLICE_SECONDS, Pace, slices
 from rtlite.log import get_logger
 from rtlite.metrics import Metrics
@@ -75,8 +77,15 @@ class Subscription:
     live: bool = False
     closed: bool = False
     cursor: int = 0
+    listener: object = None
+    """Whose it is: its entry among the open connections, if it is of one."""
     muted: set[tuple[str, int]] | None = None
     """Channels and offsets past ``cursor`` that it does not want: its own connection published them."""
+
+    @property
+    def carrier(self) -> Outbox:
+        """The way out of its connection, whatever faults stand before that."""
+        return self.outbox.outbox if isinstance(self.outbox, Impaired) else self.outbox
 
     @property
     def position(self) -> Position | None:
@@ -190,6 +199,16 @@ class Topic:
     def add(self, subscription: Subscription) -> None:
         self.groups.setdefault(subscription.encode, {})[subscription] = None
 
+    def regroup(self, subscription: Subscription, encode: Encoder) -> None:
+        """It is encoded another way from the next event on."""
+        group = self.groups.get(subscription.encode, {})
+        listed = group.pop(subscription, subscription) is None
+        if not group:
+            self.groups.pop(subscription.encode, None)
+        subscription.encode = encode
+        if listed:
+            self.add(subscription)
+
     def discard(self, subscription: Subscription) -> None:
         self.stop_recording(subscription)
         group = self.groups.get(subscription.encode)
@@ -229,9 +248,10 @@ class Topic:
         chunks: list[tuple[int, bytes]] = []
         parts: list[bytes] = []
         size, start = 0, after
+        most = 0 if isinstance(encode, Apart) else CHUNK_BYTES
         for event in events:
             part = encode(self.placed(event))
-            if size and size + len(part) > CHUNK_BYTES:
+            if size and size + len(part) > most:
                 chunks.append((start, b"".join(parts)))
                 parts, size, start = [], 0, after
             parts.append(part)
@@ -284,7 +304,11 @@ class Fanout:
 
     def behind(self) -> set[Outbox]:
         """The connections that read history, because they asked for it or are too slow to be live."""
-        return {subscription.outbox for topic in self.recording for subscription in topic.behind}
+        return {subscription.carrier for topic in self.recording for subscription in topic.behind}
+
+    def subscriptions(self) -> list[Subscription]:
+        """All there are."""
+        return [item for topic in self.topics.values() for group in topic.groups.values() for item in group]
 
     def listening(self, name: str) -> list[Topic]:
         """The topics of a channel or pattern: its own, and those of several names of which it is one."""
@@ -456,7 +480,7 @@ def _mute(group: Iterable[Subscription], share: list[Event], muted: Muted) -> di
     authors: dict[Subscription, None] = {}
     places = {(event.channel, event.offset) for event in share}
     for subscription in group:
-        own = muted.get(subscription.outbox)
+        own = muted.get(subscription.carrier)
         if own and (own := own & places):
             subscription.muted = own | (subscription.muted or set())
             authors[subscription] = None

@@ -44,6 +44,8 @@ class Subscribed:
 
 
 class Hub:
+    """:ivar impair: called with each new subscription while faults may be for it."""
+
     def __init__(self, database: Database, settings: Settings, metrics: Metrics) -> None:
         self.policies = Policies(settings)
         self.fanout = Fanout(metrics)
@@ -51,6 +53,7 @@ class Hub:
         self.replay = Replay(database, settings, metrics)
         self.sweeper = Sweeper(database, self.fanout, self.policies, metrics)
         self.presence = Presence(database, settings, metrics)
+        self.impair: Callable[[Subscription], None] | None = None
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Run the hub's services until cancelled."""
@@ -97,6 +100,7 @@ class Hub:
         since: Since | None = None,
         greet: Callable[[Position | None, bool], bytes] | None = None,
         replaying: Encoder | None = None,
+        listener: object = None,
     ) -> Subscribed:
         """Listen to a channel or pattern, or to several as one (already checked and allowed).
 
@@ -113,6 +117,7 @@ class Hub:
         :param greet: bytes to send before the first event, made of the position and whether
             all that was asked for is there.
         :param replaying: encodes in place of ``encode`` what comes from history.
+        :param listener: the entry among the open connections that this is of, if it is of one.
         :raises Overloaded, StorageFailed: there is no subscription.
         :raises trio.BrokenResourceError, trio.ClosedResourceError: the connection is gone.
         """
@@ -120,10 +125,12 @@ class Hub:
         try:
             for part in self._parts(name):
                 topic = self.fanout.topic(part, self._keeps(part))
-                subscriptions.append(
-                    Subscription(topic, outbox, encode, spawn, on_lost, self.replay.catch_up, replaying=replaying)
-                )
-                topic.add(subscriptions[-1])
+                subscription = Subscription(topic, outbox, encode, spawn, on_lost, self.replay.catch_up, replaying)
+                subscription.listener = listener
+                subscriptions.append(subscription)
+                topic.add(subscription)
+                if self.impair is not None:
+                    self.impair(subscription)
             for subscription in subscriptions:
                 if subscription.topic.cursor is None:
                     await self.committer.attach(subscription.topic)

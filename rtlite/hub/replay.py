@@ -120,7 +120,6 @@ class Replay:
         A reader whose place was taken by retention is closed as too slow: to go on would be a silent gap.
         """
         topic = subscription.topic
-        encode = subscription.replaying or subscription.encode
         started = time.perf_counter()
         topic.start_recording(subscription)
         try:
@@ -132,6 +131,7 @@ class Replay:
                 if page is None:
                     subscription.lose(Reason.TOO_SLOW)
                     return
+                encode = subscription.replaying or subscription.encode
                 for _, blob in topic.chunks(subscription.wanted(page), encode, subscription.cursor):
                     if not await self._send(subscription, blob):
                         return
