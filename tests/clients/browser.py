@@ -173,10 +173,13 @@ class Tab:
             raise AssertionError(f"never became true: {condition}; the page shows {body!r}; {self.errors}") from None
 
     async def click(self, selector: str) -> None:
-        """A click of the mouse on the middle of an element."""
+        """A click of the mouse on the middle of an element, which is scrolled to."""
         box = await self.evaluate(
-            f"(({{x, y, width, height}}) => ({{x: x + width / 2, y: y + height / 2}}))"
-            f"(document.querySelector({json.dumps(selector)}).getBoundingClientRect())"
+            f"""(element => {{
+              element.scrollIntoViewIfNeeded()
+              const {{ x, y, width, height }} = element.getBoundingClientRect()
+              return {{ x: x + width / 2, y: y + height / 2 }}
+            }})(document.querySelector({json.dumps(selector)}))"""
         )
         for kind in ("mousePressed", "mouseReleased"):
             await self.call("Input.dispatchMouseEvent", type=kind, button="left", clickCount=1, **box)

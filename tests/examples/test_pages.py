@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import re
 import runpy
+import socket
 from pathlib import Path
 
+from tests.clients.browser import Tab
 from tests.examples.running import copy, fits, looked_at, running
 
 
@@ -69,3 +73,60 @@ async def test_a_scripts_output_is_watched_and_replayed(chromium: str, tmp_path:
         await fits(tab)
         await tab.follow("button")
         await tab.until(f"document.querySelectorAll('li').length === {2 * (len(lines) + 3)} && {last} === 'exit'")
+
+
+def free_port() -> str:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        return str(taken.getsockname()[1])
+
+
+async def fill(tab: Tab, name: str, text: str) -> None:
+    await tab.evaluate(f"document.querySelector('[name={name}]').value = {json.dumps(text)}")
+
+
+async def shows(tab: Tab, selector: str, text: str) -> None:
+    await tab.until(f"document.querySelector({json.dumps(selector)})?.textContent === {json.dumps(text)}")
+
+
+async def test_a_blog_in_flask_is_live_for_its_readers_and_its_author(chromium: str, tmp_path: Path) -> None:
+    folder = copy("flask-blog", tmp_path)
+    async with (
+        running(folder, "app.py", free_port(), "0") as (example, _),
+        looked_at(chromium, example.url) as author,
+        looked_at(chromium, f"{example.url}/posts/tides") as reader,
+    ):
+        await shows(reader, ".rtlite output", "Views: 1")
+        await author.follow("a[href='/login']")
+        await fits(author)
+        await fill(author, "password", "guess")
+        await author.follow("button")
+        await shows(author, "[role=alert]", "That is not the password.")
+        found = re.search(r"password is (\S+)\)", example.said)
+        assert found
+        await fill(author, "password", found[1])
+        await author.follow("button")
+        await author.goto(f"{example.url}/posts/tides")
+
+        await reader.click(".rtlite button")
+        await shows(author, "#bell output", "1")
+        await shows(author, ".rtlite button", "👍 1")
+        await fill(reader, "author", "Bo <b>")
+        await fill(reader, "body", "How high are they?")
+        await reader.follow("section button")
+        await shows(reader, "#comments li", "Bo <b>How high are they?")
+        await shows(author, "#comments li", "Bo <b>How high are they?")
+        await shows(author, "#bell output", "2")
+        await author.click("summary")
+        await shows(author, "#bell li", "Bo <b> on tides: How high are they?")
+        await shows(author, "#bell output", "0")
+        await fits(author)
+
+        await author.goto("about:blank")
+        await reader.click(".rtlite button:last-child")
+        await author.goto(example.url)
+        await shows(author, "#bell output", "1")
+        await shows(author, "#bell li", "❤️ for tides")
+        assert "(1 views)" in await author.evaluate("document.querySelector('ul li:nth-of-type(2)').textContent")
+        assert (
+            len(await author.evaluate("[...document.querySelectorAll('#bell li')].map(item => item.textContent)")) == 3
+        )
