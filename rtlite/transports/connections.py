@@ -90,6 +90,11 @@ class Connection:
             self.end(Reason.FORBIDDEN)
         return True
 
+    def mentions(self, text: str) -> bool:
+        """Whether ``text`` is a part of its user's id, its protocol, its address or a channel that it listens to."""
+        user = self.identity.user if self.identity else ""
+        return any(text in part for part in (user, self.protocol, self.address, *self.channels))
+
     def as_json(self) -> ConnectionJson:
         return {
             "id": self.id,
