@@ -15,7 +15,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence, Set
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import attrs
 import trio
@@ -25,7 +25,8 @@ from rtlite.hub.hub import Hub
 from rtlite.log import get_logger
 from rtlite.metrics import Metrics, by_label, value
 from rtlite.model import Event, now_ms, rfc3339
-from rtlite.transports.connections import Connection, Connections
+from rtlite.rules import Rule
+from rtlite.transports.connections import Connection, ConnectionJson, Connections
 
 log = get_logger(__name__)
 
@@ -221,20 +222,25 @@ class Monitor:
                 return round(math.exp(bucket * _STEP), 6)
         return None
 
-    def _slow(self) -> list[dict[str, Any]]:
+    def _slow(self) -> list[WatchedConnection]:
         """Connections that have not taken what was sent, the furthest behind first."""
         behind = self._hub.fanout.behind()
         slow = [item for item in self._connections if item.outbox.queued or reads_history(item, behind)]
-        return [shown(item, behind) for item in heapq.nlargest(_SHOWN_CONNECTIONS, slow, key=_queued)]
+        return [watched(item, behind) for item in heapq.nlargest(_SHOWN_CONNECTIONS, slow, key=_queued)]
 
 
-def shown(connection: Connection, behind: Set[Outbox]) -> dict[str, Any]:
-    """A connection with whether it is live, or reads from history what it was too slow for or asked for."""
+class WatchedConnection(ConnectionJson):
+    """A connection; whether it is live, or reads from history what it was too slow for or asked for."""
+
+    reads: Annotated[str, Rule(enum=["live", "history"])]
+
+
+def watched(connection: Connection, behind: Set[Outbox]) -> WatchedConnection:
+    """:param behind: what :meth:`Fanout.behind` says."""
     return {**connection.as_json(), "reads": "history" if reads_history(connection, behind) else "live"}
 
 
 def reads_history(connection: Connection, behind: Set[Outbox]) -> bool:
-    """:param behind: what :meth:`Fanout.behind` says."""
     return connection.outbox in behind or connection.carried in behind
 
 

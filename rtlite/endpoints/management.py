@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from functools import lru_cache, partial
 from typing import Annotated, Any, Final, TypedDict
@@ -17,9 +18,10 @@ from rtlite.auth.tickets import PREFIX as TICKET_PREFIX
 from rtlite.auth.tickets import TicketJson, Tickets
 from rtlite.auth.tokens import Tokens
 from rtlite.domain import access as rights
+from rtlite.domain.monitor import WatchedConnection, watched
 from rtlite.endpoints import history as pages_of_history
 from rtlite.endpoints.history import ChannelJson, History, HistoryPage
-from rtlite.endpoints.pages import AFTER, Page
+from rtlite.endpoints.pages import AFTER, Page, Size, page_size
 from rtlite.errors import Forbidden, InvalidRequest, NotFound, Reason, StartError, TooLarge
 from rtlite.hub.hub import Hub
 from rtlite.hub.slices import Pace
@@ -27,17 +29,18 @@ from rtlite.model import Kind, Published, Role
 from rtlite.protocols import jsonframes, verbs
 from rtlite.protocols.jsonframes import EventJson, Receipt
 from rtlite.protocols.verbs import Publication
-from rtlite.rules import Channel, Duration, Rule, User, of
+from rtlite.rules import Channel, Count, Duration, Rule, User, of
 from rtlite.settings import KIB, MIB, Settings, duration
 from rtlite.store.database import Database
 from rtlite.store.keys import KeyJson
-from rtlite.transports.connections import ConnectionJson, Connections
+from rtlite.transports.connections import Connections
 from rtlite.transports.contract import JSON, NDJSON, Asked, Body
 from rtlite.transports.routes import Access, Call, Reply, Route, json_reply
 
 _LONG: Final = 64 * KIB
 _LONGEST_LIST: Final = MIB  # of a batch as one JSON text, which is parsed in one go; NDJSON goes line by line
 
+_FILTER: Final = Asked("filter", str, "A part of the user's id, the protocol, the address or a channel's name")
 Patterns = Annotated[list[str], Rule(description="Channels, kinds as `changes:*`, or `*`")]
 
 
@@ -76,6 +79,14 @@ class Receipts(TypedDict):
     """What is known of each event, in order."""
 
     items: list[Receipt]
+
+
+class ConnectionPage(TypedDict):
+    """A page of the open connections; `total` is how many there are on all pages."""
+
+    items: list[WatchedConnection]
+    next: str | None
+    total: Count
 
 
 class SecretKey(KeyJson):
@@ -177,7 +188,8 @@ class Management:
                 "/api/connections",
                 self.list_connections,
                 "List open connections",
-                gives={200: Page[ConnectionJson]},
+                asks=[Asked("limit", Size, "The most items of a page; without it, there is one page"), AFTER, _FILTER],
+                gives={200: ConnectionPage},
             ),
             Route(
                 "DELETE",
@@ -293,7 +305,14 @@ class Management:
         return json_reply(await self._history.channels(call.query.get("prefix", ""), call.query.get("after", "")))
 
     async def list_connections(self, call: Call) -> Reply:
-        return json_reply({"items": [item.as_json() for item in self._connections], "next": None})
+        """``?limit=&after=&filter=``, the oldest first; ``total`` is how many there are on all pages."""
+        limit = page_size(call, self._settings.max_page) if "limit" in call.query else None
+        found = [item for item in self._connections if item.mentions(call.query.get("filter", ""))]
+        total, after = len(found), _number_of(call.query.get("after", ""))
+        found = [item for item in found if _number_of(item.id) > after]
+        page, behind = found[:limit], self._hub.fanout.behind()
+        following = page[-1].id if len(page) < len(found) else None
+        return json_reply({"items": [watched(item, behind) for item in page], "next": following, "total": total})
 
     async def close_connection(self, call: Call) -> Reply:
         connection = self._connections.get(call.params["id"])
@@ -352,6 +371,14 @@ class Management:
         except StartError as error:
             raise InvalidRequest(f"file: {error}") from error
         return json_reply({"file": wanted.file}, 201)
+
+
+def _number_of(connection: str) -> int:
+    """They are numbered in the order in which they came; 0 of no id."""
+    number = connection.rpartition("_")[2]
+    if connection and not re.fullmatch("[0-9]{1,18}", number):
+        raise InvalidRequest("after: the next of the page before is wanted")
+    return int(number or 0)
 
 
 def _listed(body: bytes) -> list[Any]:
