@@ -12,7 +12,7 @@ import random
 import resource
 import sqlite3
 from collections.abc import Iterator, Sequence
-from typing import Final
+from typing import Any, Final
 
 import attrs
 import trio
@@ -36,12 +36,13 @@ from rtlite.domain.records import Records
 from rtlite.domain.snapshots import Snapshots
 from rtlite.domain.streams import Streams
 from rtlite.domain.webhooks import Webhooks
-from rtlite.endpoints import conformance
+from rtlite.endpoints import asyncapi, conformance, openapi, streamsockets
 from rtlite.endpoints.blog import BlogEndpoint
 from rtlite.endpoints.collab import Collab
 from rtlite.endpoints.commands import CommandsEndpoint
 from rtlite.endpoints.console import Console
 from rtlite.endpoints.conversations import ConversationsEndpoint
+from rtlite.endpoints.descriptions import Descriptions
 from rtlite.endpoints.dialogue import Dialogues
 from rtlite.endpoints.docs import Docs
 from rtlite.endpoints.documents import DocumentsEndpoint
@@ -219,17 +220,25 @@ class Server:
         self.routes += sse.routes()
         streams = StreamSockets(self.hub, database, sessions, self.streams, settings)
         socketio = SocketIO([streams.namespace(), *namespaces], settings)
-        self.engine = Engine("/socket.io", socketio.converse, settings, self.connections, self.metrics)
+        self.engine = Engine(
+            "/socket.io",
+            socketio.converse,
+            settings,
+            self.connections,
+            self.metrics,
+            streamsockets.ASKED,
+            streamsockets.MESSAGES,
+        )
         self.routes += self.engine.routes()
         self.websocket_routes += self.engine.websockets()
+        self.event_stream_routes = [*sse.event_streams(), *live.event_streams()]
+        self.routes += Descriptions(self.openapi, self.asyncapi).routes()
         router = self.router = Router(self.routes, self.gate, settings, self.metrics)
         self.http = HttpServer(make_app(router), settings, app and Guest(app, router))
         websockets = WebSockets(settings, self.connections, self.metrics)
         lean = LeanLane(router, settings)
         self.hot = HotLane(router, lean, settings)
-        event_streams = EventStreams(
-            [*sse.event_streams(), *live.event_streams()], lean, settings, self.connections, self.metrics
-        )
+        event_streams = EventStreams(self.event_stream_routes, lean, settings, self.connections, self.metrics)
         self.listener = Listener(
             settings,
             self.metrics,
@@ -242,6 +251,14 @@ class Server:
             event_streams,
             LongPolls(self.engine.long_polls(), lean, settings, self.metrics),
         )
+
+    def openapi(self) -> dict[str, Any]:
+        """What it serves over HTTP, described."""
+        return openapi.document(self.routes, self.settings)
+
+    def asyncapi(self) -> dict[str, Any]:
+        """What goes over its WebSockets and event streams, described."""
+        return asyncapi.document([*self.websocket_routes, *self.event_stream_routes], self.settings)
 
     def _end_connections(self, key: str) -> None:
         self.connections.end_credential(key, Reason.REVOKED)

@@ -41,6 +41,8 @@ COMMANDS: Final = {
     "check": "rtlite.cli.files",
     "config": "rtlite.cli.config",
     "graphql-schema": "rtlite.cli.graphqlschema",
+    "openapi": "rtlite.cli.descriptions",
+    "asyncapi": "rtlite.cli.descriptions",
 }
 INTERRUPTED: Final = 130
 

@@ -6,7 +6,7 @@ Source: the command WebSocket's reference, events ``chat_message`` and ``status_
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Final, TypedDict
 
 import orjson
 
@@ -24,6 +24,22 @@ from rtlite.transports.connections import Connections
 
 STATUS_UPDATE: Final = "status_update"
 PAGE: Final = 1000
+
+
+class ChatMessage(TypedDict):
+    """Someone wrote in a conversation."""
+
+    conversation_id: str
+    sender_id: str
+    content: str
+
+
+class StatusUpdate(TypedDict):
+    """The state of something has changed."""
+
+    entity_type: str
+    entity_id: str
+    status: str
 
 
 class Conversations:
@@ -80,15 +96,15 @@ class Conversations:
         found = await self._database.read(lambda connection: tables.list_members(connection, conversation, after, PAGE))
         return found, found[-1].user if len(found) == PAGE else None
 
-    async def post(self, conversation: str, message: dict[str, Any], id: str | None) -> Published:
+    async def post(self, conversation: str, message: ChatMessage, id: str | None) -> Published:
         """Say something, as :func:`chat_message` made it."""
         return await self._publish(check_conversation(conversation), CHAT_MESSAGE, message, id)
 
-    async def announce_status(self, channel: str, update: dict[str, Any]) -> Published:
+    async def announce_status(self, channel: str, update: StatusUpdate) -> Published:
         """Tell the state of something, as :func:`status_update` made it."""
         return await self._publish(channel, STATUS_UPDATE, update, None)
 
-    async def _publish(self, channel: str, name: str, data: dict[str, Any], id: str | None) -> Published:
+    async def _publish(self, channel: str, name: str, data: Any, id: str | None) -> Published:
         id = None if id is None else check_event_id(id)
         return await self._hub.publish(NewEvent(channel, name, orjson.dumps(data), id))
 
@@ -101,7 +117,7 @@ def check_conversation(conversation: str) -> str:
         raise InvalidRequest("conversation: an id is up to 242 visible ASCII characters, and not *") from error
 
 
-def chat_message(conversation: str, sender: str, content: str) -> dict[str, Any]:
+def chat_message(conversation: str, sender: str, content: str) -> ChatMessage:
     """The data of a ``chat_message``. :raises InvalidRequest: a field breaks its rule."""
     try:
         check_user(sender)
@@ -112,7 +128,7 @@ def chat_message(conversation: str, sender: str, content: str) -> dict[str, Any]
     return {"conversation_id": conversation, "sender_id": sender, "content": content}
 
 
-def status_update(entity_type: str, entity_id: str, status: str) -> tuple[str, dict[str, Any]]:
+def status_update(entity_type: str, entity_id: str, status: str) -> tuple[str, StatusUpdate]:
     """The channel of what has the status, ``{entity_type}:{entity_id}``, and the data of a ``status_update``.
 
     :raises InvalidRequest: a field breaks its rule.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import secrets
-from typing import Final
+from typing import Final, TypedDict
 
 import attrs
 
@@ -16,6 +16,7 @@ from rtlite.errors import Conflict, InvalidRequest, NotFound
 from rtlite.hub.committer import Transaction
 from rtlite.hub.hub import Hub
 from rtlite.model import check_channel, check_event_id, check_event_name, now_ms
+from rtlite.rules import Count
 from rtlite.settings import Settings
 from rtlite.store import inbox as tables
 from rtlite.store.database import Database
@@ -27,6 +28,21 @@ READ_ALL: Final = "notification.read_all"
 PAGE: Final = 100
 _LATEST: Final = 2**62
 _LONE_SURROGATE: Final = re.compile(r"[\ud800-\udfff]")  # which no UTF-8 can hold
+
+
+class NotificationRead(TypedDict):
+    """A notification was read; so many are not."""
+
+    id: str
+    userId: str
+    unread: Count
+
+
+class AllRead(TypedDict):
+    """All of a user's notifications were read."""
+
+    userId: str
+    unread: Count
 
 
 class Inbox:
@@ -93,7 +109,8 @@ class Inbox:
             if not known.read:
                 tables.mark_read(connection, id)
                 unread = tables.count_unread(connection, user)
-                transaction.publish(channel_of(user), READ, {"id": id, "userId": user, "unread": unread})
+                read: NotificationRead = {"id": id, "userId": user, "unread": unread}
+                transaction.publish(channel_of(user), READ, read)
             return attrs.evolve(known, read=True)
 
         return await self._hub.transact(work)
@@ -104,7 +121,8 @@ class Inbox:
         def work(transaction: Transaction) -> int:
             marked = tables.mark_all_read(transaction.connection, user)
             if marked:
-                transaction.publish(channel_of(user), READ_ALL, {"userId": user, "unread": 0})
+                read: AllRead = {"userId": user, "unread": 0}
+                transaction.publish(channel_of(user), READ_ALL, read)
             return marked
 
         return await self._hub.transact(work)

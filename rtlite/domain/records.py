@@ -11,7 +11,7 @@ import re
 import secrets
 from collections.abc import Mapping
 from functools import lru_cache, partial
-from typing import Any, Final
+from typing import Any, Final, Literal, TypedDict
 
 import attrs
 import orjson
@@ -31,13 +31,23 @@ from rtlite.store.database import Database
 from rtlite.store.filters import Filter, parse_filter
 from rtlite.store.models import Model
 from rtlite.store.recordplans import Question, parse_order
-from rtlite.store.records import Record, Version
+from rtlite.store.records import Record, RecordJson, Version
 
 PAGE: Final = 100
 _ID: Final = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._~-]{0,63}")
 _NUL: Final = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 _NEWEST: Final = 2**62
 _SCHEMAS: Final = 256  # that are held ready for use
+
+
+Type = Literal["CREATED", "UPDATED", "DELETED", "PUBLISHED", "UNPUBLISHED"]
+
+
+class RecordChange(TypedDict):
+    """What became of a record, and how it is now; a deleted one as it was last."""
+
+    type: Type
+    record: RecordJson
 
 
 class Records:
@@ -322,8 +332,9 @@ def _later(before: Record) -> int:
     return max(now_ms(), before.updated)
 
 
-def _tell(transaction: Transaction, type: str, record: Record) -> None:
-    transaction.publish(channel_of(record.model_key), type, {"type": type, "record": record.as_json()})
+def _tell(transaction: Transaction, type: Type, record: Record) -> None:
+    change: RecordChange = {"type": type, "record": record.as_json()}
+    transaction.publish(channel_of(record.model_key), type, change)
 
 
 def _no_record() -> NotFound:

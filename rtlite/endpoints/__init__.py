@@ -22,5 +22,7 @@ health.py, conformance.py
 console.py        the console at /, with logins.py (/api/session) and live.py (/api/live)
 staticfiles.py    files of the package: the console's and others'
 docs.py           /docs, pages made by docpages.py
+descriptions.py   /openapi.json, made by openapi.py of what the routes say, and /asyncapi.json, made by
+                  asyncapi.py of what goes over the doors that last (messages.py, graphqlmessages.py)
 sessions.py       what all that last do alike: admit, subscribe, hold the limits
 """

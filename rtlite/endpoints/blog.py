@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable
 from importlib import resources
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, Final, NotRequired, TypeVar
 
 import attrs
 import orjson
@@ -18,15 +18,17 @@ import orjson
 from rtlite.auth.grants import is_operator
 from rtlite.auth.tickets import TicketJson, Tickets
 from rtlite.domain.blog import Blog, Reacted, Viewed
+from rtlite.endpoints import messages
 from rtlite.endpoints.pages import AFTER, Page
 from rtlite.endpoints.sessions import Sessions
 from rtlite.errors import CloseCode, Forbidden, Reason
 from rtlite.model import Event, Identity, Kind, Position, is_pattern
 from rtlite.protocols import jsonframes
-from rtlite.rules import Rule, UserInChannel
+from rtlite.protocols.jsonschema import Shape, fields_of
+from rtlite.rules import PositionText, Rule, SinceText, UserInChannel
 from rtlite.settings import Settings
 from rtlite.store.blog import ArticleJson, CommentJson, Slug, SubscriberJson
-from rtlite.transports.contract import Answer
+from rtlite.transports.contract import Answer, Asked, Message
 from rtlite.transports.routes import Access, Call, Reply, Route, json_reply
 from rtlite.transports.websocket import WebSocket, WebSocketRoute, text_frame
 
@@ -87,6 +89,23 @@ class Subscriber:
 T = TypeVar("T")
 
 
+SINCE: Final = Asked("since", SinceText, "Where to resume: then `connected` comes first, and events have a `position`")
+CONNECTED: Final = Message(
+    "connected",
+    "First of all, to a client that resumes: where it stands, and whether all that it missed follows.",
+    Shape({"type": "connected", "position": PositionText | None, "recovered": bool}),
+)
+
+
+def _event(name: Any, data: Any) -> Shape:
+    fields = {"data": NotRequired[Any]} if data is Any else fields_of(data)
+    return Shape({"type": name, **fields, "position": NotRequired[PositionText]})
+
+
+NOTIFICATIONS: Final = (CONNECTED, *messages.events("notifications", _event, jsonframes.flat))
+UPDATES: Final = (CONNECTED, *messages.events("article", _event, jsonframes.flat))
+
+
 class BlogEndpoint:
     def __init__(self, blog: Blog, sessions: Sessions, tickets: Tickets, settings: Settings) -> None:
         self._blog = blog
@@ -96,8 +115,12 @@ class BlogEndpoint:
 
     def websockets(self) -> list[WebSocketRoute]:
         return [
-            WebSocketRoute("/blog/ws/notifications", "blog", self.notifications, _code),
-            WebSocketRoute("/blog/ws/articles/{slug}", "blog", self.article_updates, _code),
+            WebSocketRoute(
+                "/blog/ws/notifications", "blog", self.notifications, _code, asks=[SINCE], messages=NOTIFICATIONS
+            ),
+            WebSocketRoute(
+                "/blog/ws/articles/{slug}", "blog", self.article_updates, _code, asks=[SINCE], messages=UPDATES
+            ),
         ]
 
     def routes(self) -> list[Route]:

@@ -5,7 +5,8 @@ Source: y-websocket's provider and server; the messages are :mod:`rtlite.protoco
 
 from __future__ import annotations
 
-from typing import Annotated, TypedDict
+from collections.abc import Iterator
+from typing import Annotated, Final, TypedDict
 
 import trio
 
@@ -18,6 +19,7 @@ from rtlite.protocols import yjs
 from rtlite.rules import Rule
 from rtlite.settings import Settings
 from rtlite.transports import routes
+from rtlite.transports.contract import BYTES, Message
 from rtlite.transports.routes import Call, Reply, Route, json_reply
 from rtlite.transports.websocket import WebSocket, WebSocketRoute
 
@@ -28,6 +30,23 @@ class CollabInfo(TypedDict):
     enabled: bool
     provider: str
     websocketUrl: Annotated[str, Rule(format="uri")]
+
+
+def _messages() -> Iterator[Message]:
+    for name, about in (
+        ("sync_step_1", "What the sender has (a state vector): it wants to know what it lacks."),
+        ("sync_step_2", "The answer: an update."),
+        ("update", "An edit."),
+        ("awareness", "What clients say of themselves: cursors, names."),
+        ("query_awareness", "Tell me everyone's awareness."),
+    ):
+        yield Message(f"{name}_received", about, bytes, sent=False, media=BYTES)
+        if name != "query_awareness":
+            yield Message(f"{name}_sent", about, bytes, media=BYTES)
+    yield Message("permission_denied", "An edit is refused: this credential may only read.", bytes, media=BYTES)
+
+
+MESSAGES: Final = tuple(_messages())
 
 
 def _code(row: CloseCode) -> int:
@@ -47,7 +66,7 @@ class Collab:
 
     def websockets(self) -> list[WebSocketRoute]:
         limit = self._settings.collab_message
-        return [WebSocketRoute("/collab/{room}", "collab", self.converse, _code, max_message=limit)]
+        return [WebSocketRoute("/collab/{room}", "collab", self.converse, _code, limit, messages=MESSAGES)]
 
     async def info(self, call: Call) -> Reply:
         """Our own address, as the client knows it."""

@@ -5,16 +5,22 @@ Source: the command WebSocket's reference; see :mod:`rtlite.protocols.commands`.
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final, NotRequired
 
 from rtlite.domain.access import Access
+from rtlite.endpoints import messages
 from rtlite.endpoints.dialogue import Dialogue, Dialogues
+from rtlite.endpoints.messages import METADATA, RequestId
 from rtlite.endpoints.sessions import Sessions
 from rtlite.endpoints.subscriptions import Dialect
 from rtlite.errors import CloseCode, InvalidRequest
 from rtlite.hub.since import Since
 from rtlite.model import Event, Kind, Position, PresenceNotice, check_channel
-from rtlite.protocols import commands
+from rtlite.protocols import answers, commands
+from rtlite.protocols.jsonschema import Shape, fields_of
+from rtlite.rules import Channel, SinceText
+from rtlite.transports.contract import Asked, Message
 from rtlite.transports.websocket import WebSocket, WebSocketRoute, text_frame
 
 
@@ -33,6 +39,29 @@ def encode_presence(notice: PresenceNotice) -> bytes:
 DIALECT: Final = Dialect(commands, encode, encode_of_kind, encode_presence)
 KINDS: Final = frozenset({Kind.JWT})
 
+ASKED: Final = (Asked("since", SinceText, "Where the user's own notifications begin"),)
+
+
+def _message(type: Any, fields: Mapping[str, Any]) -> Shape:
+    return Shape({"type": type, "data": Shape(fields), "id": NotRequired[RequestId]})
+
+
+def _presence(data: Any) -> Shape:
+    return Shape({"type": "presence", "channel": Channel, "data": data, "id": NotRequired[RequestId]})
+
+
+MESSAGES: Final = (
+    *messages.commands(_message),
+    Message("connected", str(answers.Connected.__doc__), _message("connected", fields_of(answers.Connected))),
+    Message("presence_news", str(answers.PresenceNews.__doc__), _presence(answers.PresenceNews)),
+    Message("presence_list", str(answers.PresenceList.__doc__), _presence(answers.PresenceList)),
+    *messages.events(
+        "notifications conversation task",
+        lambda name, data: Shape({"type": name, "channel": Channel, "data": data, **METADATA}),
+        commands.event,
+    ),
+)
+
 
 def _code(row: CloseCode) -> int:
     return row.commands
@@ -45,7 +74,7 @@ class CommandsEndpoint:
         self._access = access
 
     def websockets(self) -> list[WebSocketRoute]:
-        return [WebSocketRoute("/ws", "commands", self.converse, _code)]
+        return [WebSocketRoute("/ws", "commands", self.converse, _code, asks=ASKED, messages=MESSAGES)]
 
     async def converse(self, websocket: WebSocket) -> None:
         dialogue = self._dialogues.open(websocket, DIALECT, KINDS)

@@ -33,7 +33,7 @@ class NewMessage:
 
 
 @attrs.frozen
-class StatusUpdate:
+class NewStatus:
     entity_type: Annotated[str, Rule(minLength=1, pattern=r"^[!-9;-~]+$", examples=["task"])]
     entity_id: Annotated[str, Rule(minLength=1, pattern=r"^[!-~]+$", examples=["task-789"])]
     status: Annotated[str, Rule(minLength=1, examples=["completed"])]
@@ -101,7 +101,7 @@ class ConversationsEndpoint:
                 key,
                 lean=True,
                 publishing=True,
-                takes=StatusUpdate,
+                takes=NewStatus,
                 gives={201: Receipt},
             ),
         ]
@@ -138,13 +138,13 @@ class ConversationsEndpoint:
         return json_reply(jsonframes.receipt(published.event), 200 if published.duplicate else 201)
 
     async def post_status(self, call: Call) -> Reply:
-        wanted = jsonframes.decode(call.body, StatusUpdate)
+        wanted = jsonframes.decode(call.body, NewStatus)
         channel, update = status_update(wanted.entity_type, wanted.entity_id, wanted.status)
         await self._check_right(call.identity, channel, STATUS_UPDATE, update)
         published = await self._conversations.announce_status(channel, update)
         return json_reply(jsonframes.receipt(published.event), 201)
 
-    async def _check_right(self, identity: Identity, channel: str, name: str, data: dict[str, Any]) -> None:
+    async def _check_right(self, identity: Identity, channel: str, name: str, data: Any) -> None:
         if not await self._access.may_write(identity, channel, name, data):
             raise Forbidden("this credential may not publish there")
 

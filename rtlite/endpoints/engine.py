@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from typing import Annotated, Final, TypedDict
 
 import trio
@@ -17,7 +17,7 @@ from rtlite.protocols.engineio import Refusal
 from rtlite.rules import Rule
 from rtlite.settings import Settings
 from rtlite.transports.connections import Connections
-from rtlite.transports.contract import TEXT, Answer, Asked, Body
+from rtlite.transports.contract import TEXT, Answer, Asked, Body, Message
 from rtlite.transports.head import Head
 from rtlite.transports.longpoll import LongPollRoute, Poll
 from rtlite.transports.pulse import Pulse
@@ -55,6 +55,7 @@ class Engine:
     """The sessions.
 
     :param path: where they are served; :param application: runs each of them.
+    :param asks: its parameters; :param messages: its packets. Both are for the description.
     """
 
     def __init__(
@@ -64,12 +65,16 @@ class Engine:
         settings: Settings,
         connections: Connections,
         metrics: Metrics,
+        asks: Sequence[Asked] = (),
+        messages: Sequence[Message] = (),
     ) -> None:
         self._paths = (path, path + "/")
         self._application = application
         self._settings = settings
         self._connections = connections
         self._metrics = metrics
+        self._asks = asks
+        self._messages = messages
         self._sessions: dict[str, PollingSession] = {}
         self._strangers: dict[str, PollingSession] = {}
         self._pulse = Pulse(settings.socketio_ping_interval, settings.socketio_ping_timeout)
@@ -91,6 +96,8 @@ class Engine:
                 max_message=self._settings.socketio_max_payload,
                 pings=False,
                 refuse=self._refuse,
+                asks=[*ASKED, *self._asks],
+                messages=self._messages,
             )
             for path in self._paths
         ]

@@ -5,13 +5,19 @@ Source: the event channels' reference; see :mod:`rtlite.protocols.eventchannels`
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final, NotRequired
 
+from rtlite.endpoints import messages
 from rtlite.endpoints.dialogue import Dialogues
+from rtlite.endpoints.messages import METADATA, RequestId
 from rtlite.endpoints.subscriptions import Dialect
 from rtlite.errors import CloseCode
 from rtlite.model import Event, Kind, PresenceNotice
-from rtlite.protocols import eventchannels
+from rtlite.protocols import answers, eventchannels
+from rtlite.protocols.jsonschema import Shape, fields_of
+from rtlite.rules import Channel
+from rtlite.transports.contract import Message
 from rtlite.transports.websocket import WebSocket, WebSocketRoute, text_frame
 
 
@@ -31,6 +37,26 @@ DIALECT: Final = Dialect(eventchannels, encode, encode_of_kind, encode_presence)
 KINDS: Final = frozenset({Kind.JWT, Kind.PROJECT, Kind.ADMIN})
 
 
+def _message(type: Any, fields: Mapping[str, Any]) -> Shape:
+    """``id`` is the request's; an event's own is ``eventId``."""
+    named = {"eventId" if name == "id" else name: field for name, field in fields.items()}
+    return Shape({"type": type, **named, "id": NotRequired[RequestId]})
+
+
+MESSAGES: Final = (
+    *messages.commands(_message),
+    *(
+        Message(name, str(shape.__doc__), _message("presence", {"channel": Channel, **fields_of(shape)}))
+        for name, shape in (("presence_news", answers.PresenceNews), ("presence_list", answers.PresenceList))
+    ),
+    *messages.events(
+        "changes jobs notifications",
+        lambda name, data: Shape({"channel": Channel, "event": name, "data": data, **METADATA}),
+        eventchannels.event,
+    ),
+)
+
+
 def _code(row: CloseCode) -> int:
     return row.commands
 
@@ -40,7 +66,7 @@ class EventsEndpoint:
         self._dialogues = dialogues
 
     def websockets(self) -> list[WebSocketRoute]:
-        return [WebSocketRoute("/_events", "events", self.converse, _code)]
+        return [WebSocketRoute("/_events", "events", self.converse, _code, messages=MESSAGES)]
 
     async def converse(self, websocket: WebSocket) -> None:
         dialogue = self._dialogues.open(websocket, DIALECT, KINDS)

@@ -17,6 +17,7 @@ import orjson
 import trio
 
 from rtlite.auth.throttle import Bucket, Buckets
+from rtlite.endpoints.graphqlmessages import MESSAGES
 from rtlite.endpoints.operations import Executions, Outlet, channel_of
 from rtlite.endpoints.sessions import Sessions
 from rtlite.errors import CloseCode, Reason, Refused, TooMany, Unauthorized
@@ -82,7 +83,7 @@ class GraphQLSockets:
     def websockets(self) -> list[WebSocketRoute]:
         names = (graphqlws.NAME, graphqlws.OLD_NAME)
         stranger = min(graphqlws.MAX_STRANGER, self.settings.max_message)
-        return [WebSocketRoute(PATH, "graphql", self.converse, _code, max_message=stranger, subprotocols=names)]
+        return [WebSocketRoute(PATH, "graphql", self.converse, _code, stranger, subprotocols=names, messages=MESSAGES)]
 
     async def converse(self, websocket: WebSocket) -> None:
         """One connection, to its end. Who speaks another protocol is told by the close code."""

@@ -37,13 +37,27 @@ _BUSY: Final = {503: "overloaded stopping storage_failed internal_error", 507: "
 _CREDENTIAL: Final = {401: "unauthorized", 403: "forbidden", 429: "rate_limited"}
 _BODY: Final = {400: "invalid_request invalid_json", 413: "too_large"}
 _TITLES: Final = {
-    200: "Done", 201: "Made", 204: "Done", 400: "The request is malformed",
-    401: "No credential, or one that does not hold", 403: "The credential may not do this",
-    404: "It is not there", 405: "Another method is wanted", 406: "None of the accepted types", 408: "The request did not arrive in time", 409: "It does not fit what is there",
-    412: "`If-Match` names another version", 413: "The body is too large", 415: "The body is of another type",
-    421: "`Host` names another server", 429: "Too many requests", 431: "The head is too large",
-    500: "The server made a mistake", 503: "Try again soon", 507: "The disk is full",
-}  # fmt: skip
+    200: "Done",
+    201: "Made",
+    204: "Done",
+    400: "The request is malformed",
+    401: "No credential, or one that does not hold",
+    403: "The credential may not do this",
+    404: "It is not there",
+    405: "Another method is wanted",
+    406: "None of the accepted types",
+    408: "The request did not arrive in time",
+    409: "It does not fit what is there",
+    412: "`If-Match` names another version",
+    413: "The body is too large",
+    415: "The body is of another type",
+    421: "`Host` names another server",
+    429: "Too many requests",
+    431: "The head is too large",
+    500: "The server made a mistake",
+    503: "Try again soon",
+    507: "The disk is full",
+}
 _RETRY: Final = {"Retry-After": "Seconds until it is worth trying again"}
 _RATES: Final = {
     "X-RateLimit-Limit": "Requests at once",

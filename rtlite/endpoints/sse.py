@@ -15,6 +15,7 @@ from typing import Any, Final
 import attrs
 
 from rtlite.auth.gate import presented
+from rtlite.endpoints import messages
 from rtlite.endpoints.sessions import Sessions
 from rtlite.errors import InvalidRequest, Reason
 from rtlite.hub.fanout import Encoder
@@ -22,9 +23,10 @@ from rtlite.hub.presence import Presence
 from rtlite.hub.since import Since, parse_since
 from rtlite.model import Identity, Position, is_pattern, now_ms
 from rtlite.protocols import jsonframes, sse
+from rtlite.protocols.jsonschema import Shape, fields_of
 from rtlite.rules import Subscribable
 from rtlite.settings import Settings
-from rtlite.transports.contract import Answer, Asked
+from rtlite.transports.contract import Answer, Asked, Message
 from rtlite.transports.eventstream import STREAM_HEADERS, EventStream, EventStreamRoute
 from rtlite.transports.routes import Access, Call, Reply, Route
 
@@ -57,6 +59,15 @@ GIVEN: Final = {
     204: Answer(None, "An operator ended this stream: do not come back"),
 }
 REFUSED: Final = {400: "invalid_channel", 404: "no_presence"}
+MESSAGES: Final = (
+    Message("connected", str(sse.Connected.__doc__), sse.Connected),
+    Message("closed", str(sse.Closed.__doc__), sse.Closed),
+    *messages.events(
+        "changes jobs article",
+        lambda name, data: Shape({**fields_of(sse.Told), "event": name, "data": data}),
+        sse.data_of,
+    ),
+)
 
 
 class ServerSentEvents:
@@ -67,8 +78,8 @@ class ServerSentEvents:
 
     def event_streams(self) -> list[EventStreamRoute]:
         return [
-            EventStreamRoute("/sse", self.stream, sse),
-            EventStreamRoute("/sse/{channel}", self.stream, sse),
+            EventStreamRoute("/sse", self.stream, sse, asks=[MORE, *ASKED], messages=MESSAGES),
+            EventStreamRoute("/sse/{channel}", self.stream, sse, asks=ASKED, messages=MESSAGES),
         ]
 
     def routes(self) -> list[Route]:

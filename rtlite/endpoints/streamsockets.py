@@ -15,12 +15,13 @@ import re
 import secrets
 from collections.abc import Mapping
 from sqlite3 import Connection
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import attrs
 
 from rtlite.auth.gate import presented
 from rtlite.domain.streams import Streams
+from rtlite.endpoints import messages
 from rtlite.endpoints.sessions import Sessions
 from rtlite.endpoints.socketio import Namespace, Socket
 from rtlite.errors import Forbidden, InvalidRequest, Overloaded, Reason, Refused, StorageFailed
@@ -39,11 +40,15 @@ from rtlite.model import (
     stream_channel,
 )
 from rtlite.protocols import socketio
+from rtlite.protocols.jsonschema import Listing, Shape
 from rtlite.protocols.socketio import Type
+from rtlite.rules import EventId as IdOfEvent
+from rtlite.rules import EventName, Id, Offset, Rule, SinceText, Timestamp
 from rtlite.settings import Settings
 from rtlite.store import events
 from rtlite.store.database import Database
 from rtlite.store.schema import store_epoch
+from rtlite.transports.contract import Asked, Message
 from rtlite.transports.websocket import text_frame
 
 _NO: Final = frozenset({"", "0", "false", "no", "off"})
@@ -54,6 +59,45 @@ _NAMES: Final = (
 _MISSING: Final = frozenset({"undefined", "null"})  # what JavaScript writes into a query for a value that is none
 _NUMBER: Final = re.compile("[0-9]{1,15}")
 _UNLIMITED: Final = 2**62
+
+ASKED: Final = (
+    Asked("stream", Id, "The stream; like all that follows, it may stand in `auth` as well", required=True),
+    Asked("channel", str, "One of the stream's channels; its standard output without it"),
+    Asked("replay", str, "`true` for all that is kept, or a place in history"),
+    Asked("replayId", IdOfEvent, "Begin behind this event"),
+    Asked("replaySince", SinceText, "Begin behind this place in history"),
+    Asked("replayDate", str, "Begin at this time"),
+    Asked("replayLimit", Annotated[int, Rule(minimum=0)], "The most messages that are replayed; the newest"),
+    Asked("includeMetadata", str, "`1`: the data stands among what else is known of the message"),
+    Asked("recovery", str, "`1`: connection state recovery"),
+)
+
+
+_NOTE: Final = Shape({"code": str, "message": str})
+_METADATA: Final = Shape(
+    {
+        "id": IdOfEvent,
+        "stream": Id,
+        "channel": str,
+        "timestamp": Timestamp,
+        "offset": Offset,
+        "replayed": bool,
+        "data": Any,
+    }
+)
+MESSAGES: Final = (
+    *messages.events(
+        "stream",
+        lambda name, data: Listing([name, data, IdOfEvent]),
+        lambda event: socketio.message(event).removeprefix(b"42"),
+        more=False,
+    ),
+    Message("event", "Any event of the stream: its name, its data, its id.", Listing([EventName, Any, IdOfEvent])),
+    Message("event_whole", "The same with `includeMetadata`.", Listing([EventName, _METADATA, IdOfEvent])),
+    Message("warning", "A replay is not all that was asked for.", Listing(["warning", _NOTE])),
+    Message("refusal", "Why a client is not let in; a disconnect follows.", Listing(["error", _NOTE])),
+)
+"""The arguments of Socket.IO's events, which are the JSON of its packets."""
 
 
 def message(event: Event) -> bytes:

@@ -43,6 +43,20 @@ _SIMPLE: Final[Mapping[Any, dict[str, Any]]] = {
 }
 
 
+@attrs.frozen
+class Shape:
+    """An object without a name of its own: types by field; a text is that text, and no other."""
+
+    fields: Mapping[str, Any]
+
+
+@attrs.frozen
+class Listing:
+    """A list with just these items, a type each; as draft 7 says it, which is AsyncAPI's dialect."""
+
+    items: Sequence[Any]
+
+
 class Schemas:
     """The schemas of one document: those of classes stand in :attr:`named`, and are referred to.
 
@@ -59,6 +73,13 @@ class Schemas:
         """The schema of a type; a schema that is ready already, a mapping, stays as it is."""
         if isinstance(wanted, Mapping):
             return dict(wanted)
+        if isinstance(wanted, str):
+            return {"const": wanted}
+        if isinstance(wanted, Shape):
+            return self._shape(wanted.fields)
+        if isinstance(wanted, Listing):
+            items = [self.of(each) for each in wanted.items]
+            return {"type": "array", "items": items, "minItems": len(items), "maxItems": len(items)}
         if wanted in _SIMPLE:
             return dict(_SIMPLE[wanted])
         origin, args = get_origin(wanted), get_args(wanted)
@@ -77,6 +98,14 @@ class Schemas:
         if isinstance(wanted, type) and issubclass(wanted, enum.Enum):
             return {"enum": [member.value for member in wanted]}
         return self._reference(wanted)
+
+    def _shape(self, fields: Mapping[str, Any]) -> dict[str, Any]:
+        required = [name for name, wanted in fields.items() if get_origin(wanted) is not NotRequired]
+        return {
+            "type": "object",
+            "properties": {name: self.of(wanted) for name, wanted in fields.items()},
+            "required": required,
+        }
 
     def _ruled(self, wanted: Any, rules: Sequence[Rule]) -> dict[str, Any]:
         schema = self.of(wanted)
@@ -128,6 +157,17 @@ def _name(wanted: Any) -> str:
     """``Page[Record]`` is called ``RecordPage``."""
     cls = get_origin(wanted) or wanted
     return "".join(_name(each) for each in get_args(wanted)) + str(cls.__name__).removeprefix("_")
+
+
+def fields_of(cls: Any) -> dict[str, Any]:
+    """The types of a class's fields, for a shape that is to hold them."""
+    hints = get_type_hints(cls, include_extras=True)
+    if not attrs.has(cls):
+        return {name: hint if name in cls.__required_keys__ else NotRequired[hint] for name, hint in hints.items()}
+    return {
+        field.name: hints[field.name] if field.default is attrs.NOTHING else NotRequired[hints[field.name]]
+        for field in attrs.fields(cls)
+    }
 
 
 def _filled(hint: Any, given: Mapping[Any, Any]) -> Any:

@@ -14,11 +14,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Any, Final, NotRequired, TypedDict
 
 import orjson
 
 from rtlite.model import Event, Position, rfc3339
+from rtlite.rules import Channel, EventId, EventName, Offset, PositionText, Subscribable, Timestamp
 
 CONTENT_TYPE: Final = "text/event-stream; charset=utf-8"
 MAX_LAST_EVENT_ID: Final = 128
@@ -28,6 +29,35 @@ STOP_ID: Final = "closed by the operator"
 _LINE_END: Final = re.compile(rb"\r\n|\r|\n")
 _PRINTABLE: Final = re.compile(r"[\x20-\x7e]+")
 _SOURCES: Final = ("lastEventId", "last_event_id", "since")
+
+
+class Connected(TypedDict):
+    """First of all (`event: connected`): who listens to what, from where, and whether all that was missed follows."""
+
+    channel: NotRequired[Subscribable]
+    channels: NotRequired[list[Subscribable]]
+    userId: str
+    position: PositionText | None
+    recovered: bool
+
+
+class Told(TypedDict):
+    """An event, as `onmessage` gets it; the last three with `includeMetadata`."""
+
+    channel: Channel
+    event: EventName
+    data: Any
+    id: NotRequired[EventId]
+    offset: NotRequired[Offset]
+    timestamp: NotRequired[Timestamp]
+
+
+class Closed(TypedDict):
+    """Last of all (`event: closed`): why the stream ends."""
+
+    code: str
+    message: str
+
 
 Framing = Callable[[bytes], bytes]
 
@@ -86,10 +116,14 @@ def closed(code: str, text: str, retry: float | None, *, stop: bool) -> bytes:
     )
 
 
-def _event(event: Event, place: int | None, more: bytes = b"") -> bytes:
+def data_of(event: Event, more: bytes = b"") -> bytes:
+    """The data of an event's message."""
     names = orjson.dumps(event.channel), orjson.dumps(event.name)
-    data = b'{"channel":%b,"event":%b,"data":%b%b}' % (*names, event.data, more)
-    return message(data, id="" if place is None else str(Position(event.epoch, place)))
+    return b'{"channel":%b,"event":%b,"data":%b%b}' % (*names, event.data, more)
+
+
+def _event(event: Event, place: int | None, more: bytes = b"") -> bytes:
+    return message(data_of(event, more), id="" if place is None else str(Position(event.epoch, place)))
 
 
 def of_channel(event: Event) -> bytes:

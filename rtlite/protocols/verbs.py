@@ -117,7 +117,7 @@ class Ping:
 
 
 Command = Subscribe | Unsubscribe | Publish | Attend | Auth | Ping
-_VERBS: Final[Mapping[str, type[Any]]] = {
+VERBS: Final[Mapping[str, type[Any]]] = {
     "subscribe": Subscribe,
     "unsubscribe": Unsubscribe,
     "publish": Publish,
@@ -147,9 +147,9 @@ class Request:
 
     def command(self) -> Command:
         """:raises InvalidRequest: there is no such verb, or a field is missing or wrong; the text names it."""
-        verb = _VERBS.get(self.type)
+        verb = VERBS.get(self.type)
         if verb is None:
-            raise InvalidRequest(f"type: one of {', '.join(_VERBS)} is wanted")
+            raise InvalidRequest(f"type: one of {', '.join(VERBS)} is wanted")
         command: Command = jsonframes.structure(self.fields, verb)
         command.check()
         return command

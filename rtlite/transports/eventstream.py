@@ -7,7 +7,7 @@ memory, and what is fanned out goes to the socket as the same bytes for every re
 from __future__ import annotations
 
 import random
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from email.utils import formatdate
 from typing import Final, Protocol
 
@@ -19,6 +19,7 @@ from rtlite.errors import Forbidden, InvalidRequest, Reason, Refused, TooMany, U
 from rtlite.metrics import Metrics
 from rtlite.settings import Settings
 from rtlite.transports.connections import Connections
+from rtlite.transports.contract import Asked, Message
 from rtlite.transports.head import Head
 from rtlite.transports.lean import LeanLane
 from rtlite.transports.link import Life, Link
@@ -54,12 +55,15 @@ class EventStreamRoute:
 
     :param pattern: with ``{name}`` for a path segment.
     :param endpoint: runs the stream; what it refuses before :meth:`EventStream.open` is the answer's status.
+    :param asks: the parameters; :param messages: what comes. Both are for the descriptions.
     """
 
     pattern: str
     endpoint: Callable[[EventStream], Awaitable[None]]
     wording: Wording
     protocol: str = "sse"
+    asks: Sequence[Asked] = ()
+    messages: Sequence[Message] = ()
 
 
 class EventStream(Link):

@@ -8,7 +8,7 @@ bytes: a server's frames are not masked, so they can be shared.
 from __future__ import annotations
 
 import random
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from typing import Any, Final
 
 import attrs
@@ -20,6 +20,7 @@ from rtlite.errors import CloseCode, Reason
 from rtlite.metrics import Metrics
 from rtlite.settings import Settings
 from rtlite.transports.connections import Connections
+from rtlite.transports.contract import Asked, Message
 from rtlite.transports.head import BadHead, Head
 from rtlite.transports.link import Life, Link
 from rtlite.transports.pulse import Beat, Pulse
@@ -59,6 +60,7 @@ class WebSocketRoute:
     :param refuse: why a handshake is answered with something else than a WebSocket, or ``None``.
     :param subprotocols: of those that a client offers, the first of these is chosen; without one, none is
         (RFC 6455, section 4.2.2).
+    :param asks: the parameters; :param messages: what goes over it. Both are for the descriptions.
     """
 
     pattern: str
@@ -70,6 +72,8 @@ class WebSocketRoute:
     pings: bool = True
     refuse: Callable[[Head], Reply | None] | None = None
     subprotocols: tuple[str, ...] = ()
+    asks: Sequence[Asked] = ()
+    messages: Sequence[Message] = ()
 
 
 class WebSocket(Link):

@@ -1,0 +1,70 @@
+"""Messages of the doors that last, for their descriptions: events in each door's own wording, and commands.
+
+The examples are the samples (:mod:`rtlite.domain.samples`), encoded by the door's own encoder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from random import Random
+from typing import Any, NotRequired
+
+import orjson
+
+from rtlite.domain.samples import SAMPLES, Sample, Turn
+from rtlite.domain.told import SHAPES
+from rtlite.model import Event, kind_of
+from rtlite.protocols import answers, verbs
+from rtlite.protocols.jsonschema import fields_of
+from rtlite.rules import Count, EventId, EventName, PositionText, Timestamp
+from rtlite.transports.contract import Message
+
+RequestId = str | int
+_AT = 1_779_877_800_000  # 2026-05-27, as in the samples' sources
+METADATA: Mapping[str, Any] = {
+    "id": EventId,
+    "timestamp": Timestamp,
+    "offset": Count,
+    "position": NotRequired[PositionText],
+}
+
+
+def sampled(sample: Sample) -> Event:
+    """A sample as a committed event."""
+    data = orjson.dumps(sample.data(sample.channel, Turn(random=Random(1))))  # noqa: S311  # no secret
+    id = f"019e6956-8a40-7000-8000-{SAMPLES.index(sample):012x}"
+    return Event(id, sample.channel, sample.event_name, data, _AT, 7, "5f0c2a91", 7)
+
+
+def events(
+    kinds: str, shape: Callable[[Any, Any], Any], encode: Callable[[Event], bytes], *, more: bool = True
+) -> list[Message]:
+    """The events of these kinds of channels that are made here; and, if there are ``more``, any other.
+
+    :param kinds: names with spaces. :param shape: what a message looks like, of the event's name and data.
+    :param encode: the message as the door sends it.
+    """
+    wanted = [sample for sample in SAMPLES if kind_of(sample.channel) in kinds.split()]
+    told = [
+        Message(
+            sample.name,
+            f"{sample.about[0].upper()}{sample.about[1:]}.",
+            shape(sample.event_name, SHAPES[sample.name]),
+            examples=[orjson.loads(encode(sampled(sample)))],
+        )
+        for sample in wanted
+    ]
+    return [*told, Message("event", "An event that someone published.", shape(EventName, Any))] if more else told
+
+
+def commands(shape: Callable[[Any, Mapping[str, Any]], Any]) -> list[Message]:
+    """What clients of a command socket ask, and what they are told.
+
+    :param shape: what a message looks like, of its type and fields.
+    """
+    asked = [
+        Message(name, f"The command `{name}`.", shape(name, fields_of(verb)), sent=False)
+        for name, verb in verbs.VERBS.items()
+    ]
+    told = [Message(name, fields.__doc__, shape(name, fields_of(fields))) for name, fields in answers.ANSWERS.items()]
+    return [*asked, *told, Message("error", str(answers.Failed.__doc__), shape("error", fields_of(answers.Failed)))]
