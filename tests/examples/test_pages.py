@@ -126,7 +126,39 @@ async def test_a_blog_in_flask_is_live_for_its_readers_and_its_author(chromium: 
         await author.goto(example.url)
         await shows(author, "#bell output", "1")
         await shows(author, "#bell li", "❤️ for tides")
-        assert "(1 views)" in await author.evaluate("document.querySelector('ul li:nth-of-type(2)').textContent")
+        assert "(views: 1)" in await author.evaluate("document.querySelector('ul li:nth-of-type(2)').textContent")
         assert (
             len(await author.evaluate("[...document.querySelectorAll('#bell li')].map(item => item.textContent)")) == 3
         )
+
+
+async def test_a_blog_of_plain_files_is_live_for_its_readers_and_its_author(chromium: str, tmp_path: Path) -> None:
+    folder, port, live = copy("static-blog", tmp_path), free_port(), free_port()
+    for page in folder.glob("site/*.html"):
+        page.write_text(page.read_text().replace("http://127.0.0.1:8000", f"http://127.0.0.1:{live}"))
+    async with running(folder, "serve.py", port, live) as (example, _):
+        for page in ("", "/moon.html"):
+            async with looked_at(chromium, example.url + page) as tab:
+                await fits(tab)
+        author_page = re.search(r"author's page: (\S+)", example.said)
+        assert author_page
+        async with (
+            looked_at(chromium, f"{example.url}/tides.html") as one,
+            looked_at(chromium, f"{example.url}/tides.html") as two,
+            looked_at(chromium, author_page[1]) as author,
+        ):
+            await shows(two, ".rtlite output", "Views: 1")
+            await one.click(".rtlite button")
+            await shows(two, ".rtlite button", "👍 1")
+            await fill(one, "author", "Bo")
+            await fill(one, "body", "<i>How high are they?</i>")
+            await one.click("form button")
+            for tab in (one, two):
+                await shows(tab, "#comments li", "Bo<i>How high are they?</i>")
+            await shows(author, "#news li", "Bo on tides: <i>How high are they?</i>")
+            await shows(author, "#news li:last-child", "👍 for tides")
+            await fits(author)
+            assert await one.evaluate("document.querySelector('textarea').value") == ""
+            await two.goto(f"{example.url}/tides.html")
+            await shows(two, "#comments li", "Bo<i>How high are they?</i>")
+            assert await two.evaluate("document.querySelectorAll('#comments li').length") == 1
