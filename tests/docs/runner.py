@@ -1,7 +1,9 @@
 """Runs the blocks of one page, in order, in a folder of their own, beside one server.
 
 The server is one with ``--dev``, in this process, unless the page starts its own in the background. The
-port 8000 of the page is a free one here. What a block prints is kept for the output that may follow it.
+port 8000 of the page is a free one here, and a secret that it writes as ``mbk_…`` is the last of these that
+was printed. What a shell exports is there in the next. What a block prints is kept for the output that may
+follow it.
 """
 
 from __future__ import annotations
@@ -32,6 +34,8 @@ from tests.servers import running_server, ungrouped
 
 MODULES = ROOT / "tests" / "node_modules"
 AGAIN_SECONDS: Final = 0.3
+_OWN_SERVER: Final = "port=8000"  # in a Python program
+_SECRET = re.compile(r"\b(mbk|pk_live|rts|rtk|whsec|key|eyJ)(_?)(?=[\w.-]{12})[\w.-]+")
 _NEEDS_SERVER = re.compile(r"\b8000\b|\brtlite (?!serve|demo|--|docs|graphql-schema)")
 
 
@@ -76,43 +80,55 @@ def contains(text: str, wanted: str) -> bool:
 
 
 class Page:
-    """:param chromium: gives the URL of a browser, or raises :class:`Missing`."""
+    """:param chromium: gives the URL of a browser, or raises :class:`Missing`.
+    :param serves: whether the page starts a server of its own.
+    """
 
-    def __init__(self, folder: Path, chromium: Callable[[], str]) -> None:
+    def __init__(self, folder: Path, chromium: Callable[[], str], serves: bool) -> None:
         self.folder = folder
         self.port = _free_port()
         self.nursery: trio.Nursery
         self._chromium = chromium
         self._stack = AsyncExitStack()
-        self._served = False
+        self._served = serves
         self._said = ""
+        self._secrets: dict[str, str] = {}
 
     async def run(self, block: Block) -> None:
         """:raises AssertionError: it does not do what the page says. :raises Missing: it cannot be tried here."""
         if block.is_output:
-            assert contains(self._said, block.code), f"printed instead: {self._said}"
+            assert contains(self._said, self.here(block.code)), f"printed instead: {self._said}"
             return
         how = {word: self.here(text) for word, text in block.how.items()}
         code = self.here(block.code) + (f"\n{how['then']}\n" if "then" in how else "")
-        run = RUNNERS.get(how.get("as", block.language))
+        run = _save if "/" in how.get("as", "") else RUNNERS.get(how.get("as", block.language))
         assert run is not None, f"nothing runs a block of {block.language!r} here: mark why not"
-        if "background" not in how and any(map(_NEEDS_SERVER.search, (block.code, *block.how.values()))):
+        if _OWN_SERVER in block.code:
+            code = block.code.replace(_OWN_SERVER, f"port={_free_port()}") + how.get("then", "")
+        elif any(map(_NEEDS_SERVER.search, (block.code, *block.how.values()))):
             await self._serve()
-        self._served |= "background" in how
         if "first" in how:
             await self.command(how["first"])
         self._said = await run(self, code, how)
+        self._secrets |= {match[1] + match[2] + "…": match[0] for match in _SECRET.finditer(self._said)}
         if "shows" in how:
             assert contains(self._said, how["shows"]), f"it has no {how['shows']!r}: {self._said}"
 
     def here(self, text: str) -> str:
-        """The text with this page's port."""
+        """The text with this page's port and secrets."""
+        for shown, secret in self._secrets.items():
+            text = text.replace(shown, secret)
         return re.sub(r"\b8000\b", str(self.port), text)
 
     async def _serve(self) -> None:
         if not self._served:
             self._served = True
             await self._stack.enter_async_context(running_server(dev=True, port=self.port))
+
+    def package(self) -> None:
+        """Make a copy of the package, for ``python -m rtlite`` in this folder to run."""
+        if not (self.folder / "rtlite").exists():
+            shutil.copytree(ROOT / "rtlite", self.folder / "rtlite", ignore=shutil.ignore_patterns("__pycache__"))
 
     @property
     def environment(self) -> dict[str, str]:
@@ -145,10 +161,11 @@ class Page:
         self.nursery.start_soon(_read, process, printed)
         try:
             with trio.fail_after(2 * PATIENCE):
+                if "background" in how:
+                    self._stack.push_async_callback(_stop, process, printed)
                 if "until" in how:
                     await self.meanwhile(how, printed)
                     if "background" in how:
-                        self._stack.push_async_callback(_stop, process)
                         return printed.text
                     os.killpg(process.pid, signal.SIGINT)
                 code = await process.wait()
@@ -157,7 +174,7 @@ class Page:
             raise AssertionError(f"{' '.join(command)}\n{error}; it printed: {printed.text}") from None
         finally:
             if process.returncode is None and "background" not in how:
-                os.killpg(process.pid, signal.SIGKILL)
+                await _stop(process, printed)
         if "until" not in how:
             wanted = int(how.get("exit", 0))
             assert code == wanted, f"exit code {code}: {printed.text}"
@@ -200,8 +217,10 @@ class Page:
 
 
 @asynccontextmanager
-async def open_page(folder: Path, chromium: Callable[[], str]) -> AsyncIterator[Page]:
-    page = Page(folder, chromium)
+async def open_page(
+    folder: Path, chromium: Callable[[], str] = lambda: "", *, serves: bool = False
+) -> AsyncIterator[Page]:
+    page = Page(folder, chromium, serves)
     async with ungrouped(trio.open_nursery()) as nursery:
         page.nursery = nursery
         async with page._stack:
@@ -210,7 +229,8 @@ async def open_page(folder: Path, chromium: Callable[[], str]) -> AsyncIterator[
 
 
 async def _shell(page: Page, code: str, how: dict[str, str]) -> str:
-    return await page.program(["bash", "-euo", "pipefail", "-c", code], how)
+    carried = "if [ -e exported ]; then . ./exported; fi; trap 'export -p >exported' EXIT"
+    return await page.program(["bash", "-euo", "pipefail", "-c", f"{carried}\n{code}"], how)
 
 
 async def _python(page: Page, code: str, how: dict[str, str]) -> str:
@@ -277,6 +297,32 @@ async def _systemd(page: Page, code: str, how: dict[str, str]) -> str:
     return await page.program(["systemd-analyze", "verify", "./rtlite.service"], how)
 
 
+async def _save(page: Page, code: str, how: dict[str, str]) -> str:
+    """A file of that name; in a copy of the package, if it belongs there."""
+    file = page.folder / how["as"]
+    if how["as"].startswith("rtlite/"):
+        page.package()
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(code)
+    return ""
+
+
+async def _diff(page: Page, code: str, how: dict[str, str]) -> str:
+    """A change of the package's copy. Its hunks need no line numbers: what they show is there once."""
+    name, *hunks = re.sub(r"^--- .*\n\+\+\+ b/(\S+)\n@@.*\n", r"\1\n@@", code).split("@@")
+    page.package()
+    file = page.folder / name.strip()
+    text = file.read_text()
+    for hunk in hunks:
+        lines = hunk.strip("\n").splitlines()
+        old = "".join(f"{line[1:]}\n" for line in lines if line[0] in " -")
+        new = "".join(f"{line[1:]}\n" for line in lines if line[0] in " +")
+        assert text.count(old) == 1, f"{file.name} has this {text.count(old)} times:\n{old}"
+        text = text.replace(old, new)
+    file.write_text(text)
+    return ""
+
+
 RUNNERS: Final[dict[str, Callable[[Page, str, dict[str, str]], Awaitable[str]]]] = {
     "sh": _shell,
     "python": _python,
@@ -287,6 +333,7 @@ RUNNERS: Final[dict[str, Callable[[Page, str, dict[str, str]], Awaitable[str]]]]
     "yaml": _yaml,
     "graphql": _graphql,
     "systemd": _systemd,
+    "diff": _diff,
 }
 
 
@@ -300,12 +347,11 @@ async def _read(process: trio.Process, printed: Printed) -> None:
         printed.end()
 
 
-async def _stop(process: trio.Process) -> None:
-    process.send_signal(signal.SIGINT)
-    with trio.CancelScope(shield=True), trio.move_on_after(10):
+async def _stop(process: trio.Process, printed: Printed) -> None:
+    with trio.CancelScope(shield=True):
+        os.killpg(process.pid, signal.SIGKILL)
         await process.wait()
-    if process.returncode is None:
-        process.kill()
+        await printed.whole()
 
 
 async def _listen(client: Client, printed: Printed) -> None:

@@ -23,7 +23,8 @@ async def test_the_blocks_of_a_page_do_what_it_says(page: str, tmp_path: Path, r
 
     blocks = [block for block in blocks_of(page, PAGES[page].read_text()) if block.reason is None]
     missing: list[str] = []
-    async with open_page(tmp_path, chromium) as opened:
+    serves = any("background" in block.how for block in blocks)
+    async with open_page(tmp_path, chromium, serves=serves) as opened:
         for block in blocks:
             try:
                 await opened.run(block)
@@ -62,7 +63,7 @@ def test_what_a_comment_says_of_its_block_is_understood_or_refused() -> None:
 )
 async def test_a_block_that_does_something_else_is_found(comment: str, code: str, tmp_path: Path) -> None:
     (block,) = blocks_of("page", (f"<!-- run: {comment} -->\n" if comment else "") + f"```sh\n{code}\n```\n")
-    async with open_page(tmp_path, lambda: "") as page:
+    async with open_page(tmp_path) as page:
         with pytest.raises(AssertionError):
             await page.run(block)
 
