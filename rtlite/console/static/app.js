@@ -1,8 +1,10 @@
-// The console's frame: which view is shown, who is logged in, what is announced.
+// The console's frame: who is logged in, which view is shown, what is announced.
 
-import { api } from "./api.js";
+import { api, onLoggedOut } from "./api.js";
 import { el } from "./dom.js";
 import { feed } from "./feed.js";
+import { compact } from "./format.js";
+import { login } from "./login.js";
 
 const VIEWS = [
   { path: "#/", title: "Overview", load: () => import("./views/overview.js") },
@@ -18,12 +20,16 @@ const VIEWS = [
 
 const main = document.getElementById("main");
 const nav = document.getElementById("nav");
+const menu = document.getElementById("menu");
+const status = document.getElementById("status");
+const logout = document.getElementById("logout");
 const announcer = document.getElementById("announcer");
 
 const context = {
   api,
   feed,
   dev: false,
+  session: null,
   origin: location.origin,
   /** Says a text to screen readers, once they are idle. */
   announce(text) {
@@ -33,40 +39,117 @@ const context = {
 };
 
 let cleanUp = () => {};
-let shown = 0;
+let shown = 0; // counts the views, so that one that loads late is not put over the next
 
 function viewOf(hash) {
   const path = (hash || "#/").split("?")[0];
-  const fits = VIEWS.filter((view) => path === view.path || (view.path !== "#/" && path.startsWith(`${view.path}/`)));
-  return fits[0] ?? null;
+  return VIEWS.find((view) => path === view.path || (view.path !== "#/" && path.startsWith(`${view.path}/`))) ?? null;
 }
 
-async function route() {
-  const number = ++shown;
-  cleanUp();
+function leave() {
+  const done = cleanUp;
   cleanUp = () => {};
+  done();
+}
+
+async function route({ focus = true } = {}) {
+  const number = ++shown;
+  leave();
+  openMenu(false);
   const view = viewOf(location.hash);
   for (const link of nav.querySelectorAll("a")) {
-    if (view && link.hash === view.path) link.setAttribute("aria-current", "page");
+    if (view !== null && link.hash === view.path) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
   }
   const root = el("div", { class: "view" });
   main.replaceChildren(root);
+  document.title = `${view?.title ?? "Nothing here"} · rtlite`;
   if (view === null) {
     root.append(el("h1", {}, "Nothing here"), el("p", {}, el("a", { href: "#/" }, "Go to the overview")));
-    return;
+  } else {
+    try {
+      const done = (await (await view.load()).show(root, context)) ?? (() => {});
+      if (number !== shown) return done();
+      cleanUp = done;
+    } catch (error) {
+      if (number !== shown || error.status === 401) return;
+      root.append(el("p", { role: "alert", class: "problem" }, error.message));
+    }
   }
-  document.title = `${view.title} · rtlite`;
+  scrollTo(0, 0);
+  if (focus) focusOn(root.querySelector("h1"));
+}
+
+/** After a change of view the focus is at its heading: there a screen reader goes on, and so does Tab. */
+function focusOn(heading) {
+  if (heading === null || heading.parentElement?.closest("dialog[open]")) return;
+  heading.tabIndex = -1;
+  heading.focus({ preventScroll: true });
+}
+
+function openMenu(open) {
+  nav.classList.toggle("open", open);
+  menu.setAttribute("aria-expanded", String(open));
+}
+
+function enter(state, { focus }) {
+  context.dev = state.dev;
+  context.session = state.session;
+  nav.hidden = menu.hidden = status.hidden = logout.hidden = false;
+  logout.title = `Logged in as ${state.session.user}`;
+  feed.start();
+  route({ focus });
+}
+
+async function ask(text = "") {
+  shown += 1;
+  leave();
+  feed.stop();
+  context.session = null;
+  nav.hidden = menu.hidden = status.hidden = logout.hidden = true;
+  document.title = "Log in · rtlite";
+  const root = el("div", { class: "view" });
+  main.replaceChildren(root);
+  enter(await login(root, context, text), { focus: true });
+}
+
+function sessionEnded() {
+  if (context.session !== null) ask("Your session is over: it expired, or its key was revoked. Log in again.");
+}
+
+nav.append(el("ul", {}, VIEWS.map((view) => el("li", {}, el("a", { href: view.path }, view.title)))));
+menu.addEventListener("click", () => openMenu(menu.getAttribute("aria-expanded") !== "true"));
+nav.addEventListener("keydown", (event) => {
+  if (event.key !== "Escape" || !nav.classList.contains("open")) return;
+  openMenu(false);
+  menu.focus();
+});
+logout.addEventListener("click", async () => {
+  context.session = null;
+  await api.delete("/api/session");
+  ask("You are logged out.");
+});
+addEventListener("hashchange", () => context.session !== null && route());
+onLoggedOut(sessionEnded);
+feed.subscribe("ended", sessionEnded);
+feed.subscribe("state", (state) => {
+  status.dataset.state = state;
+  if (state !== "live") status.textContent = state === "away" ? "The server does not answer" : "Connecting…";
+});
+feed.subscribe("snapshot", (snapshot) => {
+  status.textContent = `${compact(snapshot.published)} events/s · ${compact(snapshot.connections)} connected`;
+});
+
+/** With --dev nobody needs a key. */
+async function begin() {
   try {
-    const done = await (await view.load()).show(root, context);
-    if (number !== shown) done?.(); // another view was asked for meanwhile
-    else cleanUp = done ?? (() => {});
+    let state = await api.get("/api/session");
+    if (state.session === null && state.dev) state = await api.post("/api/session");
+    if (state.session === null) ask();
+    else enter(state, { focus: false });
   } catch (error) {
-    root.append(el("p", { role: "alert", class: "problem" }, error.message));
+    main.replaceChildren(el("div", { class: "view" }, el("h1", {}, "rtlite"), el("p", { role: "alert", class: "problem" }, error.message)));
   }
 }
 
-nav.append(el("ul", {}, ...VIEWS.map((view) => el("li", {}, el("a", { href: view.path }, view.title)))));
-nav.hidden = false;
-addEventListener("hashchange", route);
-route();
+begin();

@@ -1,0 +1,148 @@
+// One channel: who is there, what was said, and saying it again.
+
+import { el } from "./dom.js";
+import { age, bytes, compact, count, exact } from "./format.js";
+import { jsonView, preview } from "./json.js";
+import { replay } from "./replay.js";
+import { copyButton } from "./secret.js";
+import { table } from "./table.js";
+
+const PAGE = 50;
+const MOST = 500; // events on the page; older ones make room
+const REFRESH = 5000; // milliseconds
+
+export async function showChannel(root, context, channel) {
+  const path = `/api/channels/${encodeURIComponent(channel)}`;
+  const facts = el("dl", { class: "figures" });
+  const history = historyOf(path, channel, context, (event) => again.begin(event));
+  const again = replay(path, channel, context);
+  const there = presenceOf(path, context);
+
+  root.append(
+    el("p", {}, el("a", { href: "#/channels" }, "All channels")),
+    el("div", { class: "head" }, el("h1", { class: "mono" }, channel),
+      el("a", { class: "button", href: `#/publish?channel=${encodeURIComponent(channel)}` }, "Publish to it")),
+    facts, again.element, history.element, there.element);
+
+  let kept = null;
+  async function refresh() {
+    const { items } = await context.api.get("/api/channels", { prefix: channel });
+    kept = items.find((item) => item.channel === channel) ?? null;
+    draw({});
+    await there.load();
+  }
+
+  function draw(busy) {
+    const said = {
+      "Subscribers": count(busy.subscribers ?? kept?.subscribers ?? 0),
+      "Rate": `${compact(busy.rate ?? 0)}/s`,
+      "Last event": busy.lastEvent ?? kept?.lastEvent ? `${age(busy.lastEvent ?? kept.lastEvent)} ago` : "–",
+      "History": kept ? `${count(kept.events)} events` : "none",
+      "Size": kept ? bytes(kept.bytes) : "–",
+    };
+    facts.replaceChildren(...Object.entries(said).map(([name, text]) => el("div", {}, el("dt", {}, name), el("dd", {}, text))));
+  }
+
+  await Promise.all([refresh(), history.load()]);
+  const timer = setInterval(() => refresh().catch(() => {}), REFRESH); // the bar says when the server is away
+  const stops = [
+    context.feed.subscribe("snapshot", (snapshot) => draw(snapshot.channels.find((item) => item.channel === channel) ?? {})),
+    context.feed.tail({ channel }, ({ items, dropped }) => history.add(items, dropped)),
+  ];
+  return () => {
+    clearInterval(timer);
+    again.stop();
+    stops.forEach((stop) => stop());
+  };
+}
+
+function historyOf(path, channel, context, onReplay) {
+  const list = el("ol", { class: "events", "aria-label": `Events of ${channel}, the newest first` });
+  const note = el("p", { class: "empty", hidden: true });
+  const missed = el("p", { class: "note", hidden: true });
+  const older = el("button", { type: "button", hidden: true, onclick: () => page() }, "Older events");
+  let next;
+
+  const row = (event) => el("li", {}, eventRow(event, context, el("button", { type: "button", onclick: () => onReplay(event) }, "Replay from here")));
+
+  async function page() {
+    let answer;
+    try {
+      answer = await context.api.get(`${path}/history`, { order: "desc", limit: PAGE, since: next });
+    } catch (error) {
+      if (error.code !== "no_history") throw error;
+      note.textContent = "This kind of channel keeps no history. Events appear here as they come.";
+      note.hidden = false;
+      return;
+    }
+    list.append(...answer.items.map(row));
+    next = answer.next;
+    older.hidden = next === null;
+    note.textContent = "Nothing was published here yet.";
+    note.hidden = list.childElementCount > 0;
+  }
+
+  return {
+    element: el("section", { class: "stack" }, el("h2", {}, "History"), missed, list, note, older),
+    load: page,
+    add(items, dropped) {
+      if (items.length) note.hidden = true;
+      list.prepend(...items.toReversed().map(row));
+      while (list.childElementCount > MOST) list.lastElementChild.remove();
+      if (!dropped) return;
+      missed.hidden = false;
+      missed.textContent = `Events come faster than they are shown here. Those that are missing are in the history: open this channel again.`;
+    },
+  };
+}
+
+/** An event as a line that opens. `actions` are buttons beside its data. */
+export function eventRow(event, context, ...actions) {
+  const data = event.beginning === undefined ? event.data : null;
+  const line = el("summary", {},
+    el("time", { datetime: event.timestamp, title: exact(event.timestamp) }, exact(event.timestamp).slice(11)),
+    event.shownChannel ? el("span", { class: "channel" }, event.channel) : null,
+    el("strong", {}, event.event),
+    el("span", { class: "mono preview" }, event.beginning === undefined ? preview(data) : `${event.beginning.slice(0, 160)}…`));
+  const details = el("details", { class: "event" }, line);
+  details.addEventListener("toggle", () => {
+    if (!details.open || details.childElementCount > 1) return;
+    const text = () => JSON.stringify(data, null, 2);
+    details.append(el("div", { class: "stack" },
+      el("p", { class: "muted" }, `Offset ${event.offset} · id `, el("code", {}, event.id), ` · ${exact(event.timestamp)}`),
+      event.beginning === undefined
+        ? jsonView(data)
+        : el("p", {}, `${bytes(event.size)} of data; its beginning: `, el("code", {}, event.beginning.slice(0, 2000))),
+      el("div", { class: "row" }, event.beginning === undefined ? copyButton(text, context, "Copy the data") : null, actions)));
+  });
+  return details;
+}
+
+function presenceOf(path, context) {
+  const members = table({
+    label: "Who is present",
+    key: (item) => item.user,
+    columns: [
+      { title: "User", class: "long", cell: (item) => item.user },
+      { title: "Connections", class: "number", cell: (item) => count(item.connections) },
+      { title: "Since", class: "number", cell: (item) => age(item.joined) },
+      { title: "Says of itself", class: "long", cell: (item) => (item.data === null ? "–" : preview(item.data)) },
+    ],
+    empty: "Nobody. A client is present where it asks for presence when it subscribes.",
+  });
+  const more = el("p", { class: "muted", hidden: true }, "Only the first 100 are shown.");
+  const element = el("section", { class: "stack" }, el("h2", {}, "Presence"), members.element, more);
+  return {
+    element,
+    async load() {
+      try {
+        const { items, next } = await context.api.get(`${path}/presence`, { limit: 100 });
+        members.update(items);
+        more.hidden = next === null;
+      } catch (error) {
+        if (error.code !== "no_presence") throw error;
+        element.hidden = true;
+      }
+    },
+  };
+}
