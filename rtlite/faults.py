@@ -10,11 +10,12 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Mapping
 from enum import Enum
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import attrs
 
 from rtlite.model import is_pattern, kind_of, matches, rfc3339
+from rtlite.rules import Rule, Subscribable, User
 
 PROTOCOLS: Final = ("http", "blog", "commands", "events", "sse", "socketio", "graphql", "collab")
 """Requests, and the protocols of connections as the list of them has them."""
@@ -118,12 +119,12 @@ class NewFault:
     ``duration`` is a text such as ``30s``. Of who is chosen by, what is not given is everyone.
     """
 
-    kind: str
-    protocol: str | None = None
-    channel: str | None = None
-    user: str | None = None
+    kind: Annotated[str, Rule(enum=list(KINDS))]
+    protocol: Annotated[str, Rule(enum=list(PROTOCOLS))] | None = None
+    channel: Subscribable | None = None
+    user: User | None = None
     connection: str | None = None
-    probability: float = 1.0
+    probability: Annotated[float, Rule(exclusiveMinimum=0, maximum=1)] = 1.0
     count: int | None = None
     seed: int | None = None
     duration: str | None = None

@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 
 from rtlite.model import MAX_CHANNEL, MAX_EVENT_ID, MAX_EVENT_NAME, MAX_USER
-from rtlite.settings import Settings
 
 
 class Rule:
@@ -22,13 +21,13 @@ class Rule:
     def __init__(self, **keywords: Any) -> None:
         self._keywords = keywords
 
-    def keywords(self, settings: Settings) -> Mapping[str, Any]:
+    def keywords(self, settings: Any) -> Mapping[str, Any]:
         return {name: value(settings) if callable(value) else value for name, value in self._keywords.items()}
 
 
-def of(setting: str, factor: float = 1) -> Callable[[Settings], int]:
-    """The value of a setting, as a whole number."""
-    return lambda settings: int(getattr(settings, setting) * factor)
+def of(setting: str) -> Callable[[Any], Any]:
+    """The value of a setting."""
+    return lambda settings: getattr(settings, setting)
 
 
 Channel = Annotated[

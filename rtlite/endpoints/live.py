@@ -6,7 +6,7 @@ them, ``events``. Nothing waits for a page that reads too slowly: it misses even
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Final, NotRequired
 
 import orjson
 import trio
@@ -15,12 +15,16 @@ from rtlite.auth import origins
 from rtlite.auth.gate import Gate, presented
 from rtlite.auth.grants import is_operator
 from rtlite.domain.monitor import Monitor, Tail, Wanted
+from rtlite.endpoints.pages import Page
 from rtlite.endpoints.sessions import Sessions
 from rtlite.errors import Forbidden, Reason
 from rtlite.model import Event, rfc3339
 from rtlite.protocols import sse
+from rtlite.protocols.jsonschema import Listed, Shape
+from rtlite.rules import Channel, Count, EventId, EventName, Offset, PositionText, Timestamp
 from rtlite.settings import KIB, Settings
-from rtlite.transports.connections import Connections
+from rtlite.transports.connections import Connections, EndedConnection
+from rtlite.transports.contract import Answer, Asked, Message
 from rtlite.transports.eventstream import STREAM_HEADERS, EventStream, EventStreamRoute
 from rtlite.transports.routes import Call, Reply, Route, json_reply
 
@@ -29,6 +33,58 @@ _TURN: Final = 0.25  # seconds between two looks for events
 _UNREAD: Final = 256 * KIB  # bytes that may wait for a page; beyond it is shown less
 _DATA: Final = 8 * KIB  # bytes of an event's data that are shown; more is in the history
 _TAIL: Final = 512 * KIB  # bytes of data that may wait for one turn
+
+ASKED: Final = (
+    Asked("events", str, "`1`: events as well"),
+    Asked("channel", str, "Only those of this channel, or of those that begin so, as in `article:*`"),
+    Asked("event", str, "Only those of this name"),
+    Asked("text", str, "Only those with this in their name or their data"),
+)
+_NUMBERS: Final = Shape(
+    {
+        "time": Timestamp,
+        "published": float,
+        "delivered": float,
+        "p50": float | None,
+        "p99": float | None,
+        "connections": Count,
+        "memory": Count,
+    }
+)
+_EVENT: Final = Shape(
+    {
+        "id": EventId,
+        "channel": Channel,
+        "event": EventName,
+        "offset": Offset,
+        "position": PositionText,
+        "timestamp": Timestamp,
+        "data": NotRequired[Any],
+        "beginning": NotRequired[str],
+        "size": NotRequired[Count],
+    }
+)
+_SNAPSHOT: Final = Shape(
+    {
+        **_NUMBERS.fields,
+        "protocols": dict[str, int],
+        "waiting": Count,
+        "channels": list[Any],
+        "activeChannels": Count,
+        "slow": list[Any],
+        "disconnects": list[EndedConnection],
+    }
+)
+MESSAGES: Final = (
+    Message("past", "First: the numbers of the last minutes, for charts.", Shape({"items": Listed(_NUMBERS)})),
+    Message("snapshot", "Every second: how the server does.", _SNAPSHOT),
+    Message(
+        "events",
+        "Events since the last message; `dropped` were too many.",
+        Shape({"items": Listed(_EVENT), "dropped": Count}),
+    ),
+    Message("closed", str(sse.Closed.__doc__), sse.Closed),
+)
 
 
 class Live:
@@ -42,12 +98,34 @@ class Live:
         self._settings = settings
 
     def event_streams(self) -> list[EventStreamRoute]:
-        return [EventStreamRoute(_PATH, self.stream, sse, "console")]
+        return [EventStreamRoute(_PATH, self.stream, sse, "console", ASKED, MESSAGES)]
 
     def routes(self) -> list[Route]:
         return [
-            Route("GET", _PATH, self.head, "What the console shows, as it happens (Server-Sent Events)"),
-            Route("GET", "/api/disconnects", self.disconnects, "List the connections that ended last, and why"),
+            Route(
+                "GET",
+                _PATH,
+                self.head,
+                "What the console shows, as it happens (Server-Sent Events)",
+                asks=ASKED,
+                gives={
+                    200: Answer(
+                        str,
+                        "`past`, then `snapshot` again and again; what they hold is in `/asyncapi.json`",
+                        ["text/event-stream"],
+                        dict.fromkeys(STREAM_HEADERS, ""),
+                    ),
+                    204: Answer(None, "An operator ended this stream: do not come back"),
+                },
+                refuses={403: "origin_not_allowed"},
+            ),
+            Route(
+                "GET",
+                "/api/disconnects",
+                self.disconnects,
+                "List the connections that ended last, and why",
+                gives={200: Page[EndedConnection]},
+            ),
         ]
 
     async def head(self, call: Call) -> Reply:

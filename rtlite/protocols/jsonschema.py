@@ -51,6 +51,13 @@ class Shape:
 
 
 @attrs.frozen
+class Listed:
+    """A list of items that are alike, where their type has no name: ``list[X]`` is of what has one."""
+
+    item: Any
+
+
+@attrs.frozen
 class Listing:
     """A list with just these items, a type each; as draft 7 says it, which is AsyncAPI's dialect."""
 
@@ -77,6 +84,8 @@ class Schemas:
             return {"const": wanted}
         if isinstance(wanted, Shape):
             return self._shape(wanted.fields)
+        if isinstance(wanted, Listed):
+            return {"type": "array", "items": self.of(wanted.item)}
         if isinstance(wanted, Listing):
             items = [self.of(each) for each in wanted.items]
             return {"type": "array", "items": items, "minItems": len(items), "maxItems": len(items)}

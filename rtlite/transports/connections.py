@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from typing import TypedDict
@@ -31,6 +31,14 @@ class ConnectionJson(TypedDict):
     queued: Count
     sent: Count
     opened: Timestamp
+
+
+class EndedConnection(ConnectionJson):
+    """A connection that is over, and why."""
+
+    closed: Timestamp
+    reason: str
+    text: str
 
 
 @attrs.define(eq=False, slots=True)
@@ -113,11 +121,11 @@ class Connection:
 class Ended:
     """A connection that is over, and why: ``closed`` is when, in milliseconds since 1970."""
 
-    connection: Mapping[str, object]
+    connection: ConnectionJson
     reason: Reason
     closed: int = attrs.field(factory=now_ms)
 
-    def as_json(self) -> dict[str, object]:
+    def as_json(self) -> EndedConnection:
         return {
             **self.connection,
             "closed": rfc3339(self.closed),
