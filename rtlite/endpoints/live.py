@@ -170,6 +170,8 @@ class Live:
 
             login.on_end.append(log_out)
             stream.on_end(lambda: login.on_end.remove(log_out))
+            if stream.listed is not None:
+                stream.listed.passing = True
         if not is_operator(identity):
             raise Forbidden("an admin key is needed")
         self._sessions.take_on(stream, identity)

@@ -68,6 +68,8 @@ class Connection:
     opened: int = attrs.field(factory=now_ms)
     carried: Outbox | None = None
     """What its subscriptions write to, where that is handed on to ``outbox``."""
+    passing: bool = False
+    """Whether it is not worth remembering once it is over."""
 
     @contextmanager
     def about_to_listen(self, names: Sequence[str]) -> Iterator[Coming]:
@@ -184,7 +186,7 @@ class Connections:
         if self._open.pop(connection.id, None) is None:
             return
         self._metrics.connections.labels(connection.protocol).dec()
-        if reason is not None:
+        if reason is not None and not connection.passing:
             self.ended += 1
             self._recent.append(Ended(connection.as_json(), reason))
 
