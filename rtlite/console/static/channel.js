@@ -25,6 +25,7 @@ export async function showChannel(root, context, channel) {
     facts, again.element, history.element, there.element);
 
   let kept = null;
+  let behind = false;
   async function refresh() {
     const { items } = await context.api.get("/api/channels", { prefix: channel });
     kept = items.find((item) => item.channel === channel) ?? null;
@@ -43,11 +44,20 @@ export async function showChannel(root, context, channel) {
     facts.replaceChildren(...Object.entries(said).map(([name, text]) => el("div", {}, el("dt", {}, name), el("dd", {}, text))));
   }
 
-  await Promise.all([refresh(), history.load()]);
+  await Promise.all([refresh(), history.newest()]);
   const timer = setInterval(() => refresh().catch(() => {}), REFRESH); // the bar says when the server is away
   const stops = [
-    context.feed.subscribe("snapshot", (snapshot) => draw(snapshot.channels.find((item) => item.channel === channel) ?? {})),
-    context.feed.tail({ channel }, ({ items, dropped }) => history.add(items, dropped)),
+    context.feed.subscribe("snapshot", (snapshot) => {
+      draw(snapshot.channels.find((item) => item.channel === channel) ?? {});
+      if (behind) history.newest().catch(() => {}); // the bar says when the server is away
+      behind = false;
+    }),
+    context.feed.tail({ channel }, ({ items, dropped }) => {
+      if (history.add(items) || dropped) behind = true;
+    }),
+    context.feed.subscribe("state", (state) => {
+      if (state === "live") behind = true; // it tells what comes from now on
+    }),
   ];
   return () => {
     clearInterval(timer);
@@ -56,42 +66,67 @@ export async function showChannel(root, context, channel) {
   };
 }
 
+/** The events, the newest first. What the feed tells is put on top; where it leaves a gap, the newest page is read again. */
 function historyOf(path, channel, context, onReplay) {
   const list = el("ol", { class: "events", "aria-label": `Events of ${channel}, the newest first` });
-  const note = el("p", { class: "empty", hidden: true });
-  const missed = el("p", { class: "note", hidden: true });
-  const older = el("button", { type: "button", hidden: true, onclick: () => page() }, "Older events");
-  let next;
+  const note = el("p", { class: "empty" }, "Nothing was published here yet.");
+  const older = el("button", { type: "button", hidden: true, onclick: () => page(next) }, "Older events");
+  const rows = []; // {offset, epoch, element}, in the order in which they stand
+  let next = null;
+  let kept = true;
 
-  const row = (event) => el("li", {}, eventRow(event, context, el("button", { type: "button", onclick: () => onReplay(event) }, "Replay from here")));
+  function put(event) {
+    const epoch = event.epoch ?? event.position.split("-")[0];
+    if (rows.length && rows[0].epoch !== epoch) empty(); // the history was lost, and began anew
+    let at = rows.findIndex((row) => row.offset <= event.offset);
+    if (at < 0) at = rows.length;
+    if (rows[at]?.offset === event.offset) return;
+    const replay = kept ? el("button", { type: "button", onclick: () => onReplay(event) }, "Replay from here") : null;
+    const element = el("li", {}, eventRow(event, context, replay));
+    list.insertBefore(element, rows[at]?.element ?? null);
+    rows.splice(at, 0, { offset: event.offset, epoch, element });
+  }
 
-  async function page() {
+  function empty() {
+    rows.splice(0);
+    list.replaceChildren();
+    next = null;
+  }
+
+  /** Reads a page: the newest, or the one before what `since` names. */
+  async function page(since) {
     let answer;
     try {
-      answer = await context.api.get(`${path}/history`, { order: "desc", limit: PAGE, since: next });
+      answer = await context.api.get(`${path}/history`, { order: "desc", limit: PAGE, since });
     } catch (error) {
       if (error.code !== "no_history") throw error;
+      kept = false;
       note.textContent = "This kind of channel keeps no history. Events appear here as they come.";
-      note.hidden = false;
       return;
     }
-    list.append(...answer.items.map(row));
-    next = answer.next;
-    older.hidden = next === null;
-    note.textContent = "Nothing was published here yet.";
-    note.hidden = list.childElementCount > 0;
+    const newest = since === null;
+    if (newest && rows.length && answer.items.length && answer.items.at(-1).offset > rows[0].offset + 1) empty();
+    if (!newest || rows.length === 0) {
+      next = answer.next;
+      older.hidden = next === null;
+    }
+    answer.items.forEach(put);
+    note.hidden = rows.length > 0;
   }
 
   return {
-    element: el("section", { class: "stack" }, el("h2", {}, "History"), missed, list, note, older),
-    load: page,
-    add(items, dropped) {
-      if (items.length) note.hidden = true;
-      list.prepend(...items.toReversed().map(row));
-      while (list.childElementCount > MOST) list.lastElementChild.remove();
-      if (!dropped) return;
-      missed.hidden = false;
-      missed.textContent = `Events come faster than they are shown here. Those that are missing are in the history: open this channel again.`;
+    element: el("section", { class: "stack" }, el("h2", {}, "History"), list, note, older),
+    newest: () => page(null),
+    add(items) {
+      const gap = kept && rows.length > 0 && items.length > 0 && items[0].offset > rows[0].offset + 1;
+      items.forEach(put);
+      while (rows.length > MOST) {
+        rows.pop().element.remove();
+        next = null; // what was there is reached anew from the top
+        older.hidden = true;
+      }
+      note.hidden = rows.length > 0;
+      return gap;
     },
   };
 }
