@@ -51,6 +51,6 @@ if __name__ == "__main__":
         print(f"open http://127.0.0.1:{PORT}", flush=True)
         token = live.token(AUTHOR, subscribe=["comments:*"], ttl=YEAR)
         print(f"the author's page: http://127.0.0.1:{PORT}/author.html#{token}", flush=True)
-        with ThreadingHTTPServer(("127.0.0.1", PORT), partial(SimpleHTTPRequestHandler, directory=SITE)) as site:
-            with suppress(KeyboardInterrupt):
-                site.serve_forever()
+        site = ThreadingHTTPServer(("127.0.0.1", PORT), partial(SimpleHTTPRequestHandler, directory=SITE))
+        with site, suppress(KeyboardInterrupt):
+            site.serve_forever()

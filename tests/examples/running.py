@@ -49,7 +49,8 @@ class Example:
         nursery.start_soon(self._read, self._process)
         with trio.fail_after(START_SECONDS):
             await self._ready.wait()
-        assert self.url, self.said
+            assert self.url, self.said
+            await self._answers()
 
     async def _read(self, process: trio.Process) -> None:
         assert process.stdout is not None
@@ -60,6 +61,16 @@ class Example:
                     self.url = match[1]
                     self._ready.set()
         self._ready.set()
+
+    async def _answers(self) -> None:
+        """Flask and its like begin to listen a moment after the program said where."""
+        host, _, port = self.url.removeprefix("http://").rpartition(":")
+        while True:
+            try:
+                await (await trio.open_tcp_stream(host, int(port))).aclose()
+                return
+            except OSError:
+                await trio.sleep(0.05)
 
     async def kill(self) -> None:
         """SIGKILL, and start it again with :meth:`start`."""
@@ -147,7 +158,9 @@ _READABLE = """(() => {
     return Math.max(ink, ground) / Math.min(ink, ground) >= 4.5
   })
 })()"""
-_NAMELESS = """[...document.querySelectorAll("button, a, input, textarea, progress, [role=log]")].filter(
+_NAMELESS = """[
+  ...document.querySelectorAll("button, a, input:not([type=hidden]), textarea, progress, [role=log]")
+].filter(
   ({ innerText, ariaLabel, labels, ariaLabelledByElements }) =>
     !(innerText?.trim() || ariaLabel || labels?.length || ariaLabelledByElements?.length)
 ).map(element => element.outerHTML)"""

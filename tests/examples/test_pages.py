@@ -8,6 +8,8 @@ import runpy
 import socket
 from pathlib import Path
 
+import pytest
+
 from tests.clients.browser import Tab
 from tests.examples.running import copy, fits, looked_at, running
 
@@ -162,3 +164,19 @@ async def test_a_blog_of_plain_files_is_live_for_its_readers_and_its_author(chro
             await two.goto(f"{example.url}/tides.html")
             await shows(two, "#comments li", "Bo<i>How high are they?</i>")
             assert await two.evaluate("document.querySelectorAll('#comments li').length") == 1
+
+
+@pytest.mark.parametrize("name", ["django-page", "fastapi-page"])
+async def test_a_guest_book_beside_another_framework(chromium: str, tmp_path: Path, name: str) -> None:
+    async with (
+        running(copy(name, tmp_path), "app.py", free_port(), "0") as (example, _),
+        looked_at(chromium, example.url) as one,
+        looked_at(chromium, example.url) as two,
+    ):
+        await fill(one, "name", "Bo <b>")
+        await one.click("button")
+        for tab in (one, two):
+            await shows(tab, "li", "Bo <b>")
+        await two.goto(example.url)
+        await shows(two, "li", "Bo <b>")
+        await fits(two)
