@@ -50,6 +50,7 @@ function leave() {
   const done = cleanUp;
   cleanUp = () => {};
   done();
+  for (const dialog of document.querySelectorAll("dialog[open]")) dialog.close();
 }
 
 async function route({ focus = true } = {}) {
@@ -134,11 +135,15 @@ onLoggedOut(sessionEnded);
 feed.subscribe("ended", sessionEnded);
 feed.subscribe("state", (state) => {
   status.dataset.state = state;
-  if (state !== "live") status.textContent = state === "away" ? "The server does not answer" : "Connecting…";
+  if (state !== "live") say(state === "away" ? "The server does not answer" : "Connecting…");
 });
 feed.subscribe("snapshot", (snapshot) => {
-  status.textContent = `${compact(snapshot.published)} events/s · ${compact(snapshot.connections)} connected`;
+  say(`${compact(snapshot.published)} events/s · ${compact(snapshot.connections)} connected`);
 });
+
+function say(text) {
+  status.firstElementChild.textContent = text;
+}
 
 /** With --dev nobody needs a key. */
 async function begin() {

@@ -20,13 +20,13 @@ function svg(name, attributes = {}, text = null) {
 
 /** The next "round" number: 1, 2 or 5 times a power of ten. */
 function round(value) {
-  if (value <= 0) return 1;
   const power = 10 ** Math.floor(Math.log10(value));
   return [1, 2, 5, 10].map((factor) => factor * power).find((top) => top >= value * 0.999);
 }
 
-/** `series` are `{name, key}`; `format(value)` says a value with its unit. `update(items)` draws them. */
-export function chart({ title, series, format }) {
+/** `series` are `{name, key}`; `format(value)` says a value with its unit; `least` is what the scale reaches at least.
+ * `update(items)` draws them. */
+export function chart({ title, series, format, least }) {
   const drawing = svg("svg", { class: "chart", "aria-hidden": "true" });
   const legend = el("p", { class: "legend" });
   const said = series.map(({ name }, number) => {
@@ -53,7 +53,7 @@ export function chart({ title, series, format }) {
     const now = items.length ? Date.parse(items.at(-1).time) : Date.now();
     const shown = items.filter((item) => now - Date.parse(item.time) <= SECONDS * 1000);
     const most = Math.max(0, ...shown.flatMap((item) => series.map(({ key }) => item[key] ?? 0)));
-    const top = round(most);
+    const top = round(Math.max(most, least));
     const x = (item) => LEFT + (width - LEFT) * (1 - (now - Date.parse(item.time)) / (SECONDS * 1000));
     const y = (value) => TOP + (HEIGHT - TOP - BOTTOM) * (1 - value / top);
     drawing.replaceChildren();

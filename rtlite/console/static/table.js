@@ -7,17 +7,19 @@ import { el } from "./dom.js";
  * text, or what `columns[i].key(item)` says, is another than before. `update(items)` shows these, in this order.
  */
 export function table({ caption, columns, key, empty, label }) {
-  const body = el("tbody");
+  const body = el("tbody", { role: "rowgroup" });
   const note = el("p", { class: "empty", hidden: true }, empty ?? "Nothing here.");
-  const head = el("tr", {}, columns.map(({ title, class: name, unseen }) =>
-    el("th", { scope: "col", class: name }, unseen ? el("span", { class: "unseen" }, title) : title)));
-  const whole = el("table", {}, el("caption", { class: caption ? null : "unseen" }, caption ?? label), el("thead", {}, head), body);
+  // The roles are the elements' own; on a phone each row is a card, and browsers would forget them.
+  const head = el("tr", { role: "row" }, columns.map(({ title, class: name, unseen }) =>
+    el("th", { scope: "col", role: "columnheader", class: name }, unseen ? el("span", { class: "unseen" }, title) : title)));
+  const whole = el("table", { role: "table", class: "cards" },
+    el("caption", { class: caption ? null : "unseen" }, caption ?? label), el("thead", { role: "rowgroup" }, head), body);
   const scroll = el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": caption ?? label }, whole);
   const rows = new Map();
 
   function row(item) {
-    const cells = columns.map(({ class: name }) => el("td", { class: name }));
-    return { element: el("tr", {}, cells), cells, shown: columns.map(() => undefined) };
+    const cells = columns.map(({ class: name, title, unseen }) => el("td", { role: "cell", class: name, "data-title": unseen ? null : title }));
+    return { element: el("tr", { role: "row" }, cells), cells, shown: columns.map(() => undefined) };
   }
 
   function update(items) {

@@ -19,7 +19,13 @@
   addEventListener("DOMContentLoaded", () => {
     const button = document.getElementById("theme");
     if (!button) return;
-    const show = () => (button.textContent = `Theme: ${current}`);
+    const show = () => {
+      const word = document.createElement("span");
+      word.className = "wide";
+      word.textContent = "Theme:";
+      button.replaceChildren(word, ` ${current}`);
+      button.setAttribute("aria-label", `Theme: ${current}`);
+    };
     show();
     button.addEventListener("click", () => {
       current = themes[(themes.indexOf(current) + 1) % themes.length];

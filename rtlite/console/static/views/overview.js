@@ -14,11 +14,13 @@ export async function show(root, context) {
     title: "Events per second",
     series: [{ name: "Published", key: "published" }, { name: "Delivered", key: "delivered" }],
     format: (value) => `${compact(value ?? 0)}/s`,
+    least: 1,
   });
   const times = chart({
     title: "Time to publish",
     series: [{ name: "Half of all within", key: "p50" }, { name: "99 % within", key: "p99" }],
     format: latency,
+    least: 0.001,
   });
   const busiest = table({
     label: "Busiest channels",
