@@ -163,10 +163,10 @@ class Page:
             with trio.fail_after(2 * PATIENCE):
                 if "background" in how:
                     self._stack.push_async_callback(_stop, process, printed)
+                await self.meanwhile(how, printed)
+                if "background" in how:
+                    return printed.text
                 if "until" in how:
-                    await self.meanwhile(how, printed)
-                    if "background" in how:
-                        return printed.text
                     os.killpg(process.pid, signal.SIGINT)
                 code = await process.wait()
                 await printed.whole()
@@ -181,11 +181,11 @@ class Page:
         return printed.text
 
     async def meanwhile(self, how: dict[str, str], printed: Printed) -> None:
-        """Do what is to be done while a block runs, until it has printed what it is to print."""
+        """Do what is to be done while a block runs, until it has printed what it is to print, or ends."""
         async with ungrouped(trio.open_nursery()) as nursery:
             if "do" in how:
                 nursery.start_soon(self._do, how, printed)
-            await printed.has(how["until"])
+            await (printed.has(how["until"]) if "until" in how else printed.whole())
             nursery.cancel_scope.cancel()
 
     async def _do(self, how: dict[str, str], printed: Printed) -> None:
@@ -202,9 +202,8 @@ class Page:
         async with site() as pages, open_tab(self._chromium()) as tab:
             client = BrowserClient(tab, pages)
             logged = "console.log = console.error = (...all) => tell(JSON.stringify(all))"
-            await tab.goto(pages.put("/", f"<!doctype html><title>A page</title><script>{logged}</script>{html}"))
-            if "until" not in how:
-                return ""
+            await tab.goto(pages.put("/", f"<!doctype html><title>A page</title><script>{logged}</script><body>{html}"))
+            assert "until" in how, "what is to be seen? (until)"
             printed = Printed()
             async with ungrouped(trio.open_nursery()) as nursery:
                 nursery.start_soon(_listen, client, printed)
