@@ -32,6 +32,7 @@ import sys
 import threading
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -45,6 +46,7 @@ from rtlite.endpoints.socketio import Namespace
 from rtlite.model import Kind, Role
 from rtlite.server import Running, serve
 from rtlite.settings import Settings
+from tests import warm
 
 T = TypeVar("T")
 
@@ -178,18 +180,22 @@ class ServerProcess(Doors):
     """``python -m rtlite serve`` in a process of its own.
 
     :param data: the database file. Its log goes to a file beside it, over all its starts.
+    :param popen: what starts it; ``subprocess.Popen`` where the start itself is looked at (:mod:`tests.warm`).
     :param flags: as on the command line: ``dev=True`` is ``--dev``, ``ping_interval="1s"`` is ``--ping-interval 1s``.
 
     ``url`` and ``port`` hold from the first :meth:`start` on and stay over restarts.
     ``admin_key`` is what the first start of a database printed, unless ``dev``.
     """
 
-    def __init__(self, data: str | os.PathLike[str], **flags: object) -> None:
+    def __init__(
+        self, data: str | os.PathLike[str], *, popen: type[subprocess.Popen[str]] = warm.Popen, **flags: object
+    ) -> None:
         self.data = Path(data)
         self.log = self.data.with_name(self.data.name + ".log")
         self.url = ""
         self.port = 0
         self.admin_key: str | None = None
+        self._popen = popen
         self._flags = flags
         self._process: subprocess.Popen[str] | None = None
         self._decided = threading.Event()
@@ -205,23 +211,31 @@ class ServerProcess(Doors):
     async def operator(self) -> httpx.AsyncClient:
         return self.http(self.admin_key or "rtk_dev")
 
+    @property
+    def command(self) -> list[str]:
+        """The whole command line."""
+        words = [sys.executable, "-m", "rtlite", "serve", "--host", "127.0.0.1", "--port", str(self.port)]
+        words += ["--data", str(self.data)]
+        for name, value in self._flags.items():
+            words += [f"--{name.replace('_', '-')}", *([] if value is True else [str(value)])]
+        return words
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Ours, without settings."""
+        return {name: value for name, value in os.environ.items() if not name.startswith("RTLITE_")}
+
+    def open(self, **streams: Any) -> subprocess.Popen[str]:
+        """Begin to start it."""
+        return self._popen(self.command, stdin=subprocess.DEVNULL, text=True, env=self.environment, **streams)
+
     async def start(self) -> None:
         """Start it, and return once it says that it is ready."""
         assert self._process is None, "it runs already"
         self._ready = False
         self._decided.clear()
-        arguments = ["--host", "127.0.0.1", "--port", str(self.port), "--data", str(self.data)]
-        for name, value in self._flags.items():
-            arguments += [f"--{name.replace('_', '-')}", *([] if value is True else [str(value)])]
         with self.log.open("a") as log:
-            self._process = subprocess.Popen(  # noqa: ASYNC220  # takes a millisecond
-                [sys.executable, "-m", "rtlite", "serve", *arguments],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                text=True,
-                env={name: value for name, value in os.environ.items() if not name.startswith("RTLITE_")},
-            )
+            self._process = await trio.to_thread.run_sync(partial(self.open, stdout=subprocess.PIPE, stderr=log))
         self._reader = threading.Thread(target=self._read, args=(self._process,), daemon=True)
         self._reader.start()
         await trio.to_thread.run_sync(self._decided.wait, START_SECONDS, abandon_on_cancel=True)

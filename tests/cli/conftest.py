@@ -19,6 +19,7 @@ import trio
 from click.testing import CliRunner, Result
 
 from rtlite.cli.program import program
+from tests import warm
 from tests.servers import InProcess, running_server
 
 
@@ -41,6 +42,12 @@ def no_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
             monkeypatch.delenv(name)
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(path for path in sys.path if path))
     monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(autouse=True)
+def warm_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is started as :func:`command` says is forked with its imports done, by Trio too."""
+    monkeypatch.setattr(subprocess, "Popen", warm.Popen)
 
 
 @pytest.fixture

@@ -20,7 +20,6 @@ import random
 import signal
 import subprocess
 import sys
-import threading
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -33,7 +32,7 @@ import trio
 import trio_websocket
 
 from tests.history_checker import Attempt, History, Outcome, Session, Violation, check_history
-from tests.servers import START_SECONDS, ServerProcess
+from tests.servers import ServerProcess
 
 PUBLISHERS = 8
 HEADER = "POST {path} HTTP/1.1\r\nHost: test\r\nX-Api-Key: {key}\r\nContent-Length: {length}\r\n\r\n"
@@ -61,42 +60,21 @@ class FaultyServer(ServerProcess):
         super().__init__(data, publish_rate=0, **flags)
         self.prefix = list(prefix)
         self.altered = altered
-        self.environment = dict(environment or {})
-        self.settings = settings
+        self.besides = dict(environment or {})
+        if settings:
+            config = self.data.with_name("rtlite.toml")
+            config.write_text(settings)
+            self._flags["config"] = config
 
     @property
     def command(self) -> list[str]:
-        """The whole command line."""
-        program = ["-m", "tests.faults.altered", self.altered] if self.altered else ["-m", "rtlite"]
-        words = [*self.prefix, sys.executable, *program, "serve", "--host", "127.0.0.1", "--port", str(self.port)]
-        words += ["--data", str(self.data)]
-        if self.settings:
-            config = self.data.with_name("rtlite.toml")
-            config.write_text(self.settings)
-            words += ["--config", str(config)]
-        for name, value in self._flags.items():
-            words += [f"--{name.replace('_', '-')}", *([] if value is True else [str(value)])]
-        return words
+        python, module, rtlite, *arguments = super().command
+        program = ["tests.faults.altered", self.altered] if self.altered else [rtlite]
+        return [*self.prefix, python, module, *program, *arguments]
 
-    def open(self, **streams: Any) -> subprocess.Popen[str]:
-        """Begin to start it."""
-        kept = {name: value for name, value in os.environ.items() if not name.startswith("RTLITE_")}
-        return subprocess.Popen(
-            self.command, stdin=subprocess.DEVNULL, text=True, env={**kept, **self.environment}, **streams
-        )
-
-    async def start(self) -> None:
-        assert self._process is None, "it runs already"
-        self._ready = False
-        self._decided.clear()
-        with self.log.open("a") as log:
-            self._process = self.open(stdout=subprocess.PIPE, stderr=log)
-        self._reader = threading.Thread(target=self._read, args=(self._process,), daemon=True)
-        self._reader.start()
-        await trio.to_thread.run_sync(self._decided.wait, START_SECONDS, abandon_on_cancel=True)
-        if not self._ready:
-            await self.kill()
-            raise AssertionError(f"the server did not start:\n{self.log.read_text()}")
+    @property
+    def environment(self) -> dict[str, str]:
+        return {**super().environment, **self.besides}
 
     @property
     def running(self) -> bool:

@@ -85,7 +85,7 @@ async def test_secrets_can_be_given_without_standing_in_the_list_of_processes(tm
     secret = "s" * 40
     settings = tmp_path / "rtlite.toml"
     settings.write_text(f'jwt_secret = "{secret}"\n')
-    async with ServerProcess(tmp_path / "rtlite.db", config=settings) as server:
+    async with ServerProcess(tmp_path / "rtlite.db", popen=subprocess.Popen, config=settings) as server:
         for name in ("cmdline", "environ"):
             assert secret.encode() not in Path(f"/proc/{server.pid}/{name}").read_bytes()
         assert (await (await server.operator()).post("/api/tokens", json={"user": "u"})).status_code == 201
