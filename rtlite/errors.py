@@ -24,7 +24,7 @@ class StartError(RtliteError):
 class Refused(RtliteError):
     """A request that is refused. ``detail`` is shown to the peer, so it holds no secret."""
 
-    status: ClassVar[int] = 400
+    status: int = 400
     title: ClassVar[str] = "Bad request"
     code: str = "invalid_request"
 
@@ -136,6 +136,19 @@ class Misdirected(Refused):
     code = "misdirected"
 
 
+class FaultInjected(Refused):
+    """A fault that was set refuses the request, with the status that it names."""
+
+    title = "Refused by a fault"
+    code = "fault_injected"
+
+    def __init__(
+        self, detail: str, *, code: str | None = None, headers: dict[str, str] | None = None, status: int = 503
+    ) -> None:
+        super().__init__(detail, code=code, headers=headers)
+        self.status = status
+
+
 class StorageFailed(Refused):
     """The database refused the write; nothing of the request was stored."""
 
@@ -185,6 +198,7 @@ class Reason(Enum):
     TOO_SLOW = CloseCode(4408, 4408, 4408, "reader too slow")
     DELETED = CloseCode(4404, 4404, 4404, "the document was deleted")
     CLOSED_BY_OPERATOR = CloseCode(1000, 1000, 1000, "closed by the operator")
+    FAULT = CloseCode(1012, 1012, 1012, "closed by a fault that was set")  # or the code that the fault names
     # Of graphql-transport-ws alone; the texts are the protocol's own.
     INVALID_MESSAGE = CloseCode(1008, 1008, 4400, "Invalid message received")
     NOT_INITIALISED = CloseCode(1008, 1008, 4401, "Unauthorized")

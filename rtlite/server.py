@@ -24,6 +24,7 @@ from rtlite.auth.tickets import Tickets
 from rtlite.auth.tokens import Tokens
 from rtlite.domain.access import Access
 from rtlite.domain.blog import Blog
+from rtlite.domain.connectionfaults import ConnectionFaults
 from rtlite.domain.conversations import Conversations
 from rtlite.domain.deliveryfaults import DeliveryFaults
 from rtlite.domain.documents import Documents
@@ -33,6 +34,8 @@ from rtlite.domain.jobs import Jobs
 from rtlite.domain.models import Models
 from rtlite.domain.monitor import Monitor
 from rtlite.domain.records import Records
+from rtlite.domain.requestfaults import RequestFaults
+from rtlite.domain.serverfaults import DiskFaults, TokenFaults
 from rtlite.domain.snapshots import Snapshots
 from rtlite.domain.streams import Streams
 from rtlite.domain.webhooks import Webhooks
@@ -205,7 +208,6 @@ class Server:
             ).websockets(),
         ]
         self.documents = Documents(self.hub, database, settings, self.metrics)
-        self.faults.on_change.append(DeliveryFaults(self.hub, self.documents, settings).apply)
         collab = Collab(self.documents, sessions, settings)
         self.routes += collab.routes()
         self.websocket_routes += collab.websockets()
@@ -251,6 +253,14 @@ class Server:
             event_streams,
             LongPolls(self.engine.long_polls(), lean, settings, self.metrics),
         )
+
+        self.faults.on_change += [
+            DeliveryFaults(self.hub, self.documents, settings).apply,
+            ConnectionFaults(self.connections, settings).apply,
+            RequestFaults(router, self.listener).apply,
+            TokenFaults(self.tokens, self.connections).apply,
+            DiskFaults(database).apply,
+        ]
 
     def openapi(self) -> dict[str, Any]:
         """What it serves over HTTP, described."""
@@ -391,6 +401,7 @@ async def _listen(
 
 async def _say_goodbye(server: Server) -> None:
     """End every connection, spread over a moment so that clients do not all come back at once."""
+    server.faults.clear()
     server.listener.stop()
     await server.http.context.terminated.set()
     leaving = list(server.connections)

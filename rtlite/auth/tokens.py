@@ -52,6 +52,8 @@ class Tokens:
         self._jws = jwt.PyJWS(algorithms=[self._algorithm])
         self._keys: KeySet | None = None
         self._key: bytes | PublicKey | None = None
+        self.outdated: Callable[[str, float | None], bool] | None = None
+        """Whether a user's token, by when it was issued, has expired before its time; while a fault says so."""
         given = [name for name in ("jwt_public_key", "jwt_jwks") if getattr(settings, name)]
         if self._algorithm in _LEAST_SECRET:
             if given:
@@ -73,7 +75,11 @@ class Tokens:
         :raises Unauthorized: it does not hold; why is in ``__cause__`` for the log, and not in the text.
         """
         try:
-            return claims.identity(self._decoded(token), self._settings, self._now())
+            decoded = self._decoded(token)
+            identity = claims.identity(decoded, self._settings, self._now())
+            if self.outdated is not None and self.outdated(identity.user, decoded.get("iat")):
+                raise ValueError("expired by a fault")
+            return identity
         except (jwt.PyJWTError, ValueError, InvalidRequest) as error:
             raise Unauthorized(INVALID) from error
 
@@ -98,7 +104,7 @@ class Tokens:
         now = self._now()
         made: dict[str, Any] = {
             "sub": check_user(user),
-            "iat": int(now),
+            "iat": int(now) if self.outdated is None else now,  # to the second, one would be as old as the fault
             "exp": int(now + ttl),
             "role": Role(role).value,
             "subscribe": claims.patterns("subscribe", list(subscribe)),

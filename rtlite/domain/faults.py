@@ -21,6 +21,7 @@ from rtlite.log import get_logger
 from rtlite.metrics import Metrics
 from rtlite.model import check_pattern, check_user, now_ms
 from rtlite.settings import Settings
+from rtlite.transports.outbox import PIECE
 
 log = get_logger(__name__)
 
@@ -30,7 +31,6 @@ _CODES: Final = frozenset({1000, 1001, 1002, 1003, CUT, 1007, 1008, 1009, 1011, 
 _MAX_TEXT: Final = 123  # bytes; what a close frame has room for
 _MAX_MS: Final = 600_000
 _MAX_SEEDS: Final = 2**32
-_LEAST_RATE: Final = 512  # bytes a second; a piece of 16 KiB then takes half the setting write_timeout
 _MAX_ID: Final = 64
 
 
@@ -155,7 +155,7 @@ def check(wanted: NewFault, settings: Settings) -> tuple[Kind, NewFault, float]:
         elif name not in kind.takes:
             raise InvalidRequest(f"{name}: {kind.name} has none")
         else:
-            _check_value(name, value)
+            _check_value(name, value, settings)
     if not 0 < wanted.probability <= 1:  # which is not true of NaN either
         raise InvalidRequest("probability: more than 0 and up to 1 is wanted")
     if wanted.count is not None and not 1 <= wanted.count <= 2**53:
@@ -182,7 +182,8 @@ def _check_choice(kind: Kind, wanted: NewFault) -> None:
         raise InvalidRequest("connection: an id as in the list of connections is wanted")
 
 
-def _check_value(name: str, value: int | str) -> None:
+def _check_value(name: str, value: int | str, settings: Settings) -> None:
+    least = math.ceil(2 * PIECE / settings.write_timeout)  # who takes a piece in longer than that is given up as gone
     match name, value:
         case (("latency" | "jitter"), int()) if 0 <= value <= _MAX_MS:
             return
@@ -190,13 +191,13 @@ def _check_value(name: str, value: int | str) -> None:
             return
         case "text", str() if len(value.encode()) <= _MAX_TEXT:
             return
-        case "rate", int() if _LEAST_RATE <= value <= 2**40:
+        case "rate", int() if least <= value <= 2**40:
             return
         case "status", int() if 400 <= value <= 599:
             return
         case "retry_after", int() if 0 <= value <= 86_400:
             return
-    raise InvalidRequest(f"{name}: {_WANTED[name]} is wanted")
+    raise InvalidRequest(f"{name}: {_WANTED[name].format(least=least)} is wanted")
 
 
 _WANTED: Final = {
@@ -204,7 +205,7 @@ _WANTED: Final = {
     "jitter": f"milliseconds up to {_MAX_MS}",
     "code": "a close code that a server may send, 1000 to 1014 or 3000 to 4999, or 1006",
     "text": f"a text of up to {_MAX_TEXT} bytes",
-    "rate": f"bytes a second, from {_LEAST_RATE},",
+    "rate": "bytes a second, from {least} (twice 16 KiB in the setting write_timeout),",
     "status": "an HTTP status from 400 to 599",
     "retry_after": "seconds up to a day",
 }

@@ -90,7 +90,7 @@ class Collab:
             return
         websocket.head.shed()
         if websocket.listed is not None:
-            websocket.listed.channels.append(channel)
+            websocket.listed.listens_to((channel,))
         visitor = Visitor(websocket, identity, write, channel)
         async with self._documents.joined(name, visitor) as room:
             while True:

@@ -103,7 +103,7 @@ class Engine:
         ]
 
     def long_polls(self) -> list[LongPollRoute]:
-        return [LongPollRoute(path, self._answer) for path in self._paths]
+        return [LongPollRoute(path, self._answer, PROTOCOL, _continues) for path in self._paths]
 
     def routes(self) -> list[Route]:
         """The same paths for the router, which answers the preflights of browsers."""
@@ -275,6 +275,10 @@ class Engine:
         finally:
             session.posting = False
         return Reply(200, b"ok", "text/html")
+
+
+def _continues(head: Head) -> bool:
+    return "sid" in head.query
 
 
 async def _elsewhere(_: Call) -> Reply:

@@ -23,6 +23,7 @@ from rtlite.transports.longpoll import PollOutbox, frames
 from rtlite.transports.mailbox import Signal
 from rtlite.transports.outbox import Spawn
 from rtlite.transports.pulse import Beat, Pulse
+from rtlite.transports.stream import ServerStream
 from rtlite.transports.websocket import WebSocket, text_frame
 
 PROTOCOL: Final = "socketio"
@@ -168,6 +169,11 @@ class PollingSession(Link):
         self.queue.hand_over(websocket.outbox)
         if self.listed is not None:
             self.listed.outbox, self.listed.carried = websocket.outbox, self.queue
+            self.listed.impair(self.listed)
+
+    @property
+    def stream(self) -> ServerStream | None:
+        return None if self.carrier is None else self.carrier.stream
 
     async def _converse(self) -> None:
         await self._application(self.socket)
@@ -177,6 +183,8 @@ class PollingSession(Link):
         self._incoming.close()
         self._read.close()
         if self.carrier is not None:
+            if self.farewell is not None:
+                self.carrier.close_with(*self.farewell)
             self.carrier.end(reason)
             return
         self.queue.release()

@@ -244,7 +244,7 @@ class Conversation:
             )
         self._held[id] = listening
         if websocket.listed is not None:
-            websocket.listed.channels.append(channel)
+            websocket.listed.listens_to((channel,))
         if coming.dropped:
             self.drop(channel)
         # Its end may also come while we look: then the subscription is complete, and held no more.

@@ -152,7 +152,7 @@ class Sessions:
                 listener=link.listed,
             )
         if link.listed is not None:
-            link.listed.channels += names
+            link.listed.listens_to(names)
         link.on_end(subscribed.close)
         return subscribed
 

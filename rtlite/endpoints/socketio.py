@@ -55,7 +55,7 @@ _STAY_AWAY: Final = frozenset(
     }
 )
 """What no reconnect mends: the client is disconnected from its namespaces, after which it does not come back."""
-_UNSAID: Final = frozenset({Reason.NORMAL, Reason.STOPPING, Reason.NO_PONG})
+_UNSAID: Final = frozenset({Reason.NORMAL, Reason.STOPPING, Reason.NO_PONG, Reason.FAULT})
 
 
 class ConnectRefused(Exception):

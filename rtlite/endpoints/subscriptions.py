@@ -146,7 +146,7 @@ class Subscriptions:
 
     def _list(self, name: str) -> None:
         if self._websocket.listed is not None and name not in self._websocket.listed.channels:
-            self._websocket.listed.channels.append(name)
+            self._websocket.listed.listens_to((name,))
 
     def _unlist(self, name: str) -> None:
         if self._websocket.listed is not None and name in self._websocket.listed.channels:

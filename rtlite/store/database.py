@@ -99,6 +99,8 @@ class Database:
         self._durability = durability
         self._writer: _Connection
         self._trusted = True
+        self.full: Callable[[], bool] | None = None
+        """Whether the disk is to count as full for the next write; while a fault says so."""
         self._prepared = False
         self._writing = trio.Lock()
         self._readers: list[_Connection] = []  # those that are idle
@@ -114,10 +116,14 @@ class Database:
             database. Either way nothing of it was stored. What ``work`` itself raises rolls back too.
         """
 
+        full = self.full is not None and not vital and self.full()
+
         def transaction(connection: sqlite3.Connection) -> T:
             connection.execute("BEGIN IMMEDIATE")
             try:
                 result = work(connection)
+                if full:
+                    raise _disk_full()
                 connection.execute("COMMIT")
             except BaseException:
                 # A failed COMMIT (disk full, I/O error) may have rolled back already.
@@ -339,6 +345,13 @@ def _size(path: str) -> int:
         return os.stat(path).st_size
     except OSError:
         return 0
+
+
+def _disk_full() -> sqlite3.OperationalError:
+    """What SQLite raises where it finds no room."""
+    error = sqlite3.OperationalError("database or disk is full")
+    error.sqlite_errorcode = sqlite3.SQLITE_FULL
+    return error
 
 
 def _refusal(error: sqlite3.DatabaseError, path: str) -> StorageFull | StorageFailed:

@@ -8,6 +8,7 @@ What comes in:
     head.py         the request head, read strictly before anyone acts on it
     stream.py       one accepted connection: bytes already read, and everything out through the outbox
     outbox.py       the only way out of a connection
+    impaired.py     what faults put behind it
 
 Requests, by one table in three lanes:
 

@@ -8,15 +8,18 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
-from typing import TypedDict
+from typing import TYPE_CHECKING, Protocol, TypedDict
 
 import attrs
 
-from rtlite.errors import Reason
+from rtlite.errors import Reason, Refused
 from rtlite.metrics import Metrics
 from rtlite.model import Identity, now_ms, rfc3339
 from rtlite.rules import Count, Timestamp
 from rtlite.transports.outbox import Outbox
+
+if TYPE_CHECKING:
+    from rtlite.transports.stream import ServerStream
 
 
 class ConnectionJson(TypedDict):
@@ -50,6 +53,30 @@ class Coming:
     """The right to one of them was taken away meanwhile."""
 
 
+class Impairable(Protocol):
+    """What faults do to a connection."""
+
+    @property
+    def stream(self) -> ServerStream | None:
+        """What it goes over; ``None`` where it is many requests."""
+        ...
+
+    def close_with(self, code: int, text: str) -> None:
+        """End it with this WebSocket close code, or what comes closest; 1006 is without a word."""
+        ...
+
+    def refuse_with(self, refusal: Refused) -> None:
+        """End it as one that is not let in: with the refusal's status, where there is still one to say."""
+        ...
+
+
+Impair = Callable[["Connection"], None]
+
+
+def _spare(_: Connection) -> None:
+    """No fault is set."""
+
+
 @attrs.define(eq=False, slots=True)
 class Connection:
     """One WebSocket (later: one event stream), as the operator sees it."""
@@ -70,6 +97,15 @@ class Connection:
     """What its subscriptions write to, where that is handed on to ``outbox``."""
     passing: bool = False
     """Whether it is not worth remembering once it is over."""
+    link: Impairable | None = None
+    """The connection itself, for faults."""
+    impair: Impair = _spare
+    """Told when more is known of it: that it is open, whose it is, what it listens to, where it goes over."""
+
+    def listens_to(self, names: Sequence[str]) -> None:
+        """It listens to these as well."""
+        self.channels += names
+        self.impair(self)
 
     @contextmanager
     def about_to_listen(self, names: Sequence[str]) -> Iterator[Coming]:
@@ -150,6 +186,7 @@ class Connections:
         self._started = f"{int(time.time()):x}"
         self._recent: deque[Ended] = deque(maxlen=200)
         self.ended = 0
+        self._impair: Impair = _spare
 
     def __len__(self) -> int:
         return len(self._open)
@@ -175,6 +212,7 @@ class Connections:
     def enter(self, protocol: str, address: str, outbox: Outbox, end: Callable[[Reason], None]) -> Connection:
         """The connection is listed until :meth:`unlist`."""
         connection = Connection(f"con_{self._started}_{next(self._numbers)}", protocol, address, outbox, end)
+        connection.impair = self._impair
         self._open[connection.id] = connection
         self._metrics.connections.labels(protocol).inc()
         self._metrics.connected.labels(protocol).inc()
@@ -193,6 +231,13 @@ class Connections:
     def recent(self, most: int = 1_000) -> list[Ended]:
         """The connections that ended last, the newest first."""
         return list(islice(reversed(self._recent), most))
+
+    def impair(self, impair: Impair | None) -> None:
+        """From now on this is told of each connection that is open or comes; ``None`` if nobody is."""
+        self._impair = impair or _spare
+        for connection in self:
+            connection.impair = self._impair
+            self._impair(connection)
 
     def get(self, id: str) -> Connection | None:
         return self._open.get(id)

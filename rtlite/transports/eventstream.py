@@ -112,6 +112,8 @@ class EventStream(Link):
 
     def open(self) -> None:
         """Answer 200: from here on only events tell the client anything."""
+        if self._reply is not None:  # it was refused, and ends at its next step
+            return
         self._opened = True
         headers = {
             "Content-Type": self._route.wording.CONTENT_TYPE,
@@ -124,6 +126,15 @@ class EventStream(Link):
             headers["Transfer-Encoding"] = "chunked"
         lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
         self.outbox.offer(f"HTTP/1.1 200 OK\r\n{lines}\r\n".encode("latin-1"))
+
+    @property
+    def stream(self) -> ServerStream:
+        return self._stream
+
+    def refuse_with(self, refusal: Refused) -> None:
+        if not self._opened and self._reason is None:
+            self._reply = problem(refusal)
+        super().refuse_with(refusal)
 
     def turn_away(self) -> None:
         """Answer 204, after which no EventSource comes back by itself."""
@@ -191,7 +202,8 @@ class EventStream(Link):
             retry = self._settings.sse_retry_busy * random.uniform(1, 2)  # noqa: S311  # no secret
             retry = max(retry, self._retry or 0.0)
         stop = reason is Reason.CLOSED_BY_OPERATOR
-        return self.frame(self._route.wording.closed(reason.name.lower(), reason.value.text, retry, stop=stop))
+        text = self.farewell[1] if self.farewell else reason.value.text
+        return self.frame(self._route.wording.closed(reason.name.lower(), text, retry, stop=stop))
 
 
 class EventStreams:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 import trio
 
@@ -22,9 +22,12 @@ from rtlite.transports.connections import Coming, Connection, Connections
 from rtlite.transports.head import Head, parse_head
 from rtlite.transports.outbox import Outbox, Spawn
 from rtlite.transports.pulse import Beat
+from rtlite.transports.stream import ServerStream
 
 log = get_logger(__name__)
 
+ABNORMAL: Final = 1006
+"""The code of a connection that ended without a close frame (RFC 6455, section 7.4.1)."""
 Life = Coroutine[Any, Any, bool]
 """What a connection does from now on, to its end: returns whether another request may follow."""
 
@@ -39,6 +42,8 @@ class Link(ABC):
 
     gone: ClassVar[tuple[type[Exception], ...]] = (trio.BrokenResourceError, trio.ClosedResourceError)
     """What is raised to who reads or writes when the peer has left."""
+    farewell: tuple[int, str] | None = None
+    """The close code and text, where a fault names them."""
 
     def __init__(
         self,
@@ -128,6 +133,7 @@ class Link(ABC):
         """The credential holds. ``remaining`` seconds from now it expires, and the connection with it."""
         if self.listed is not None:
             self.listed.identity = identity
+            self.listed.impair(self.listed)
         # A deadline on the monotonic clock: a wall clock that is set does not drop or immortalise anyone.
         self._scope.deadline = float("inf") if remaining is None else trio.current_time() + max(0.0, remaining)
 
@@ -150,6 +156,23 @@ class Link(ABC):
             self._reason = reason
             self._scope.cancel()
 
+    @property
+    def stream(self) -> ServerStream | None:
+        """What it goes over; ``None`` where it is many requests."""
+        return None
+
+    def close_with(self, code: int, text: str) -> None:
+        """End it with this WebSocket close code, or what comes closest; 1006 is without a word."""
+        if self._reason is None:
+            self.farewell = (code, text)
+            self.end(Reason.FAULT)
+            if code == ABNORMAL and self.stream is not None:
+                self.stream.cut()
+
+    def refuse_with(self, refusal: Refused) -> None:
+        """End it as one that is not let in: with the refusal's status, where there is still one to say."""
+        self.close_with(Reason.OVER_CAPACITY.value.commands, refusal.detail)
+
     async def serve(self, connections: Connections, metrics: Metrics, address: str) -> bool:
         """The whole life of the connection, listed while it lasts: it ends with :meth:`_close`, whatever happened.
 
@@ -161,6 +184,8 @@ class Link(ABC):
         try:
             if len(connections) > connections.limit:
                 self.end(Reason.OVER_CAPACITY)
+            self.listed.link = self
+            self.listed.impair(self.listed)
             try:
                 beat = self._begin()
                 with self._scope:

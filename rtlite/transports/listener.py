@@ -8,7 +8,7 @@ connection, with a traceback in the log.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -67,6 +67,8 @@ class Listener:
         self._proxies = TrustedProxies(settings.trusted_proxy)
         self._tls = tls_context(settings)
         self._idle: set[trio.CancelScope] = set()
+        self.impair: Callable[[str, Mapping[str, str]], None] | None = None
+        """Called with the protocol and path of each attempt to connect while faults may be for it."""
         self.stopping = False
 
     @property
@@ -165,15 +167,24 @@ class Listener:
             return await self._uploads.serve(stream, head, upload, address, scheme)
         if head.wants_websocket:
             route, params = self._websocket_route(head, scheme)
+            self._impair(route.protocol, params, stream)
             if route.refuse is not None and (refusal := route.refuse(head)) is not None:
                 await self._refuse(stream, refusal)
                 return False
             return await self._websockets.open(stream, head, route, params, address)
         if (found := self._event_streams.find(head)) is not None:
+            self._impair(found[0].protocol, found[1], stream)
             return self._event_streams.open(stream, head, found, address)
         if (poll := self._long_polls.find(head)) is not None:
+            if not poll.continues(head):
+                self._impair(poll.protocol, {}, stream)
             return await self._long_polls.serve(stream, head, poll, address, scheme)
         return await self._http.answer(stream, head, address, scheme)
+
+    def _impair(self, protocol: str, params: Mapping[str, str], stream: ServerStream) -> None:
+        """:raises FaultInjected: it is not let in."""
+        if self.impair is not None and not stream.trusted:
+            self.impair(protocol, params)
 
     async def _read_head(
         self, stream: ServerStream, last: Head | None, patience: trio.CancelScope, *, again: bool

@@ -43,10 +43,14 @@ class LongPollRoute:
     """A path whose requests may wait for their answers.
 
     :param answer: is cancelled when the peer leaves while it waits.
+    :param protocol: the name in lists and metrics.
+    :param continues: whether a request belongs to a connection that there is.
     """
 
     pattern: str
     answer: Callable[[Poll], Awaitable[Reply]]
+    protocol: str = "http"
+    continues: Callable[[Head], bool] = lambda head: False
 
 
 class LongPolls:

@@ -24,7 +24,7 @@ Spawn = Callable[..., None]
 """Starts a task beside the connection, as ``nursery.start_soon`` does."""
 
 _GATHER = 64  # buffers per writev; the kernel's limit is 1,024
-_PIECE = 16 * 1024  # bytes per send_all; a TLS record holds as many
+PIECE: Final = 16 * 1024  # bytes per send_all; a TLS record holds as many
 _NEVER: Final = -math.inf
 NOTHING: deque[bytes | memoryview] = (
     deque()
@@ -157,6 +157,11 @@ class Outbox:
             self._queue = deque(kept)
             self._queued = self._in_flight + sum(map(len, kept))
 
+    def leave_by(self, descriptor: int | None, stream: trio.abc.SendStream) -> None:
+        """From now on bytes leave this way, in order with those before."""
+        self._descriptor = descriptor
+        self._stream = stream
+
     def close(self) -> None:
         """Take nothing any more and drop what waits. Idempotent."""
         self._closed = True
@@ -221,11 +226,12 @@ class Outbox:
             self._queued -= len(data)
             self._in_flight = 0
             return 0
-        await trio.lowlevel.wait_writable(self._descriptor)
-        if not self._queue:
+        descriptor = self._descriptor
+        await trio.lowlevel.wait_writable(descriptor)
+        if not self._queue or self._descriptor is None:  # dropped, or to leave another way
             return 0
         try:
-            written = os.writev(self._descriptor, list(islice(self._queue, _GATHER)))
+            written = os.writev(descriptor, list(islice(self._queue, _GATHER)))
         except BlockingIOError:
             return 0
         self.sent += written
@@ -234,7 +240,7 @@ class Outbox:
     def _take_piece(self) -> bytes:
         """Bytes for one ``send_all``: what is small is joined, what is large is cut."""
         parts: list[bytes | memoryview] = []
-        room = _PIECE
+        room = PIECE
         while self._queue and room:
             first = self._queue.popleft()
             if len(first) > room:

@@ -167,6 +167,8 @@ class Router:
         self._settings = settings
         self._metrics = metrics
         self.bodies = Bodies(settings.upload_bytes)
+        self.impair: Callable[[Route, Call], Awaitable[None]] | None = None
+        """Called with each request, once it is known whose it is, while faults may be for it."""
         self._publishing = Buckets(settings.publish_rate, max(1, settings.publish_rate))
         self._visiting = Buckets(settings.anonymous_rate / 60, max(1, settings.anonymous_rate))
 
@@ -250,7 +252,7 @@ class Router:
         :returns: whether there will be an answer; else the request is to be answered the other way.
         """
         soon = route.soon
-        if soon is None:
+        if soon is None or self.impair is not None:
             return False
         extra: dict[str, str] = {}
 
@@ -299,6 +301,8 @@ class Router:
         if len(call.body) > self.body_limit(route):
             raise TooLarge(f"the body may have {self.body_limit(route)} bytes")
         self._identify(route, call)
+        if self.impair is not None:
+            await self.impair(route, call)
         extra = self._limit(route, call)
         reply = await route.handler(call)
         return attrs.evolve(reply, headers={**reply.headers, **extra}) if extra else reply

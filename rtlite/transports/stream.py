@@ -11,6 +11,7 @@ from typing import Any
 import trio
 
 from rtlite.settings import Settings
+from rtlite.transports.impaired import Nowhere, Throttled
 from rtlite.transports.outbox import Outbox, Spawn
 
 # Below the allocator's threshold for a mapping of its own, which every read would make and undo (8 % of a publish).
@@ -47,6 +48,7 @@ class ServerStream(trio.abc.HalfCloseableStream):
         self._broken = False
         self._lingering = False
         self._closing: trio.Event | None = None
+        self._silence: trio.Event | None = None
         self._receiving: trio.CancelScope | None = None
         self.peer = _peer(transport)
         self._descriptor = self._socket.fileno() if self._socket is not None else -1
@@ -57,11 +59,37 @@ class ServerStream(trio.abc.HalfCloseableStream):
         """End the connection from a place that cannot wait: whoever reads gets the end of the stream."""
         self._broken = True
         self.outbox.close()
+        if self._silence is not None:  # the peer is not to notice
+            return
         if self._socket is not None:
             with contextlib.suppress(OSError):  # it is gone already, which is what was wanted
                 self._socket.shutdown(socket.SHUT_RDWR)
         elif self._receiving is not None:
             self._receiving.cancel()
+
+    def throttle(self, rate: float) -> Throttled:
+        """Let no more than so many bytes a second out, until that is lifted: as to a peer that reads slowly."""
+        slow = Throttled(self.transport, rate)
+        self.outbox.leave_by(None, slow)
+        return slow
+
+    def lift(self, slow: Throttled) -> None:
+        """The end of a :meth:`throttle`."""
+        slow.lifted.set()
+        self.outbox.leave_by(None if self._socket is None else self._descriptor, self.transport)
+
+    def fall_silent(self) -> None:
+        """From now on nobody reads, what is sent goes nowhere, and the peer does not notice: not even the end
+        of the connection here, before :meth:`cut`."""
+        self._silence = trio.Event()
+        self.outbox.leave_by(None, Nowhere())
+
+    def cut(self) -> None:
+        """End the connection without another word, also one that fell silent."""
+        silence, self._silence = self._silence, None
+        if silence is not None:
+            silence.set()
+        self.break_off()
 
     def unread(self, data: bytes | bytearray) -> None:
         """Put bytes back in front of what comes next."""
@@ -96,6 +124,8 @@ class ServerStream(trio.abc.HalfCloseableStream):
         if self._socket is not None:
             # Waiting first and then reading once spares the read that almost always says "not yet".
             await trio.lowlevel.wait_readable(self._descriptor)
+            if self._silence is not None:
+                await self._silence.wait()
             if self._broken:
                 raise trio.BrokenResourceError("the connection was ended")
             try:
@@ -105,7 +135,10 @@ class ServerStream(trio.abc.HalfCloseableStream):
             except OSError as error:
                 raise trio.BrokenResourceError("the connection was reset") from error
         with trio.CancelScope() as self._receiving:
-            return bytes(await self.transport.receive_some(max_bytes))
+            data = bytes(await self.transport.receive_some(max_bytes))
+            if self._silence is None:
+                return data
+            await self._silence.wait()
         raise trio.BrokenResourceError("the connection was ended")
 
     @property
@@ -181,6 +214,8 @@ class ServerStream(trio.abc.HalfCloseableStream):
         if self._closing is not None:
             await self._closing.wait()
             return
+        if self._silence is not None:  # who does not wait for that leaves it open
+            await self._silence.wait()
         self._closing = trio.Event()
         try:
             with trio.move_on_after(self._settings.write_timeout):

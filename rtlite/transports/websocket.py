@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, cast
 
 import attrs
 import trio
@@ -22,13 +22,11 @@ from rtlite.settings import Settings
 from rtlite.transports.connections import Connections
 from rtlite.transports.contract import Asked, Message
 from rtlite.transports.head import BadHead, Head
-from rtlite.transports.link import Life, Link
+from rtlite.transports.link import ABNORMAL, Life, Link
 from rtlite.transports.pulse import Beat, Pulse
 from rtlite.transports.routes import Reply
 from rtlite.transports.stream import ServerStream
 from rtlite.transports.wire import MAX_FRAGMENTS, Wire, WireConnection
-
-_ABNORMAL: Final = 1006  # RFC 6455, section 7.4.1: there was no close frame
 
 
 def text_frame(payload: bytes) -> bytes:
@@ -97,10 +95,14 @@ class WebSocket(Link):
         self.route = route
 
     @property
+    def stream(self) -> ServerStream:
+        return cast(ServerStream, self._connection._stream)
+
+    @property
     def goodbye(self) -> bool:
         """Whether it was the peer who ended it, with a close frame."""
         closed = self._connection.closed
-        return self._reason is Reason.NORMAL and closed is not None and closed.code != _ABNORMAL
+        return self._reason is Reason.NORMAL and closed is not None and closed.code != ABNORMAL
 
     @property
     def subprotocol(self) -> str | None:
@@ -136,7 +138,8 @@ class WebSocket(Link):
         """The closing handshake. It ends: by the peer's answer, or by one of the two deadlines."""
         patience = self._patience()
         with trio.move_on_after(patience):
-            await self._connection.aclose(self.route.codes(reason.value), reason.value.text or None)
+            code, text = self.farewell or (self.route.codes(reason.value), reason.value.text)
+            await self._connection.aclose(code, text or None)
             # Where the peer began, or broke a rule, the reader answers: let its last frame out.
             await self._connection.over()
             await self.outbox.drained()
