@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -17,12 +18,13 @@ from tests.clients.browser import Tab, open_tab
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 START_SECONDS = 60.0
+STOP_SECONDS = 15.0
 
 
 class Example:
     """A started example.
 
-    :ivar url: what it says is to be opened.
+    :ivar url: what it says is to be opened first.
     :ivar said: what it has printed so far.
     """
 
@@ -32,11 +34,12 @@ class Example:
         self.said = ""
         self._command = command
         self._process: trio.Process | None = None
-        self._ready = trio.Event()
+        self._said_more = trio.Event()
+        self._over = False
 
     async def start(self, nursery: trio.Nursery) -> None:
         """Returns once it says ``open URL``."""
-        self._ready = trio.Event()
+        self._over = False
         environment = {name: value for name, value in os.environ.items() if not name.startswith("RTLITE_")}
         self._process = await trio.lowlevel.open_process(
             [sys.executable, *self._command],
@@ -48,19 +51,26 @@ class Example:
         )
         nursery.start_soon(self._read, self._process)
         with trio.fail_after(START_SECONDS):
-            await self._ready.wait()
-            assert self.url, self.said
-            await self._answers()
+            self.url = (await self.says(r"open (\S+)\s"))[1]
+            if self.url.startswith("http"):
+                await self._answers()
 
     async def _read(self, process: trio.Process) -> None:
         assert process.stdout is not None
         async with process.stdout:
             async for data in process.stdout:
                 self.said += data.decode()
-                if match := re.search(r"open (http\S+)\s", self.said):
-                    self.url = match[1]
-                    self._ready.set()
-        self._ready.set()
+                self._said_more.set()
+                self._said_more = trio.Event()
+        self._over = True
+        self._said_more.set()
+
+    async def says(self, pattern: str) -> re.Match[str]:
+        """Wait until it has printed this."""
+        while (found := re.search(pattern, self.said)) is None:
+            assert not self._over, f"it ended, and never said {pattern}"
+            await self._said_more.wait()
+        return found
 
     async def _answers(self) -> None:
         """Flask and its like begin to listen a moment after the program said where."""
@@ -73,10 +83,21 @@ class Example:
                 await trio.sleep(0.05)
 
     async def kill(self) -> None:
-        """SIGKILL, and start it again with :meth:`start`."""
+        """SIGKILL: it can do nothing about it."""
         assert self._process is not None
         self._process.kill()
         await self._process.wait()
+
+    async def stop(self) -> None:
+        """Ctrl-C, after which it is to end by itself, and what it started with it."""
+        assert self._process is not None
+        if self._process.poll() is None:
+            self._process.send_signal(signal.SIGINT)
+        with trio.move_on_after(STOP_SECONDS):
+            await self._process.wait()
+            return
+        await self.kill()
+        raise AssertionError("Ctrl-C did not end it")
 
     async def restart(self, nursery: trio.Nursery) -> None:
         """Kill it in the middle of what it does, and start it again on the same port."""
@@ -100,7 +121,7 @@ async def running(folder: Path, *command: str) -> AsyncIterator[tuple[Example, t
         finally:
             with trio.CancelScope(shield=True):
                 if example._process is not None:
-                    await example.kill()
+                    await example.stop()
             nursery.cancel_scope.cancel()
 
 

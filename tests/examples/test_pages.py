@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.clients.browser import Tab
+from tests.clients.runtimes import why_no_npm
 from tests.examples.running import copy, fits, looked_at, running
 
 
@@ -75,6 +76,9 @@ async def test_a_scripts_output_is_watched_and_replayed(chromium: str, tmp_path:
         await fits(tab)
         await tab.follow("button")
         await tab.until(f"document.querySelectorAll('li').length === {2 * (len(lines) + 3)} && {last} === 'exit'")
+
+
+TESTS = Path(__file__).parents[1]
 
 
 def free_port() -> str:
@@ -180,3 +184,28 @@ async def test_a_guest_book_beside_another_framework(chromium: str, tmp_path: Pa
         await two.goto(example.url)
         await shows(two, "li", "Bo <b>")
         await fits(two)
+
+
+async def test_a_text_is_edited_by_all_who_have_it_open_and_is_there_after_a_restart(
+    chromium: str, tmp_path: Path
+) -> None:
+    for library in ("codemirror", "y-codemirror.next", "y-websocket", "yjs", "esbuild"):
+        if why := why_no_npm(library):
+            pytest.skip(why)
+    folder, page, live = copy("collaborative-page", tmp_path), free_port(), free_port()
+    for name in ("run.py", "page.js", "package.json"):
+        text = (folder / name).read_text()
+        (folder / name).write_text(text.replace("8080", page).replace("8000", live))
+    (folder / "node_modules").symlink_to(TESTS / "node_modules")
+    async with (
+        running(folder, "run.py") as (example, _),
+        looked_at(chromium, example.url) as one,
+        looked_at(chromium, example.url) as two,
+    ):
+        await shows(one, "#state", "connected")
+        await one.click(".cm-content")
+        await one.call("Input.insertText", text="It rains.")
+        await two.until("document.querySelector('.cm-line').innerText.includes('It rains.')")
+        await fits(two)
+    async with running(folder, "run.py") as (example, _), looked_at(chromium, example.url) as one:
+        await one.until("document.querySelector('.cm-line').innerText.includes('It rains.')")
