@@ -78,6 +78,7 @@ class Conversations:
         who is no member is no error.
         """
         channel = check_conversation(conversation)
+        check_user(user)
 
         def work(transaction: Transaction) -> None:
             tables.delete_member(transaction.connection, conversation, user)

@@ -37,7 +37,10 @@ def room_channel(room: str) -> str:
     """
     if not room or room in _RESERVED:
         raise InvalidRequest("room: this cannot be a room's name")
-    return check_channel(f"collab:{room}")
+    try:
+        return check_channel(f"collab:{room}")
+    except InvalidRequest as error:
+        raise InvalidRequest("room: a name is up to 248 visible ASCII characters, and not *") from error
 
 
 class Documents:

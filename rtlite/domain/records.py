@@ -159,7 +159,8 @@ class Records:
         return await self._found(model, lambda connection, kind: tables.find(connection, kind, id, published=published))
 
     async def find_by_natural_key(self, model: str, key: str, *, published: bool = False) -> Record:
-        """:raises NotFound: there is none, or it is not published."""
+        """:raises NotFound: there is none, or it is not published. :raises InvalidRequest: that can be no model."""
+        check_model(model)
         if not key:  # which is how the store has those that have none
             raise _no_record()
         return await self._found(

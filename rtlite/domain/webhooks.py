@@ -162,7 +162,7 @@ class Webhooks:
         webhook = self.get(id)
         url = webhook.url
         if wanted.url is not None or wanted.enabled:
-            url = check_url(wanted.url or url, self._settings)
+            url = check_url(url if wanted.url is None else wanted.url, self._settings)
         names = webhook.channels if wanted.channels is None else self._names(wanted.channels)
         description = None if wanted.description is None else _described(wanted.description)
         recovered = True

@@ -271,7 +271,7 @@ class BlogEndpoint:
     async def create_article(self, call: Call) -> Reply:
         identity = _writer(call)
         wanted = jsonframes.decode(call.body, NewArticle)
-        author = wanted.author or identity.user
+        author = identity.user if wanted.author is None else wanted.author
         if author != identity.user and not is_operator(identity):
             raise Forbidden("author: a blog key creates its own user's articles")
         return json_reply(await self._blog.create_article(wanted.slug, wanted.title, author), 201)
@@ -312,7 +312,7 @@ class BlogEndpoint:
     async def subscribe(self, call: Call) -> Reply:
         identity = _writer(call)
         wanted = jsonframes.decode(call.body, Subscriber)
-        owner = wanted.user or identity.user
+        owner = identity.user if wanted.user is None else wanted.user
         if owner != identity.user and not is_operator(identity):
             raise Forbidden("user: a blog key adds subscribers to its own user's newsletter")
         subscriber, new = await self._blog.subscribe(owner, wanted.email)

@@ -9,7 +9,7 @@ from rtlite.domain import samples
 from rtlite.domain.samples import SAMPLES, Sample, Turn
 from rtlite.endpoints.pages import Page
 from rtlite.errors import InvalidRequest, NotFound
-from rtlite.model import check_channel
+from rtlite.model import MAX_CHANNEL, check_channel
 from rtlite.rules import Channel, EventName, Rule
 from rtlite.transports.contract import Asked
 from rtlite.transports.routes import Call, Reply, Route, json_reply
@@ -36,7 +36,7 @@ class SamplesEndpoint:
                 self.sample,
                 "A sample event, on a channel and as if it happened now",
                 asks=[
-                    Asked("channel", Channel),
+                    Asked("channel", Annotated[str, Rule(maxLength=MAX_CHANNEL)], "The sample's own, if it is empty"),
                     Asked("turn", Annotated[int, Rule(minimum=0, maximum=999_999, default=0)]),
                 ],
                 gives={200: SampleJson},

@@ -151,7 +151,7 @@ class Schemas:
                     fields[field.name]["default"] = field.default
         elif is_typeddict(cls):
             fields = {name: self.of(_filled(hint, given)) for name, hint in hints.items()}
-            required = [name for name in hints if name in cls.__required_keys__]
+            required = [name for name, hint in hints.items() if get_origin(hint) is not NotRequired]
         else:
             raise ValueError(f"{wanted!r} cannot be described")
         schema: dict[str, Any] = {"type": "object", "properties": fields}
@@ -172,7 +172,7 @@ def fields_of(cls: Any) -> dict[str, Any]:
     """The types of a class's fields, for a shape that is to hold them."""
     hints = get_type_hints(cls, include_extras=True)
     if not attrs.has(cls):
-        return {name: hint if name in cls.__required_keys__ else NotRequired[hint] for name, hint in hints.items()}
+        return hints
     return {
         field.name: hints[field.name] if field.default is attrs.NOTHING else NotRequired[hints[field.name]]
         for field in attrs.fields(cls)

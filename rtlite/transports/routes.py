@@ -124,12 +124,21 @@ class Route:
 
 
 class PathTable(Generic[R]):
-    """Finds the rows whose pattern a path matches, segment by segment, before percent-decoding."""
+    """Finds the rows whose pattern a path matches, segment by segment, before percent-decoding.
+
+    A path that is spelled out in some row matches no names: ``/collab/info`` is no room.
+    """
 
     def __init__(self, rows: Sequence[tuple[str, R]]) -> None:
+        self._spelled_out: dict[str, list[R]] = {}
+        for pattern, row in rows:
+            if "{" not in pattern:
+                self._spelled_out.setdefault(pattern, []).append(row)
         self._rows = [(re.compile(re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", pattern)), row) for pattern, row in rows]
 
     def find(self, path: str) -> list[tuple[R, dict[str, str]]]:
+        if (rows := self._spelled_out.get(path)) is not None:
+            return [(row, {}) for row in rows]
         return [
             (row, {name: decode_segment(value) for name, value in match.groupdict().items()})
             for pattern, row in self._rows
