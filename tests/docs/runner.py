@@ -87,6 +87,7 @@ class Page:
     def __init__(self, folder: Path, chromium: Callable[[], str], serves: bool) -> None:
         self.folder = folder
         self.port = _free_port()
+        self._ports = {"8000": str(self.port), "3000": str(_free_port())}  # the second is the reader's own program
         self.nursery: trio.Nursery
         self._chromium = chromium
         self._stack = AsyncExitStack()
@@ -115,10 +116,10 @@ class Page:
             assert contains(self._said, how["shows"]), f"it has no {how['shows']!r}: {self._said}"
 
     def here(self, text: str) -> str:
-        """The text with this page's port and secrets."""
+        """The text with this page's ports and secrets."""
         for shown, secret in self._secrets.items():
             text = text.replace(shown, secret)
-        return re.sub(r"\b8000\b", str(self.port), text)
+        return re.sub(r"\b[83]000\b", lambda match: self._ports[match[0]], text)
 
     async def _serve(self) -> None:
         if not self._served:
