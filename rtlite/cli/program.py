@@ -35,6 +35,7 @@ COMMANDS: Final = {
     "trigger": "rtlite.cli.trigger",
     "record": "rtlite.cli.record",
     "play": "rtlite.cli.play",
+    "faults": "rtlite.cli.faults",
     "keys": "rtlite.cli.keys",
     "token": "rtlite.cli.token",
     "backup": "rtlite.cli.files",
