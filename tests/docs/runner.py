@@ -35,7 +35,7 @@ from tests.servers import running_server, ungrouped
 MODULES = ROOT / "tests" / "node_modules"
 AGAIN_SECONDS: Final = 0.3
 _OWN_SERVER: Final = "port=8000"  # in a Python program
-_SECRET = re.compile(r"\b(mbk|pk_live|rts|rtk|whsec|key|eyJ)(_?)(?=[\w.-]{12})[\w.-]+")
+_SECRET = re.compile(r"\b(mbk|pk_live|rts|rtk|whsec|key|eyJ)(_?)(?=[\w.+/-]{12})[\w.+/=-]+")
 _NEEDS_SERVER = re.compile(r"\b8000\b|\brtlite (?!serve|demo|--|docs|graphql-schema)")
 
 
