@@ -6,13 +6,16 @@ import json
 import re
 import runpy
 import socket
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
+import trio
 
 from tests.clients.browser import Tab
 from tests.clients.runtimes import why_no_npm
-from tests.examples.running import copy, fits, looked_at, running
+from tests.examples.running import EXAMPLES, copy, fits, looked_at, running
 
 
 async def test_a_job_goes_on_after_a_reload_and_after_the_program_was_killed(chromium: str, tmp_path: Path) -> None:
@@ -209,3 +212,36 @@ async def test_a_text_is_edited_by_all_who_have_it_open_and_is_there_after_a_res
         await fits(two)
     async with running(folder, "run.py") as (example, _), looked_at(chromium, example.url) as one:
         await one.until("document.querySelector('.cm-line').innerText.includes('It rains.')")
+
+
+async def test_a_real_model_is_put_in_by_the_function_that_the_readme_shows(monkeypatch: pytest.MonkeyPatch) -> None:
+    (program,) = re.findall(r"```python\n(.*?)```", (EXAMPLES / "llm-stream" / "README.md").read_text(), re.DOTALL)
+    asked: list[str] = []
+
+    async def answer(stream: trio.SocketStream) -> None:
+        while not asked or not asked[0].endswith("}"):
+            asked[:] = ["".join(asked) + (await stream.receive_some()).decode()]
+        head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n"
+        deltas = [{"role": "assistant"}, {"content": "The "}, {"content": "moon."}, {}]
+        lines = [f"data: {json.dumps({'choices': [{'delta': delta}]})}\n\n" for delta in deltas]
+        await stream.send_all("".join([head, *lines, 'data: {"choices": []}\n\n', "data: [DONE]\n\n"]).encode())
+        await stream.aclose()
+
+    names: dict[str, Any] = {}
+    exec(compile(program, "README.md", "exec"), names)
+    async with trio.open_nursery() as nursery:
+        listeners = await nursery.start(partial(trio.serve_tcp, answer, 0, host="127.0.0.1"))
+        monkeypatch.setenv("MODEL_URL", f"http://127.0.0.1:{listeners[0].socket.getsockname()[1]}/v1")
+        monkeypatch.setenv("MODEL", "small")
+        monkeypatch.setenv("MODEL_KEY", "secret")
+        with trio.fail_after(10):
+            assert [token async for token in names["tokens"]("Why?")] == ["The ", "moon."]
+        nursery.cancel_scope.cancel()
+    head, _, body = asked[0].partition("\r\n\r\n")
+    assert head.startswith("POST /v1/chat/completions ")
+    assert "authorization: bearer secret" in head.lower()
+    assert json.loads(body) == {
+        "model": "small",
+        "stream": True,
+        "messages": [{"role": "user", "content": "Why?"}],
+    }

@@ -7,7 +7,7 @@ const source = new EventSource(`/sse?${channels}&since=1h&token=${token}`)
 source.onmessage = ({ data: message }) => {
 	const { channel, event, data } = JSON.parse(message)
 	const atEnd = output.scrollTop + output.clientHeight >= output.scrollHeight - 5
-	const line = output.appendChild(document.createElement("li"))
+	const line = output.firstChild.appendChild(document.createElement("li"))
 	if (event === "exit") {
 		line.className = "exit"
 		line.textContent = data.signal ? `ended by ${data.signal}` : `exit code ${data.code}`
