@@ -252,13 +252,13 @@ class Topic:
         for event in events:
             part = encode(self.placed(event))
             if size and size + len(part) > most:
-                chunks.append((start, b"".join(parts)))
+                chunks.append((start, _joined(parts)))
                 parts, size, start = [], 0, after
             parts.append(part)
             size += len(part)
             after = self.key(event)
         if size:
-            chunks.append((start, parts[0] if len(parts) == 1 else b"".join(parts)))
+            chunks.append((start, _joined(parts)))
         return chunks
 
 
@@ -473,6 +473,11 @@ class Fanout:
             subscription.on_lost(reason)
         except Exception:
             log.exception("a reader could not be told to begin anew", channel=subscription.topic.name)
+
+
+def _joined(parts: list[bytes]) -> bytes:
+    """In one piece. A single one stays what it is: a parcel, maybe."""
+    return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
 def _mute(group: Iterable[Subscription], share: list[Event], muted: Muted) -> dict[Subscription, None]:
