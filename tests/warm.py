@@ -139,7 +139,7 @@ def _prctl(option: int, value: int) -> None:
 
 # --- within it
 
-_MODULES: Final = ("rtlite", "tests.faults.altered")
+_MODULES: Final = ("rtlite", "tests.faults.altered", "tests.examples.program")
 
 
 def _warm_up() -> None:
