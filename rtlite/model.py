@@ -202,13 +202,14 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
+@lru_cache(maxsize=256)  # events of one batch have it in common
 def rfc3339(timestamp: int) -> str:
     """Milliseconds since 1970 as RFC 3339, UTC, with milliseconds: ``2026-05-27T10:30:00.000Z``."""
     seconds, ms = divmod(timestamp, 1000)
     return f"{_to_the_second(seconds)}.{ms:03d}Z"
 
 
-@lru_cache(maxsize=256)  # events come in many to the second
+@lru_cache(maxsize=256)  # and come in many to the second
 def _to_the_second(seconds: int) -> str:
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}"
 
@@ -254,6 +255,7 @@ def matches(pattern: str, channel: str) -> bool:
     return pattern in {channel, "*"} or (is_pattern(pattern) and channel.startswith(pattern[:-1]))
 
 
+@lru_cache(maxsize=1024)  # publishers name the same few over and over
 def check_channel(name: str) -> str:
     """Return ``name`` if one can publish to it.
 
@@ -288,6 +290,7 @@ def check_event_id(value: str) -> str:
     return value
 
 
+@lru_cache(maxsize=1024)
 def check_event_name(value: str) -> str:
     """Return an event's name. :raises InvalidRequest: unless 1–128 visible ASCII characters."""
     if not 1 <= len(value) <= MAX_EVENT_NAME or not _VISIBLE.fullmatch(value):

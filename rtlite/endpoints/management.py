@@ -9,6 +9,7 @@ from functools import lru_cache, partial
 from typing import Annotated, Any, Final, TypedDict
 
 import attrs
+import orjson
 import trio
 
 from rtlite.auth.gate import presented
@@ -254,12 +255,12 @@ class Management:
         call.body = b""
         return _answer(await self._hub.publish(event))
 
-    def publish_soon(self, call: Call, done: Callable[[Callable[[], Reply]], None]) -> None:
+    def publish_soon(self, call: Call, done: Callable[..., None]) -> None:
         """As :meth:`publish`, where the table of grants alone decides."""
         event = verbs.event_in(call.body)
         if not self._may_publish(call.identity, event.channel):
             raise Forbidden("channel: this credential may not publish to it")
-        self._hub.publish_soon(event, lambda published, error: done(lambda: _outcome(published, error)))
+        self._hub.publish_soon(event, partial(done, _outcome))
 
     async def _check_right(self, call: Call, wanted: Publication, read: dict[str, Any] | None = None) -> None:
         """Where the table of grants, which is asked first and without waiting, says no, what is stored may say yes."""
@@ -393,7 +394,7 @@ def _listed(body: bytes) -> list[Any]:
 
 
 def _answer(published: Published) -> Reply:
-    return json_reply(jsonframes.receipt(published.event), 200 if published.duplicate else 201)
+    return Reply(200 if published.duplicate else 201, orjson.dumps(jsonframes.receipt(published.event)))
 
 
 def _outcome(published: list[Published], error: BaseException | None) -> Reply:

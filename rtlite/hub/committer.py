@@ -97,7 +97,8 @@ class _Queue(deque[_Job]):
 
     def put(self, job: _Job) -> None:
         self.append(job)
-        self.wake.set()
+        if len(self) == 1:
+            self.wake.set()
 
 
 class Committer:
@@ -136,9 +137,8 @@ class Committer:
 
         :raises Overloaded: the queue is full.
         """
-        job = _Job([event], durable=self._kept(event), version=self._policies.version, size=len(event.data))
-        job.on_done = done
-        self._submit(job)
+        kept, version = self._policies.of(event.channel).history, self._policies.version
+        self._submit(_Job([event], durable=kept, version=version, size=len(event.data), on_done=done))
 
     def _job(self, events: list[NewEvent], origin: Outbox | None = None) -> _Job:
         size = 0
@@ -286,10 +286,10 @@ class Committer:
                 break  # what changes the rules is alone in its batch
             job = queue.popleft()
             count += job.count
-            self._queued_events -= job.count
-            self._queued_bytes -= job.size
             size += job.size
             batch.append(job)
+        self._queued_events -= count
+        self._queued_bytes -= size
         self._metrics.queued.set(self._queued_events)
         return batch
 
@@ -321,17 +321,20 @@ class Committer:
         """All new events, in order: those that were stored, and those that pass, which get their offsets here."""
         events: list[Event] = []
         pace = Pace()
+        duplicates = 0
         for job in batch:
             if job.error is not None:
                 continue
             for number, item in enumerate(job.published):
                 if isinstance(item, NewEvent):
-                    job.published[number] = self._pass(item)
+                    item = job.published[number] = self._pass(item)
                     await pace.pause()
-            fresh = [item.event for item in job.published if not item.duplicate]
-            if len(fresh) < len(job.published):
-                self._metrics.duplicates.inc(len(job.published) - len(fresh))
-            events += fresh
+                if item.duplicate:
+                    duplicates += 1
+                else:
+                    events.append(item.event)
+        if duplicates:
+            self._metrics.duplicates.inc(duplicates)
         return events
 
     def _fail(self, jobs: list[_Job], error: Refused, cause: BaseException) -> None:
@@ -350,8 +353,9 @@ class Committer:
         thread then hardly needs the interpreter, and the loop goes on meanwhile.
         """
         appender = self._appender
-        if all(job.work is None and all(map(appender.knows, job.events)) for job in jobs):
-            placed = iter(appender.place([event for job in jobs for event in job.events]))
+        events = [event for job in jobs for event in job.events]
+        if all(job.work is None for job in jobs) and appender.knows(events):
+            placed = iter(appender.place(events))
             for job in jobs:
                 job.published = list(islice(placed, job.count))
             return appender.flush

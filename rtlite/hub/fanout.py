@@ -377,11 +377,16 @@ class Fanout:
     def _share(self, events: list[Event]) -> dict[Topic, list[Event]]:
         shares: dict[Topic, list[Event]] = {}
         topics = self.topics
+        listening: dict[str, list[Topic]] = {}
         for event in events:
-            for name in (event.channel, kind_of(event.channel) + ":*"):
-                topic = topics.get(name)
-                if topic is not None and topic.cursor is not None:
-                    shares.setdefault(topic, []).append(event)
+            found = listening.get(event.channel)
+            if found is None:
+                names = (event.channel, kind_of(event.channel) + ":*")
+                found = listening[event.channel] = [
+                    topic for name in names if (topic := topics.get(name)) is not None and topic.cursor is not None
+                ]
+            for topic in found:
+                shares.setdefault(topic, []).append(event)
         if self._selected:
             self._share_selections(events, shares)
         return shares

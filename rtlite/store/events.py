@@ -61,9 +61,9 @@ class Appender:
         self._pending: dict[tuple[int, str], Event] = {}
         self.sequence = sequence
 
-    def knows(self, event: NewEvent) -> bool:
-        """Whether :meth:`place` can take it: the channel was met, and the id is for us to give."""
-        return event.id is None and event.channel in self._channels
+    def knows(self, events: Sequence[NewEvent]) -> bool:
+        """Whether :meth:`place` can take them: their channels were met, and the ids are for us to give."""
+        return all(event.id is None and event.channel in self._channels for event in events)
 
     def append(self, new: NewEvent, connection: sqlite3.Connection) -> Published:
         """Give the event its offset; an id that the channel has already gives back the first result."""

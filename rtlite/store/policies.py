@@ -5,6 +5,8 @@ Whoever asks whether a channel has history, and how much of it, asks here.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from rtlite.model import stream_of
 from rtlite.settings import KindSettings, Settings
 
@@ -19,9 +21,10 @@ class Policies:
         self.settings = settings
         self.version = 0
         self._streams: dict[str, KindSettings] = {}
+        self.of = lru_cache(1024)(self._of)
+        """What holds for a channel. Each event asks."""
 
-    def of(self, channel: str) -> KindSettings:
-        """What holds for this channel."""
+    def _of(self, channel: str) -> KindSettings:
         if channel.startswith("stream:") and self._streams:
             own = self._streams.get(stream_of(channel) or "")
             if own is not None:
@@ -41,6 +44,7 @@ class Policies:
             self._streams.pop(stream, None)
         else:
             self._streams[stream] = own
+        self.of.cache_clear()
         self.version += 1
 
     def strictest(self, kind: str) -> KindSettings:

@@ -13,6 +13,7 @@ goes back to the connection's own task, which does everything that is unusual.
 
 from __future__ import annotations
 
+import math
 import os
 import select
 import time
@@ -51,6 +52,8 @@ class _Parked:
     task: trio.lowlevel.Task
     who: tuple[bytes, str, bool] = attrs.field(init=False)
     """What tells who asks: what is sent, and from where."""
+    extended: float = -math.inf
+    """When the deadline of its patience was moved last."""
     busy: bool = False
     """A request is under way: nothing may be answered before it, and the task must not leave."""
     result: outcome.Value[bool] | outcome.Error | None = None
@@ -119,10 +122,11 @@ class HotLane:
                 self._seen.clear()
                 while True:
                     ready = self._epoll.poll(0, _MOST)
+                    clock = trio.current_time()
                     for descriptor, _ in ready:
                         parked = self._parked[descriptor]
                         try:
-                            self._serve(parked)
+                            self._serve(parked, clock)
                         except Exception as error:  # noqa: BLE001  # raised in the connection's own task, which it ends
                             parked.busy = False
                             self._give_back(parked, outcome.Error(error))
@@ -176,7 +180,7 @@ class HotLane:
         if self._parked.pop(descriptor, None) is not None:
             self._epoll.unregister(descriptor)
 
-    def _serve(self, parked: _Parked) -> None:
+    def _serve(self, parked: _Parked, now: float) -> None:
         """Something arrived: answer it, or give it back."""
         stream, head = parked.stream, parked.head
         self._owed -= 1
@@ -196,8 +200,8 @@ class HotLane:
             self._give_back(parked, outcome.Value(bool(data)))
             return
 
-        now = trio.current_time()
-        if parked.patience.deadline - now < self._settings.keep_alive_timeout / 2:  # moving it is not for nothing
+        if now - parked.extended > self._settings.keep_alive_timeout / 2:  # moving it is not for nothing
+            parked.extended = now
             parked.patience.deadline = now + self._settings.keep_alive_timeout
         parked.busy = True
         address, scheme = parked.address, parked.scheme

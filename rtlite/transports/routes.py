@@ -10,6 +10,8 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterable, Awaitable, Callable, Hashable, Mapping, Sequence
 from enum import Enum
+from functools import partial
+from types import MappingProxyType
 from typing import Any, Final, Generic, TypeVar
 
 import attrs
@@ -34,6 +36,7 @@ R = TypeVar("R")
 W = TypeVar("W", bound=Hashable)
 
 _ASKED_FOR: Final = {Kind.JWT, Kind.STREAM}  # whose rights may depend on what is stored
+_NONE: Final[Mapping[str, str]] = MappingProxyType({})
 ANONYMOUS: Final = Identity(Kind.ANONYMOUS, "", "anonymous")
 
 
@@ -72,11 +75,11 @@ class Reply:
     status: int
     body: bytes = b""
     content_type: str = "application/json"
-    headers: Mapping[str, str] = attrs.field(factory=dict)
+    headers: Mapping[str, str] = _NONE
 
 
 def json_reply(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Reply:
-    return Reply(status, orjson.dumps(value), headers=headers or {})
+    return Reply(status, orjson.dumps(value), headers=headers or _NONE)
 
 
 @attrs.frozen
@@ -88,9 +91,9 @@ class Route:
     :param limit: the largest body, in bytes; ``None`` is the setting ``max_body``.
     :param lean: a hot write, answered without Quart.
     :param publishing: counts towards the publish rate of the key.
-    :param soon: for the hottest: as ``handler``, but it returns at once, and calls back with what gives
-        the answer or raises why there is none. It is not asked for tokens and stream keys, whose rights may
-        have to be read.
+    :param soon: for the hottest: as ``handler``, but it returns at once, and calls back with a function, and
+        its arguments, that gives the answer or raises why there is none. It is not asked for tokens and stream
+        keys, whose rights may have to be read.
     :param streamed: a body of lines is taken as it comes, in ``call.pieces``, however long it is.
     :param open_to_pages: readable by pages of any origin (CORS), because it holds nothing private.
 
@@ -111,7 +114,7 @@ class Route:
     publishing: bool = False
     open_to_pages: bool = False
     streamed: bool = False
-    soon: Callable[[Call, Callable[[Callable[[], Reply]], None]], None] | None = None
+    soon: Callable[[Call, Callable[..., None]], None] | None = None
     asks: Sequence[Asked] = ()
     takes: Any = None
     gives: Mapping[int, Any] = attrs.field(factory=dict)
@@ -263,17 +266,6 @@ class Router:
         soon = route.soon
         if soon is None or self.impair is not None:
             return False
-        extra: dict[str, str] = {}
-
-        def finish(make: Callable[[], Reply]) -> None:
-            try:
-                reply = make()
-                if extra:
-                    reply = attrs.evolve(reply, headers={**reply.headers, **extra})
-            except Exception as error:  # noqa: BLE001  # logged where it is our own
-                reply = self._failed(error, route.pattern)
-            done(reply)
-
         try:
             known = seen.get(who)
             if known is not None:
@@ -284,11 +276,26 @@ class Router:
                     return False
                 if route.access is Access.CREDENTIAL:
                     seen[who] = call.identity
-            extra = self._limit(route, call)
-            soon(call, finish)
-        except Exception as error:  # noqa: BLE001  # finish() sorts them
-            finish(_raising(error))
+            soon(call, partial(self._finish, route, done, self._limit(route, call)))
+        except Exception as error:  # noqa: BLE001  # logged where it is our own
+            done(self._failed(error, route.pattern))
         return True
+
+    def _finish(
+        self,
+        route: Route,
+        done: Callable[[Reply], None],
+        extra: dict[str, str],
+        make: Callable[..., Reply],
+        *arguments: Any,
+    ) -> None:
+        try:
+            reply = make(*arguments)
+            if extra:
+                reply = attrs.evolve(reply, headers={**reply.headers, **extra})
+        except Exception as error:  # noqa: BLE001  # logged where it is our own
+            reply = self._failed(error, route.pattern)
+        done(reply)
 
     def _failed(self, error: Exception, path: str) -> Reply:
         """What the client is told: a refusal, or that we made a mistake in this one request (its traceback is ours)."""
@@ -376,10 +383,3 @@ class Router:
             "Access-Control-Max-Age": "600",
         }
         return Reply(204, headers=headers), public
-
-
-def _raising(error: Exception) -> Callable[[], Reply]:
-    def make() -> Reply:
-        raise error
-
-    return make
