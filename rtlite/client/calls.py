@@ -23,6 +23,7 @@ from rtlite.client.failures import CallFailed, no_answer, not_rtlite, refusal
 from rtlite.client.shapes import Event, HistoryPage, Receipt
 from rtlite.model import Position, new_event_id
 
+_UNITS: Final = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 _TIMEOUT: Final = 30.0  # seconds for an answer, besides what the call itself waits
 _LONGEST_SOCKET_PATH: Final = 100  # of the 107 bytes that a socket's address holds
 _LOCAL: Final = {"localhost", "127.0.0.1", "::1"}
@@ -194,11 +195,11 @@ class Calls:
 
     async def history(self, channel: str, **query: str) -> HistoryPage:
         """A page of a channel's history, oldest first: ``since`` (a position, an event id, an age, a time),
-        ``limit``, ``order`` (``desc``), ``wait`` in seconds.
+        ``limit``, ``order`` (``desc``), ``wait`` (``25`` or ``25s``).
 
         :raises CallFailed: it was refused, or nobody answered.
         """
-        wait = float(query.get("wait", "0"))
+        wait = _seconds(query.get("wait", "0"))
         path = f"/api/channels/{quote(channel, safe='')}/history"
         page = await self.call("GET", path, query=query, wait=wait)
         items: list[Event] = [
@@ -216,6 +217,16 @@ class Calls:
             return str(page["next"])
         first = _position(page["items"][0])  # the channel's first event came between the two requests
         return str(Position(first.epoch, first.offset - 1))
+
+
+def _seconds(text: str) -> float:
+    """A duration as the server reads it; what it cannot read it refuses, and says why."""
+    number = text.strip().rstrip("mshd")
+    unit = _UNITS.get(text.strip()[len(number) :])
+    try:
+        return float(number) * unit if unit is not None else 0.0
+    except ValueError:
+        return 0.0
 
 
 def is_local(url: str) -> bool:

@@ -148,3 +148,18 @@ async def test_a_socket_path_longer_than_an_address_is_reached_through_its_folde
                 assert await client.answers()
     async with Client(f"http+unix:{path}") as client:
         assert not await client.answers()
+
+
+@pytest.mark.parametrize(
+    ("wait", "seconds"), [("25", 25.0), ("25s", 25.0), ("1.5m", 90.0), ("500ms", 0.5), ("soon", 0.0), ("s", 0.0)]
+)
+async def test_an_answer_is_given_the_time_that_the_server_may_wait(wait: str, seconds: float) -> None:
+    waits = []
+
+    class Asked(Scripted):
+        async def call(self, method, path, body=None, query=None, *, wait=0.0):
+            waits.append(wait)
+            return await super().call(method, path, body, query)
+
+    await Asked({"items": [], "next": "x-1"}).history("article:a", wait=wait)
+    assert waits == [seconds]
