@@ -20,6 +20,7 @@ from tests.clients.runtimes import why_no_npm
 from tests.console.axe import violations
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
+PYTHON = [sys.executable]
 START_SECONDS = 60.0
 STOP_SECONDS = 15.0
 
@@ -45,12 +46,12 @@ class Example:
         self._said_all = trio.Event()
         environment = {name: value for name, value in os.environ.items() if not name.startswith("RTLITE_")}
         self._process = await trio.lowlevel.open_process(
-            [sys.executable, *self._command],
+            [*PYTHON, *self._command],
             cwd=self.folder,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            env={**environment, "PYTHONUNBUFFERED": "1"},
+            env=environment,
         )
         nursery.start_soon(self._read, self._process)
         with trio.fail_after(START_SECONDS):
