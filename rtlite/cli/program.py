@@ -42,6 +42,7 @@ COMMANDS: Final = {
     "check": "rtlite.cli.files",
     "config": "rtlite.cli.config",
     "graphql-schema": "rtlite.cli.graphqlschema",
+    "docs": "rtlite.cli.docs",
     "openapi": "rtlite.cli.descriptions",
     "asyncapi": "rtlite.cli.descriptions",
 }

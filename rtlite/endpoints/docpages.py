@@ -40,6 +40,11 @@ def text(name: str) -> str:
     return FOLDER.joinpath(f"{name}.md").read_text("utf-8")
 
 
+def without_comments(markdown: str) -> str:
+    """A page without what is there for the tests."""
+    return re.sub(r"^<!--.*?-->\n", "", markdown, flags=re.MULTILINE | re.DOTALL)
+
+
 def contents() -> list[Entry]:
     """Every page, in order, the table of contents itself first."""
     entries, section = [Entry(INDEX, "Contents", "")], ""

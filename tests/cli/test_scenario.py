@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
 from itertools import islice, pairwise
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -153,14 +151,6 @@ steps:
         steps: [{publish: {channel: "x:${name}", event: e}}]
 """)
     assert [channel for _, channel, _ in shown(loops)] == ["x:a", "x:a", "x:b", "x:b"]
-
-
-def test_the_one_in_the_readme_is_one(scenario):
-    readme = (Path(__file__).parents[2] / "README.md").read_text()
-    (text,) = re.findall(r"^```yaml\n(vars:.*?)^```$", readme, re.MULTILINE | re.DOTALL)
-    events = shown(scenario(text))
-    assert len(events) == 1 + 5 + 2
-    assert [data["comment"]["author"] for _, channel, data in events if channel.startswith("notif")] == ["ann", "bo"]
 
 
 def test_aliases_that_grow_are_refused(scenario):

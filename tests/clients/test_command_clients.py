@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 from typing import Any
 
@@ -98,27 +97,6 @@ async def starts(client: Client) -> dict[str, Any]:
     assert (await client.says())[0] == "subscribed"
     assert await client.says() == ["pong", {}]
     return dict(greeting)
-
-
-class TestReadme:
-    async def test_the_readmes_program_prints_what_the_readme_says(self, runtime: Runtime) -> None:
-        readme = (Path(__file__).parents[2] / "README.md").read_text()
-        (program,) = re.findall(
-            r"```js\n(.+?)```", readme[readme.index("## Event channels") :].split("\n## ")[0], re.DOTALL
-        )
-        async with runtime.client() as client, running_server(dev=True) as server:
-            await client.run(program.replace("ws://127.0.0.1:8000", server.ws_url))
-            (said,) = await client.says()
-            answer = json.loads(said)
-            assert answer == {
-                "type": "subscribed",
-                "channel": "changes:product",
-                "position": answer["position"],
-                "recovered": True,
-            }
-            await publish(server, "changes:product", "CREATED", {"id": 1})
-            (said,) = await client.says()
-            assert list(json.loads(said)) == ["channel", "event", "data", "id", "offset", "timestamp", "position"]
 
 
 class TestCommands:

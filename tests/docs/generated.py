@@ -18,11 +18,12 @@ import trio
 from rtlite import settings
 from rtlite.cli import options
 from rtlite.cli.program import program
+from rtlite.endpoints.docpages import contents
 from rtlite.errors import Reason
 from rtlite.metrics import Metrics
 from rtlite.settings import Declared, KindSettings, Settings
 from rtlite.transports.routes import Route
-from tests.docs.blocks import DOCS
+from tests.docs.blocks import DOCS, ROOT
 from tests.servers import running_server
 
 # The first setting of each section.
@@ -90,15 +91,20 @@ def _what(item: Declared) -> str:
     return item.help + (f" ({', '.join(f'`{choice}`' for choice in choices)})" if choices else "")
 
 
-def metrics() -> Iterator[str]:
-    rows = []
+def all_metrics() -> dict[str, tuple[str, str, str]]:
+    """By name: type, labels, what it counts."""
+    found = {}
     for made in vars(Metrics()).values():
-        if not hasattr(made, "_labelnames"):
-            continue
-        (metric,) = made.describe()
-        name = f"{metric.name}_total" if metric.type == "counter" else metric.name
-        labels = ", ".join(f"`{label}`" for label in made._labelnames)
-        rows.append((f"`{name}`", metric.type, labels, metric.documentation))
+        if hasattr(made, "_labelnames"):
+            (metric,) = made.describe()
+            name = f"{metric.name}_total" if metric.type == "counter" else metric.name
+            labels = ", ".join(f"`{label}`" for label in made._labelnames)
+            found[name] = (metric.type, labels, metric.documentation)
+    return found
+
+
+def metrics() -> Iterator[str]:
+    rows = ((f"`{name}`", *rest) for name, rest in all_metrics().items())
     return table(("metric", "type", "labels", "what it counts"), rows)
 
 
@@ -123,6 +129,14 @@ def paths() -> Iterator[str]:
         ("request", "who", "what"),
         ((f"`{route.method} {route.pattern}`", route.access.value, route.summary) for route in served),
     )
+
+
+def pages() -> Iterator[str]:
+    sections: dict[str, list[str]] = {}
+    for entry in contents()[1:]:
+        link = f"[{entry.title}]({DOCS.relative_to(ROOT)}/{entry.name}.md)"
+        sections.setdefault(entry.section, []).append(link)
+    return table(("about", "pages"), ((section, ", ".join(links)) for section, links in sections.items()))
 
 
 def commands() -> Iterator[str]:
@@ -181,6 +195,7 @@ PARTS: Final[dict[str, Callable[[], Iterator[str]]]] = {
     "close-codes": close_codes,
     "commands": commands,
     "paths": paths,
+    "pages": pages,
 }
 
 
@@ -204,7 +219,7 @@ def written(text: str) -> Written:
 
 
 def main() -> None:
-    for page in DOCS.glob("*.md"):
+    for page in (ROOT / "README.md", *DOCS.glob("*.md")):
         text = page.read_text()
         if (new := written(text).text) != text:
             page.write_text(new)

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import json
 import re
-from pathlib import Path
 from typing import Any
 
 import attrs
 import httpx
 import pytest
 
+from rtlite.endpoints import docpages
 from rtlite.endpoints.graphql import GRAPHQL_RESPONSE, JSON, GraphQLRequest, negotiate
 from rtlite.errors import NotAcceptable
 from rtlite.settings import KIB, declared
 from tests.endpoints.asking import Asker, asking
 
-README = (Path(__file__).parents[2] / "README.md").read_text()
 PING = "{ __typename }"
 PONG = {"data": {"__typename": "Query"}}
 MAKE = 'mutation { createJob(type: "t") { id } }'
@@ -298,8 +297,8 @@ async def test_with_dev_a_program_still_needs_a_credential_and_gets_json() -> No
         assert (await key.post(PING)).json() == PONG
 
 
-def test_the_readme_names_every_limit_with_its_default_and_every_field_of_what_is_asked() -> None:
-    section = README.partition("## GraphQL\n")[2].partition("\n## ")[0]
+def test_the_docs_name_every_limit_with_its_default_and_every_field_of_what_is_asked() -> None:
+    page = docpages.text("graphql")
     limits = {
         item.name: item.default
         for item in declared()
@@ -309,5 +308,5 @@ def test_the_readme_names_every_limit_with_its_default_and_every_field_of_what_i
     for name, default in limits.items():
         sizes = {"graphql_query": f"{default // KIB} KiB", "graphql_held": f"{default // KIB // KIB} MiB"}
         shown = sizes.get(name, f"{default:,}")
-        assert re.search(rf"{shown} [^.]*?\(`{name}`[);]", section), name
-    assert {field.name for field in attrs.fields(GraphQLRequest)} - {"extensions"} <= set(re.findall(r'"(\w+)"', section))
+        assert re.search(rf"{shown} [^.]*?\(`{name}`[);]", page), name
+    assert {field.name for field in attrs.fields(GraphQLRequest)} - {"extensions"} <= set(re.findall(r'"(\w+)"', page))

@@ -131,7 +131,7 @@ def in_short(notice: dict[str, Any]) -> str:
 
 
 def known(told: list[dict[str, Any]]) -> dict[str, Any]:
-    """The members, as a client knows them that does as the README says."""
+    """The members, as a client knows them that does as the docs say."""
     members: dict[str, Any] = {}
     for notice in told:
         if notice["action"] == "list":
