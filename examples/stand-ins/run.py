@@ -55,18 +55,12 @@ async def connected(server, count):
         await trio.sleep(0.1)
 
 
-async def play(folder):
-    while True:
-        await show(
-            "play", [*RTLITE, "play", str(folder / "scenario.yaml"), "--dev", "--url", f"http://127.0.0.1:{PORT}"]
-        )
-
-
 async def main(names):
     if not (HERE / "node_modules").exists():
         await trio.run_process([shutil.which("npm") or "npm", "ci", "--no-audit", "--no-fund"], cwd=HERE)
     folders = [HERE / name for name in names]
     clients = [file for folder in folders for file in sorted(folder.glob("*.mjs"))]
+    play = [*RTLITE, "play", "--loop", "--dev", "--url", f"http://127.0.0.1:{PORT}"]
     async with trio.open_nursery() as nursery:
         await nursery.start(show, "serve", [*RTLITE, "serve", "--dev", "--port", str(PORT)])
         async with rtlite.Client(f"http://127.0.0.1:{PORT}", "rtk_dev") as server:
@@ -79,7 +73,7 @@ async def main(names):
         for folder in folders:
             for page in folder.glob("*.html"):
                 print(f"open {page.as_uri()}?token={token}", flush=True)
-            nursery.start_soon(play, folder)
+            nursery.start_soon(show, "play", [*play, str(folder / "scenario.yaml")])
 
 
 if __name__ == "__main__":

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 import trio
 
+from tests.clients.browser import PATIENCE
 from tests.clients.runtimes import snippet, why_no_npm
-from tests.examples.running import EXAMPLES, copy, fits, looked_at, running
+from tests.examples.running import EXAMPLES, START_SECONDS, copy, fits, looked_at, running
 from tests.examples.test_pages import free_port
 
 TESTS = Path(__file__).parents[1]
@@ -79,7 +80,7 @@ async def test_one_command_shows_what_each_client_gets(chromium: str, tmp_path: 
         file.write_text(re.sub(r"\b8000\b", port, file.read_text()))
     (folder / "node_modules").symlink_to(TESTS / "node_modules")
     async with running(folder, "run.py") as (example, _):
-        with trio.fail_after(60):
+        with trio.fail_after(START_SECONDS + PATIENCE):
             blog = (await example.says(r"open (file:\S+blog-websocket/page.html\S+)\n"))[1]
             sse = (await example.says(r"open (file:\S+graphql-sse-events/page.html\S+)\n"))[1]
             async with looked_at(chromium, blog) as reader, looked_at(chromium, sse) as customer:
