@@ -9,7 +9,9 @@ from tests.clients.browser import Tab
 
 _AXE = Path(__file__).parent.parent / "node_modules" / "axe-core" / "axe.min.js"
 _RUN = """axe.run(document, {resultTypes: ["violations"]}).then(({violations}) => violations.flatMap(
-  ({id, impact, help, nodes}) => nodes.map(({target, failureSummary}) => [impact, `${id}: ${help}; ${target.join(" ")}; ${failureSummary}`])
+  ({id, impact, help, nodes}) => nodes.map(
+    ({target, failureSummary}) => [impact, `${id}: ${help}; ${target.join(" ")}; ${failureSummary}`]
+  )
 ))"""
 
 

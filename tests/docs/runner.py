@@ -17,7 +17,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -86,8 +86,8 @@ class Page:
 
     def __init__(self, folder: Path, chromium: Callable[[], str], serves: bool) -> None:
         self.folder = folder
-        self.port = _free_port()
-        self._ports = {"8000": str(self.port), "3000": str(_free_port())}  # the second is the reader's own program
+        self.port = free_port()
+        self._ports = {"8000": str(self.port), "3000": str(free_port())}  # the second is the reader's own program
         self.nursery: trio.Nursery
         self._chromium = chromium
         self._stack = AsyncExitStack()
@@ -105,7 +105,7 @@ class Page:
         run = _save if "/" in how.get("as", "") else RUNNERS.get(how.get("as", block.language))
         assert run is not None, f"nothing runs a block of {block.language!r} here: mark why not"
         if _OWN_SERVER in block.code:
-            code = block.code.replace(_OWN_SERVER, f"port={_free_port()}") + how.get("then", "")
+            code = block.code.replace(_OWN_SERVER, f"port={free_port()}") + how.get("then", "")
         elif any(map(_NEEDS_SERVER.search, (block.code, *block.how.values()))):
             await self._serve()
         if "first" in how:
@@ -252,7 +252,7 @@ async def _javascript(page: Page, code: str, how: dict[str, str]) -> str:
 
 
 async def _in_node(page: Page, code: str, how: dict[str, str]) -> str:
-    for library in ("ws", *re.findall(r"""from ["']([^."'][^"']*)["']""", code)):
+    for library in ("ws", *re.findall(r"""from ["'](?!node:)([^."'][^"']*)["']""", code)):
         _have(library)
     printed = Printed()
     async with Node(page.folder, library="ws").client() as client, ungrouped(trio.open_nursery()) as nursery:
@@ -297,6 +297,13 @@ async def _systemd(page: Page, code: str, how: dict[str, str]) -> str:
     return await page.program(["systemd-analyze", "verify", "./rtlite.service"], how)
 
 
+async def _caddy(page: Page, code: str, how: dict[str, str]) -> str:
+    if shutil.which("caddy") is None:
+        raise Missing("caddy is not installed")
+    (page.folder / "Caddyfile").write_text(code)
+    return await page.program(["caddy", "adapt", "--config", "Caddyfile"], how)
+
+
 async def _save(page: Page, code: str, how: dict[str, str]) -> str:
     """A file of that name; in a copy of the package, if it belongs there."""
     file = page.folder / how["as"]
@@ -334,6 +341,7 @@ RUNNERS: Final[dict[str, Callable[[Page, str, dict[str, str]], Awaitable[str]]]]
     "graphql": _graphql,
     "systemd": _systemd,
     "diff": _diff,
+    "caddyfile": _caddy,
 }
 
 
@@ -348,10 +356,17 @@ async def _read(process: trio.Process, printed: Printed) -> None:
 
 
 async def _stop(process: trio.Process, printed: Printed) -> None:
+    await stop_group(process)
     with trio.CancelScope(shield=True):
-        os.killpg(process.pid, signal.SIGKILL)
-        await process.wait()
         await printed.whole()
+
+
+async def stop_group(process: trio.Process) -> None:
+    """Kill a process that was started in a session of its own, and what it started."""
+    with trio.CancelScope(shield=True):
+        with suppress(ProcessLookupError):  # nothing of it is left
+            os.killpg(process.pid, signal.SIGKILL)
+        await process.wait()
 
 
 async def _listen(client: Client, printed: Printed) -> None:
@@ -385,7 +400,7 @@ async def _bundle(code: str) -> str:
     return bundled.stdout.decode()
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

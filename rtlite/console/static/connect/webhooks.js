@@ -10,11 +10,14 @@ const OFTEN = 500; // ms between two looks at its attempts
 
 const url = el("input", { type: "url", class: "grow", required: true, autocomplete: "off", placeholder: "https://example.com/hook" });
 
-/** Follows what the endpoint gets; returns a function that stops. */
+/** Follows what the endpoint gets, from when it resolves on: to a function that stops. */
 function received(on) {
   const source = new EventSource(`/sse/stream:${STREAM}?token=rts_dev`);
   source.addEventListener("message", ({ data }) => on.note(`The endpoint got ${JSON.stringify(JSON.parse(data).data)}`));
-  return () => source.close();
+  return new Promise((done) => {
+    source.addEventListener("connected", () => done(() => source.close()), { once: true });
+    source.addEventListener("error", () => done(() => source.close()), { once: true });
+  });
 }
 
 async function follow(api, id, on, signal) {
@@ -50,10 +53,10 @@ export const webhooks = {
     if (!url.reportValidity()) throw new Error("The endpoint's URL is needed");
     const left = (await api.get("/api/webhooks")).items.filter(({ description }) => description === NAME);
     for (const { id } of left) await api.delete(`/api/webhooks/${id}`);
+    const deaf = url.value.includes(`/streams/${STREAM}/`) ? await received(on) : () => {};
     const wanted = { url: url.value, channels: CHANNELS, description: NAME, ...(since && { since }) };
     const { id, created } = await api.post("/api/webhooks", wanted);
     const stop = new AbortController();
-    const deaf = url.value.includes(`/streams/${STREAM}/`) ? received(on) : () => {};
     on.open(`The webhook ${id} is told of ${CHANNELS}`, since ?? created);
     follow(api, id, on, stop.signal).catch((error) => stop.signal.aborted || on.end(error.message));
     return () => {

@@ -19,4 +19,5 @@ class Receiver(BaseHTTPRequestHandler):
         self.end_headers()
 
 
+print("waiting on http://127.0.0.1:3000/hook", flush=True)
 HTTPServer(("127.0.0.1", 3000), Receiver).serve_forever()
