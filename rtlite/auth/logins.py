@@ -21,7 +21,7 @@ import attrs
 
 from rtlite.model import Identity
 
-_NAME: Final = "rtlite_session"
+NAME: Final = "rtlite_session"
 _OVER_TLS: Final = "__Host-"  # browsers take such a cookie over TLS alone, and from this host alone (RFC 6265bis)
 _PORT: Final = re.compile(r":([0-9]{1,5})")
 _COOKIE: Final = re.compile(r"\s*([^\s=;,]+)=([A-Za-z0-9_-]{43})\s*")
@@ -108,7 +108,7 @@ def cookie_name(headers: Mapping[str, str], *, secure: bool) -> str:
     :param headers: the request's, of which ``Host`` has the port that the browser sees.
     """
     port = _PORT.search(headers.get("host", "").rpartition("]")[2])
-    return (_OVER_TLS if secure else "") + _NAME + (f"_{port[1]}" if port else "")
+    return (_OVER_TLS if secure else "") + NAME + (f"_{port[1]}" if port else "")
 
 
 def _pair(text: str) -> tuple[str, str] | None:

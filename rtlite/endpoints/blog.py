@@ -75,13 +75,13 @@ class Reaction:
 
 
 @attrs.frozen
-class Comment:
+class WrittenComment:
     author: Annotated[str, Rule(minLength=1, maxLength=200)]
     body: Annotated[str, Rule(minLength=1, maxLength=10_000)]
 
 
 @attrs.frozen
-class Subscriber:
+class WantedSubscriber:
     email: Annotated[str, Rule(format="email", maxLength=320)]
     user: UserInChannel | None = None
 
@@ -207,7 +207,7 @@ class BlogEndpoint:
                 self.comment,
                 "Add a comment",
                 key,
-                takes=Comment,
+                takes=WrittenComment,
                 gives={201: CommentJson},
                 refuses={404: "not_found"},
             ),
@@ -217,7 +217,7 @@ class BlogEndpoint:
                 self.subscribe,
                 "Add a newsletter subscriber",
                 key,
-                takes=Subscriber,
+                takes=WantedSubscriber,
                 gives={201: SubscriberJson, 200: SubscriberJson},
             ),
             Route(
@@ -303,7 +303,7 @@ class BlogEndpoint:
 
     async def comment(self, call: Call) -> Reply:
         _writer(call)
-        wanted = jsonframes.decode(call.body, Comment)
+        wanted = jsonframes.decode(call.body, WrittenComment)
         return json_reply(await self._blog.comment(call.params["slug"], wanted.author, wanted.body), 201)
 
     async def list_comments(self, call: Call) -> Reply:
@@ -311,7 +311,7 @@ class BlogEndpoint:
 
     async def subscribe(self, call: Call) -> Reply:
         identity = _writer(call)
-        wanted = jsonframes.decode(call.body, Subscriber)
+        wanted = jsonframes.decode(call.body, WantedSubscriber)
         owner = identity.user if wanted.user is None else wanted.user
         if owner != identity.user and not is_operator(identity):
             raise Forbidden("user: a blog key adds subscribers to its own user's newsletter")

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any, Final, Literal, TypedDict
 
 from rtlite import __version__
+from rtlite.auth.logins import NAME as COOKIE
 from rtlite.protocols.jsonschema import Schemas, prose
 from rtlite.rules import Rule
 from rtlite.settings import Settings
@@ -29,6 +30,7 @@ SCHEMES: Final[Mapping[str, dict[str, Any]]] = {
     "bearer": {"type": "http", "scheme": "bearer", "description": "An API key, a JWT or a ticket"},
     "apiKey": {"type": "apiKey", "in": "header", "name": "X-Api-Key", "description": "An API key"},
     "queryToken": {"type": "apiKey", "in": "query", "name": "token", "description": "Where headers cannot be set"},
+    "session": {"type": "apiKey", "in": "cookie", "name": COOKIE, "description": "A login to the console"},
     "queryApiKey": {"type": "apiKey", "in": "query", "name": "apiKey", "description": "Where headers cannot be set"},
 }
 # By what they come of, in the order of the checks: what any such route may refuse.
@@ -220,7 +222,7 @@ def _security(route: Route, settings: Settings) -> list[dict[str, list[str]]]:
     """Any one of these; the empty one is to come without."""
     if route.access is Access.PUBLIC:
         return []
-    ways: list[dict[str, list[str]]] = [{name: []} for name in SCHEMES]
+    ways: list[dict[str, list[str]]] = [{name: []} for name in SCHEMES if name != "session" or route.for_console]
     open_too = route.access is Access.VISITOR or (route.access is Access.OPERATOR_OR_DEV and settings.dev)
     return [{}, *ways] if open_too else ways
 

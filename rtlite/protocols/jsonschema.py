@@ -163,9 +163,9 @@ class Schemas:
 
 
 def _name(wanted: Any) -> str:
-    """``Page[Record]`` is called ``RecordPage``."""
+    """``Page[RecordJson]`` is called ``RecordPage``."""
     cls = get_origin(wanted) or wanted
-    return "".join(_name(each) for each in get_args(wanted)) + str(cls.__name__).removeprefix("_")
+    return "".join(_name(each) for each in get_args(wanted)) + str(cls.__name__).removesuffix("Json")
 
 
 def fields_of(cls: Any) -> dict[str, Any]:
