@@ -82,6 +82,8 @@ class HotLane:
         self._running = False
         self._owed = 0
         """Peers that were answered and may be about to ask again."""
+        self._asked = 0
+        """Requests under way."""
         self._answers: list[tuple[_Parked, bytes]] = []
         self._statuses: list[int] = []
         self._seen: dict[tuple[bytes, str, bool], Identity] = {}
@@ -95,22 +97,31 @@ class HotLane:
             await self._read()
 
     async def _write(self) -> None:
-        """Write the answers of a batch one right after the other: a write that wakes a sleeping peer
-        costs 24 µs here, one to a peer that is awake 8."""
         while True:
             await self._some.wait()
             self._some = trio.Event()
-            answers, self._answers = self._answers, []
-            statuses, self._statuses = self._statuses, []
-            self._router.count("hot", statuses)
-            for parked, answer in answers:
-                parked.busy = False
-                try:
-                    parked.stream.outbox.offer(answer)
-                    parked.settle()
-                except Exception as error:  # noqa: BLE001  # raised in the connection's own task, which it ends
-                    self._give_back(parked, outcome.Error(error))
-            self._owed += len(answers)
+            self._write_answers()
+
+    def _write_answers(self) -> None:
+        """Write the answers of a batch one right after the other: a write that wakes a sleeping peer
+        costs 24 µs here, one to a peer that is awake 8."""
+        answers, self._answers = self._answers, []
+        statuses, self._statuses = self._statuses, []
+        self._router.count("hot", statuses)
+        for parked, answer in answers:
+            self._over(parked)
+            try:
+                parked.stream.outbox.offer(answer)
+                parked.settle()
+            except Exception as error:  # noqa: BLE001  # raised in the connection's own task, which it ends
+                self._give_back(parked, outcome.Error(error))
+        self._owed += len(answers)
+
+    def _over(self, parked: _Parked) -> None:
+        """Its request is answered, or will not be."""
+        if parked.busy:
+            parked.busy = False
+            self._asked -= 1
 
     async def _read(self) -> None:
         self._running = True
@@ -128,7 +139,7 @@ class HotLane:
                         try:
                             self._serve(parked, clock)
                         except Exception as error:  # noqa: BLE001  # raised in the connection's own task, which it ends
-                            parked.busy = False
+                            self._over(parked)
                             self._give_back(parked, outcome.Error(error))
                     served += len(ready)
                     now = time.perf_counter()
@@ -204,22 +215,28 @@ class HotLane:
             parked.extended = now
             parked.patience.deadline = now + self._settings.keep_alive_timeout
         parked.busy = True
+        self._asked += 1
         address, scheme = parked.address, parked.scheme
         call = Call(head.method, {}, head.query, head.headers, data[start:], address, scheme, stream.trusted)
         answered = partial(self._answered, parked)
         if not self._router.answer_soon(call, parked.route, answered, self._seen, parked.who):
-            parked.busy = False
+            self._over(parked)
             stream.keep(data)
             self._give_back(parked, outcome.Value(True))
 
     def _answered(self, parked: _Parked, reply: Reply) -> None:
         try:
-            self._statuses.append(reply.status)
-            self._answers.append((parked, self._lean.whole(reply, keep_alive=True)))
-            self._some.set()
+            answer = self._lean.whole(reply, keep_alive=True)
         except Exception as error:  # noqa: BLE001  # raised in the connection's own task, which it ends
-            parked.busy = False
+            self._over(parked)
             self._give_back(parked, outcome.Error(error))
+            return
+        self._statuses.append(reply.status)
+        self._answers.append((parked, answer))
+        if len(self._answers) == self._asked:
+            self._write_answers()
+        elif len(self._answers) == 1:
+            self._some.set()
 
     def _give_back(self, parked: _Parked, result: outcome.Value[bool] | outcome.Error) -> None:
         self._forget(parked.descriptor)

@@ -68,9 +68,9 @@ class Call:
     """Every value of a query parameter, in order; ``query`` has only the last. For what cannot be lean."""
 
 
-@attrs.frozen(slots=True)
+@attrs.define(slots=True)
 class Reply:
-    """An answer. ``body`` is ready to send."""
+    """An answer, which nobody changes once it is made. ``body`` is ready to send."""
 
     status: int
     body: bytes = b""

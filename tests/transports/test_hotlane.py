@@ -176,6 +176,26 @@ async def test_a_pipelined_request_is_answered_after_the_one_under_way(autojump_
         assert (await peer.answer()).json["query"] == {"n": "3"}
 
 
+async def test_an_answer_does_not_wait_for_that_to_another_request(autojump_clock) -> None:
+    endpoint = Endpoint()
+    async with open_door(endpoint.routes()) as door:
+        first, second = door.connect_socket(), door.connect_socket()
+        await warm(first)
+        await warm(second)
+        endpoint.slow = True
+        await first.send(post("/hot", b"1"))
+        await second.send(post("/hot", b"2"))
+        await trio.testing.wait_all_tasks_blocked()
+        *_, later = endpoint.waiting
+        del endpoint.waiting[1:]
+        endpoint.go_on()
+        assert (await first.answer()).json["body"] == "1"
+        endpoint.waiting = [later]
+        endpoint.go_on()
+        assert (await second.answer()).json["body"] == "2"
+        assert door.answered("hot") == 2
+
+
 @pytest.mark.parametrize("cut", [1, 20, -1])
 async def test_a_request_in_two_parts_is_answered_like_a_whole_one(cut: int, autojump_clock) -> None:
     async with open_door(Endpoint().routes()) as door:
