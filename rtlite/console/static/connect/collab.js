@@ -1,6 +1,7 @@
 // A document that two editors have open: npm's yjs and y-websocket, twice in one page.
 
 import { el } from "../dom.js";
+import { time } from "../format.js";
 import { Doc, WebsocketProvider } from "../vendor/yjs.js";
 import { journal } from "./journal.js";
 
@@ -111,7 +112,7 @@ function tryout(protocol, credential) {
   async function writeOverHttp() {
     const secret = await credential.secret();
     const before = await overHttp(secret, "GET", "?format=text");
-    const line = `Line ${++lines}, written over HTTP at ${new Date().toLocaleTimeString([], { hour12: false })}\n`;
+    const line = `Line ${++lines}, written over HTTP at ${time(new Date())}\n`;
     const content = before && !before.endsWith("\n") ? `${before}\n${line}` : before + line;
     await overHttp(secret, "PUT", "", JSON.stringify({ [TEXT]: content }));
     say("out", "A line was added by PUT /collab/notes/document");

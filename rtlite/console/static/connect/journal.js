@@ -1,6 +1,7 @@
 // What happens in a try-out, line by line.
 
 import { el } from "../dom.js";
+import { time } from "../format.js";
 
 const LONGEST = 200; // lines
 
@@ -10,8 +11,7 @@ export function journal() {
 
   function say(kind, ...parts) {
     const atEnd = element.scrollHeight - element.scrollTop - element.clientHeight < 40;
-    const time = new Date().toLocaleTimeString([], { hour12: false });
-    element.append(el("li", { "data-kind": kind }, el("time", {}, time), el("span", {}, parts)));
+    element.append(el("li", { "data-kind": kind }, el("time", {}, time(new Date())), el("span", {}, parts)));
     while (element.childElementCount > LONGEST) element.firstElementChild.remove();
     if (atEnd) element.scrollTop = element.scrollHeight;
   }

@@ -1,6 +1,7 @@
 // Programs to copy: files that run as they stand against `rtlite serve --dev`, made to fit this server.
 
 import { el } from "../dom.js";
+import { copyButton } from "../secret.js";
 import { tabs } from "../tabs.js";
 
 const HOST = "//127.0.0.1:8000";
@@ -32,18 +33,16 @@ export function fitted(text, context, credential) {
 /** The snippets of a protocol, one tab per language, and a button that copies the one that is shown. */
 export function snippets(protocol, context, credential) {
   const forms = protocol.forms.map((form) => FORMS[form]);
-  const copied = el("span", { class: "muted", role: "status" });
-  const copy = el("button", { type: "button" }, "Copy");
   const languages = tabs(`Languages for ${protocol.title}`, forms, preferred, (form, panel) => {
     preferred = form.id;
     const code = el("code", {});
-    panel.append(el("pre", { tabindex: "0", "aria-label": `${form.title} program` }, code));
+    const copy = copyButton(() => code.textContent, context);
+    const pre = el("pre", { tabindex: "0", role: "region", "aria-label": `${form.title} program` }, code);
+    panel.append(el("div", { class: "snippet" }, pre, copy));
     let text = null;
     const draw = () => {
       if (text !== null) code.textContent = fitted(text, context, credential);
-      copied.textContent = "";
     };
-    copy.onclick = () => put(code.textContent, copied);
     credential.addEventListener("change", draw);
     load(protocol, form).then(
       (found) => {
@@ -54,22 +53,12 @@ export function snippets(protocol, context, credential) {
     );
     return () => credential.removeEventListener("change", draw);
   });
-  const bar = el("span", { class: "row middle" }, copied, copy);
-  const head = el("div", { class: "head" }, el("h2", {}, "In your program"), bar);
-  return { element: el("section", { class: "panel", "aria-label": "Program" }, head, languages.element), close: languages.close };
+  const section = el("section", { class: "panel", "aria-label": "Program" }, el("h2", {}, "In your program"), languages.element);
+  return { element: section, close: languages.close };
 }
 
 async function load(protocol, form) {
   const answer = await fetch(`/console/snippets/${protocol.id}${form.id.includes(".") ? "-" : "."}${form.id}`);
   if (!answer.ok) throw new Error("The snippet could not be loaded.");
   return (await answer.text()).trimEnd();
-}
-
-async function put(text, status) {
-  try {
-    await navigator.clipboard.writeText(text);
-    status.textContent = "Copied";
-  } catch {
-    status.textContent = "The browser does not allow it here: select the text and copy it.";
-  }
 }

@@ -44,7 +44,7 @@ function panel(protocol, root, context) {
     el("div", { class: "grid connect" },
       code.element,
       el("section", { class: "panel", "aria-label": "Try it" },
-        el("div", { class: "head" }, el("h2", {}, "Try it here")),
+        el("h2", {}, "Try it here"),
         el("div", { class: "stack" }, protocol.settings?.(context) ?? "", live.element))),
   );
   return () => {

@@ -1,6 +1,7 @@
 // Faults: what is made slow, deaf or broken on purpose, for how long still, and a form to set more.
 
 import { el } from "../dom.js";
+import { table } from "../table.js";
 
 const OFTEN = 1000; // ms between two looks
 const FIELDS = {
@@ -37,11 +38,21 @@ function remaining(seconds) {
 export async function show(root, context) {
   const { api } = context;
   const problem = el("p", { class: "problem", role: "alert", hidden: true });
-  const rows = el("tbody", {});
-  const empty = el("p", { class: "empty" }, "No fault is set.");
   const clear = el("button", { type: "button", class: "danger", onclick: () => act(() => api.delete("/api/faults")) }, "End all");
-  const table = el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Faults" },
-    el("table", {}, el("thead", {}, el("tr", {}, ["Fault", "For", "How", "Struck", "Ends in", ""].map((name) => el("th", { scope: "col" }, name)))), rows));
+  const list = table({
+    label: "Faults that are set",
+    key: (fault) => fault.id,
+    columns: [
+      { title: "Fault", key: (fault) => fault.id, cell: (fault) => el("strong", {}, fault.kind) },
+      { title: "For", class: "long", cell: whom },
+      { title: "How", class: "long", cell: (fault) => what(fault) || "–" },
+      { title: "Struck", class: "number", cell: (fault) => String(fault.struck) },
+      { title: "Ends in", cell: (fault) => remaining(fault.remaining) },
+      { title: "End", unseen: true, class: "actions", key: (fault) => fault.id, cell: (fault) =>
+        el("button", { type: "button", "aria-label": `End ${fault.kind} for ${whom(fault)}`, onclick: () => act(() => api.delete(`/api/faults/${fault.id}`)) }, "End") },
+    ],
+    empty: "No fault is set.",
+  });
 
   async function act(work) {
     try {
@@ -54,37 +65,14 @@ export async function show(root, context) {
     await look();
   }
 
-  function draw(faults) {
-    // Rows stay where they are, so that a button keeps the focus while the times go on.
-    const known = new Map([...rows.children].map((row) => [row.dataset.id, row]));
-    for (const fault of faults) {
-      const row = known.get(fault.id) ?? rows.appendChild(rowOf(fault));
-      known.delete(fault.id);
-      row.querySelector(".struck").textContent = fault.struck;
-      row.querySelector(".left").textContent = remaining(fault.remaining);
-    }
-    for (const row of known.values()) row.remove();
-    table.hidden = clear.hidden = faults.length === 0;
-    empty.hidden = faults.length > 0;
-  }
-
-  function rowOf(fault) {
-    const end = el("button", { type: "button", "aria-label": `End ${fault.kind} for ${whom(fault)}`, onclick: () => act(() => api.delete(`/api/faults/${fault.id}`)) }, "End");
-    return el("tr", { "data-id": fault.id },
-      el("th", { scope: "row" }, fault.kind),
-      el("td", { class: "long" }, whom(fault)),
-      el("td", { class: "long" }, what(fault)),
-      el("td", { class: "struck number" }),
-      el("td", { class: "left" }),
-      el("td", { class: "actions" }, end));
-  }
-
   let timer = null;
   let left = false;
   async function look() {
     clearTimeout(timer);
     try {
-      draw((await api.get("/api/faults")).items);
+      const { items } = await api.get("/api/faults");
+      list.update(items);
+      clear.hidden = items.length === 0;
     } catch (error) {
       problem.textContent = error.message;
       problem.hidden = false;
@@ -102,7 +90,7 @@ export async function show(root, context) {
       ? formOf(kinds, (fault) => act(() => api.post("/api/faults", fault)))
       : el("p", { class: "note" }, "Faults are not allowed on this server. They are with --dev, or with the setting ", el("code", {}, "faults"), ": start it with ", el("code", {}, "rtlite serve --faults"), "."),
     problem,
-    el("section", { class: "stack", "aria-label": "Faults that are set" }, el("div", { class: "head" }, el("h2", {}, "Set now"), clear), table, empty),
+    el("section", { class: "stack", "aria-label": "Faults that are set" }, el("div", { class: "head" }, el("h2", {}, "Set now"), clear), list.element),
   );
   await look();
   return () => {
@@ -148,7 +136,8 @@ function formOf(kinds, add) {
   kind.addEventListener("change", draw);
   draw();
   return el("form", { class: "panel stack", onsubmit: submit, "aria-label": "Set a fault" },
-    el("div", { class: "row" }, el("label", {}, "Kind", kind), help),
+    el("div", { class: "row" }, el("label", {}, "Kind", kind)),
+    help,
     own,
     choices,
     el("div", { class: "fields" },

@@ -1,6 +1,7 @@
 // Publish: a template for each event that the protocols name, to change and to send, once or again and again.
 
 import { el } from "../dom.js";
+import { time } from "../format.js";
 import { parse } from "../jsontext.js";
 
 const LONGEST = 50; // results that are shown
@@ -35,7 +36,8 @@ export async function show(root, context) {
   const stop = el("button", { type: "button", hidden: true }, "Stop");
   const progress = el("p", { class: "muted", role: "status" });
   const arrives = el("p", { class: "muted" });
-  const results = el("ol", { class: "results", "aria-label": "What was published" });
+  const results = el("ol", { class: "results" });
+  const published = el("section", { class: "panel", "aria-label": "Published", hidden: true }, el("h2", {}, "Published"), results);
   const fields = [channel, event, data, id];
   let sample = null; // the template, as long as its data is as it came
   let running = null;
@@ -84,11 +86,11 @@ export async function show(root, context) {
     } else progress.replaceChildren(el("span", { class: "problem" }, error.message));
   }
 
-  function tell({ id: published, channel: where, offset }, name) {
-    const time = new Date().toLocaleTimeString([], { hour12: false });
+  function tell({ id: stored, channel: where, offset }, name) {
+    published.hidden = false;
     results.prepend(el("li", {},
-      el("time", { class: "muted" }, time), el("b", {}, name), el("span", { class: "mono" }, where),
-      el("span", {}, `offset ${offset}`), el("code", {}, published)));
+      el("time", { class: "muted" }, time(new Date())), el("b", {}, name), el("span", { class: "mono" }, where),
+      el("span", {}, `offset ${offset}`), el("code", {}, stored)));
     while (results.childElementCount > LONGEST) results.lastElementChild.remove();
   }
 
@@ -155,7 +157,7 @@ export async function show(root, context) {
   root.append(
     el("h1", {}, "Publish"),
     form,
-    el("section", { class: "panel", "aria-label": "Published" }, el("h2", {}, "Published"), results),
+    published,
   );
   template.value = items[0].name;
   channel.control.value = items[0].channel;
