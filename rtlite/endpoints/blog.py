@@ -98,7 +98,10 @@ CONNECTED: Final = Message(
 
 
 def _event(name: Any, data: Any) -> Shape:
+    """As :func:`rtlite.protocols.jsonframes.flat` has it."""
     fields = {"data": NotRequired[Any]} if data is Any else fields_of(data)
+    if "type" in fields:
+        fields = {"data": data}
     return Shape({"type": name, **fields, "position": NotRequired[PositionText]})
 
 
