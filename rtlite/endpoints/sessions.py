@@ -18,6 +18,7 @@ from rtlite.hub.since import Since, parse_since
 from rtlite.model import Identity, Kind, Position, check_pattern, now_ms
 from rtlite.settings import Settings
 from rtlite.transports.link import Link
+from rtlite.transports.routes import OPERATOR
 from rtlite.transports.websocket import WebSocket
 
 
@@ -45,10 +46,12 @@ class Sessions:
         return identity
 
     def identify(self, link: Link, secret: str | None) -> Identity:
-        """Whom a credential that came over this connection stands for.
+        """Whom a credential that came over this connection stands for; by the control socket none is needed.
 
         :raises Unauthorized: it does not hold. :raises TooMany: too many did not, from this address.
         """
+        if secret is None and link.trusted:
+            return OPERATOR
         return self._gate.identify(secret, link.listed.address if link.listed is not None else "")
 
     def identify_by(self, link: Link, said: Mapping[str, Any]) -> Identity:

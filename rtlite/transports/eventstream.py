@@ -96,6 +96,10 @@ class EventStream(Link):
         return self.head.version != "1.0"
 
     @property
+    def trusted(self) -> bool:
+        return self._stream.trusted
+
+    @property
     def status(self) -> int:
         return 200 if self._reply is None else self._reply.status
 

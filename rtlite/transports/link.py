@@ -79,6 +79,11 @@ class Link(ABC):
         """The request that opened it."""
         return self._head if isinstance(self._head, Head) else parse_head(self._head, self._settings.max_headers)
 
+    @property
+    def trusted(self) -> bool:
+        """Whether it came by the control socket, which is the operator's alone."""
+        return False
+
     def fold(self) -> None:
         """Keep the head as its bytes, and read it anew whenever it is asked for: a sixth of the memory."""
         if isinstance(self._head, Head):

@@ -38,6 +38,8 @@ W = TypeVar("W", bound=Hashable)
 _ASKED_FOR: Final = {Kind.JWT, Kind.STREAM}  # whose rights may depend on what is stored
 _NONE: Final[Mapping[str, str]] = MappingProxyType({})
 ANONYMOUS: Final = Identity(Kind.ANONYMOUS, "", "anonymous")
+OPERATOR: Final = Identity(Kind.ADMIN, "operator", "control")
+"""Who may open the control socket, and this process itself."""
 
 
 class Access(Enum):
@@ -329,7 +331,7 @@ class Router:
             return
         secret = presented(call.headers, call.query)
         if call.trusted and secret is None:  # our own control socket, mode 0600
-            call.identity = Identity(Kind.ADMIN, "operator", "control")
+            call.identity = OPERATOR
         elif secret is not None:
             call.identity = self._gate.identify(secret, call.address)
         elif route.for_console and (login := self._gate.logins.find(call.headers)) is not None:

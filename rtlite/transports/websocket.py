@@ -99,6 +99,10 @@ class WebSocket(Link):
         return cast(ServerStream, self._connection._stream)
 
     @property
+    def trusted(self) -> bool:
+        return self.stream.trusted
+
+    @property
     def goodbye(self) -> bool:
         """Whether it was the peer who ended it, with a close frame."""
         closed = self._connection.closed

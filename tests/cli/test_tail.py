@@ -171,6 +171,18 @@ async def test_over_a_unix_socket(tmp_path, via):
     assert done.json[0]["data"] == 7
 
 
+@EVERY_WAY
+async def test_the_socket_beside_the_database_needs_no_key_and_any_other_wants_one(tmp_path, via):
+    door = str(tmp_path / "door")
+    async with running_server(data=str(tmp_path / "a.db"), uds=door):
+        url = ["--url", f"http+unix:{tmp_path / 'a.db.sock'}"]
+        await rtlite("publish", "article:a", "e", "7", *url)
+        done = await rtlite("tail", "article:a", "--since", "1h", "--count", "1", "--via", via, *url)
+        refused = await rtlite("tail", "article:a", "--via", via, "--url", f"http+unix:{door}")
+    assert done.json[0]["data"] == 7
+    assert refused.code == 1
+
+
 def test_a_place_that_can_be_none_is_wrong_usage(invoke):
     result = invoke("tail", "article:a", "--since", "x" * 99, "--dev")
     assert result.exit_code == 2
