@@ -82,8 +82,8 @@ class LoginsEndpoint:
 
     async def begin(self, call: Call) -> Reply:
         """:raises Unauthorized, TooMany: as at any door. :raises Forbidden: it is no admin key, or no page of ours."""
+        key = jsonframes.decode(call.body, NewLogin).key.strip() or self._dev_key
         self._check_page(call)
-        key = jsonframes.decode(call.body or b"{}", NewLogin).key.strip() or self._dev_key
         if key is None:
             raise Unauthorized("key: an admin key is needed")
         identity = self._gate.identify(key, call.address)

@@ -44,8 +44,6 @@ export async function showChannel(root, context, channel) {
     facts.replaceChildren(...Object.entries(said).map(([name, text]) => el("div", {}, el("dt", {}, name), el("dd", {}, text))));
   }
 
-  await Promise.all([refresh(), history.newest()]);
-  const timer = setInterval(() => refresh().catch(() => {}), REFRESH); // the bar says when the server is away
   const stops = [
     context.feed.subscribe("snapshot", (snapshot) => {
       draw(snapshot.channels.find((item) => item.channel === channel) ?? {});
@@ -59,21 +57,33 @@ export async function showChannel(root, context, channel) {
       if (state === "live") behind = true; // it tells what comes from now on
     }),
   ];
-  return () => {
+  const timer = setInterval(() => refresh().catch(() => {}), REFRESH); // the bar says when the server is away
+  const leave = () => {
     clearInterval(timer);
     again.stop();
     stops.forEach((stop) => stop());
   };
+  try {
+    await Promise.all([refresh(), history.newest()]);
+  } catch (error) {
+    leave();
+    throw error;
+  }
+  return leave;
 }
 
-/** The events, the newest first. What the feed tells is put on top; where it leaves a gap, the newest page is read again. */
+/**
+ * The events, the newest first, with none missing between two. What the feed tells is put on top. Where that leaves a
+ * gap, the newest page is read; where it does not reach down to what stands here, that goes, and is read again if asked.
+ */
 function historyOf(path, channel, context, onReplay) {
   const list = el("ol", { class: "events", "aria-label": `Events of ${channel}, the newest first` });
   const note = el("p", { class: "empty" }, "Nothing was published here yet.");
   const older = el("button", { type: "button", hidden: true, onclick: () => page(next) }, "Older events");
   const rows = []; // {offset, epoch, element}, in the order in which they stand
-  let next = null;
+  let next = null; // where the page of older events begins
   let kept = true;
+  let loaded = false;
 
   function put(event) {
     const epoch = event.epoch ?? event.position.split("-")[0];
@@ -101,30 +111,38 @@ function historyOf(path, channel, context, onReplay) {
     } catch (error) {
       if (error.code !== "no_history") throw error;
       kept = false;
+      loaded = true;
       note.textContent = "This kind of channel keeps no history. Events appear here as they come.";
       return;
     }
-    const newest = since === null;
-    if (newest && rows.length && answer.items.length && answer.items.at(-1).offset > rows[0].offset + 1) empty();
-    if (!newest || rows.length === 0) {
-      next = answer.next;
-      older.hidden = next === null;
-    }
     answer.items.forEach(put);
+    if (since !== null || !loaded) next = answer.next;
+    loaded = true;
+    close();
+  }
+
+  /** Lets what stands below a gap go. */
+  function close() {
+    const gap = rows.findIndex((row, at) => at > 0 && row.offset !== rows[at - 1].offset - 1);
+    if (gap > 0) shorten(gap);
+    older.hidden = next === null;
     note.hidden = rows.length > 0;
+  }
+
+  function shorten(length) {
+    for (const row of rows.splice(length)) row.element.remove();
+    next = `${rows.at(-1).epoch}-${rows.at(-1).offset}`;
   }
 
   return {
     element: el("section", { class: "stack" }, el("h2", {}, "History"), list, note, older),
     newest: () => page(null),
+    /** Returns whether events are missing between these and those that stand here. */
     add(items) {
       const gap = kept && rows.length > 0 && items.length > 0 && items[0].offset > rows[0].offset + 1;
       items.forEach(put);
-      while (rows.length > MOST) {
-        rows.pop().element.remove();
-        next = null; // what was there is reached anew from the top
-        older.hidden = true;
-      }
+      if (rows.length > MOST) shorten(MOST);
+      if (kept && loaded) older.hidden = next === null;
       note.hidden = rows.length > 0;
       return gap;
     },

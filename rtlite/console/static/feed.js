@@ -45,7 +45,7 @@ function open() {
     if (mine.readyState === EventSource.CLOSED && source === mine) timer = setTimeout(refused, PAUSE);
   };
   mine.addEventListener("closed", (event) => {
-    if (JSON.parse(event.data).code === "revoked") ended();
+    if (["revoked", "expired"].includes(JSON.parse(event.data).code)) ended();
   });
   mine.addEventListener("past", (event) => {
     numbers = JSON.parse(event.data).items;

@@ -1,0 +1,421 @@
+"""The console in a real browser: what it shows is true, and what one does there happens."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib import resources
+from typing import Any
+
+import pytest
+import trio
+
+from rtlite.endpoints.staticfiles import POLICY
+from rtlite.settings import KindSettings
+from tests.clients.browser import Tab, open_tab
+from tests.console.axe import violations
+from tests.receivers import receiving
+from tests.servers import InProcess, running_server
+
+STATIC = resources.files("rtlite.console").joinpath("static")
+LIVE = "document.querySelector('#status').dataset.state === 'live'"
+
+
+@asynccontextmanager
+async def opened(chromium: str, view: str = "", **settings: Any) -> AsyncIterator[tuple[InProcess, Tab]]:
+    """A server with ``--dev``, whose console is open at a view; in the end nothing went wrong in the page."""
+    async with running_server(dev=True, **settings) as server, open_tab(chromium) as tab:
+        await tab.goto(f"{server.url}/#/{view}")
+        await tab.until("document.querySelector('main h1') && " + LIVE)
+        yield server, tab
+        assert tab.errors == []
+
+
+async def show(tab: Tab, view: str) -> None:
+    """Go to a view, and wait until it is there."""
+    hash = json.dumps("#/" + view)
+    await tab.evaluate(
+        f"location.hash === {hash} || (document.querySelector('main h1')?.remove(), location.hash = {hash})"
+    )
+    await tab.until("document.querySelector('main h1') !== null && " + LIVE)
+
+
+async def says(tab: Tab, text: str, within: str = "main") -> None:
+    await tab.until(f"document.querySelector({json.dumps(within)})?.innerText.includes({json.dumps(text)})")
+
+
+async def fill(tab: Tab, **fields: str) -> None:
+    for name, value in fields.items():
+        await tab.evaluate(f"document.querySelector('main [name={name}]').value = {json.dumps(value)}")
+
+
+async def press(tab: Tab, text: str, within: str = "body") -> None:
+    """Click the last button with this text: a dialog stands at the end."""
+    button = (
+        f"[...document.querySelectorAll('{within} button')].filter(it => it.textContent === {json.dumps(text)}).at(-1)"
+    )
+    await tab.until(f"{button} && !{button}.disabled")
+    await tab.evaluate(f"document.querySelector('#aimed')?.removeAttribute('id'); {button}.id = 'aimed'")
+    await tab.click("#aimed")
+
+
+async def publish(server: InProcess, channel: str, data: Any, event: str = "view_update") -> dict[str, Any]:
+    body = {"channel": channel, "event": event, "data": data}
+    answer = await server.http("rtk_dev").post("/api/publish", json=body)
+    assert answer.status_code == 201, answer.text
+    return dict(answer.json())
+
+
+# --- logging in
+
+
+async def test_an_admin_key_opens_it_a_wrong_one_does_not_and_its_end_closes_it(chromium: str) -> None:
+    async with running_server() as server, open_tab(chromium) as tab:
+        key = await server.key("admin", "op")
+        await tab.goto(server.url)
+        await tab.until("document.activeElement?.name === 'key'")
+        assert await tab.evaluate("document.querySelector('nav').hidden")
+        for wrong in ("rtk_guess", await server.key("blog", "ann")):
+            await fill(tab, key=wrong)
+            await tab.press("Enter", 13)
+            await tab.until("!document.querySelector('#login-problem').hidden")
+        await fill(tab, key=key)
+        await tab.press("Enter", 13)
+        await says(tab, "Time to publish")
+        assert await tab.evaluate("document.activeElement.tagName") == "H1"
+        assert await tab.evaluate("document.cookie") == ""
+        assert await tab.evaluate("Object.keys(localStorage).length + Object.keys(sessionStorage).length") == 0
+        await tab.goto(server.url + "/?anew#/keys")  # a reload does not ask again
+        await says(tab, key[:8])
+        assert key not in await tab.evaluate("document.documentElement.outerHTML")
+        await press(tab, "Log out")
+        await says(tab, "You are logged out")
+        await fill(tab, key=key)
+        await tab.press("Enter", 13)
+        await says(tab, key[:8])
+        await press(tab, "Revoke")  # a question is open when the session ends
+        await tab.until("document.querySelector('dialog[open]')")
+        await server.revoke(key)
+        await says(tab, "Your session is over")
+        assert await tab.evaluate("document.querySelector('dialog') === null && document.querySelector('nav').hidden")
+        assert tab.errors == []
+
+
+async def test_with_dev_it_is_open_and_knows_the_server_alone(chromium: str) -> None:
+    async with opened(chromium) as (server, tab):
+        asked = await tab.evaluate("performance.getEntriesByType('resource').map(entry => entry.name)")
+        assert len(asked) > 8 and all(url.startswith(server.url + "/") for url in asked)
+
+
+# --- the views
+
+
+async def test_the_overview_tells_what_others_do(chromium: str) -> None:
+    async with opened(chromium) as (server, tab):
+        await says(tab, "Nothing was published in the last seconds")
+        async with server.websocket("/blog/ws/articles/hello", "mbk_dev"):
+            await server.subscribed("article:hello")
+            await publish(server, "article:hello", {"viewCount": 7})
+            await tab.until(
+                "document.querySelector('.scroll[aria-label=\"Busiest channels\"]')?.innerText.match(/article:hello/)"
+            )
+            await tab.until("/2 connected/.test(document.querySelector('#status').textContent)")
+            await tab.until("[...document.querySelectorAll('.figures dd')][2].textContent.endsWith(' ms')")
+        await says(tab, "normal", "[aria-label='Recent disconnects']")
+        await tab.click(".figure summary")
+        await tab.until("document.querySelectorAll('.figure tbody tr').length > 1")
+        assert await tab.evaluate("document.querySelectorAll('.figure')[0].querySelectorAll('path.line').length") == 2
+
+
+async def test_a_channel_shows_its_history_without_a_gap_and_plays_it_again(chromium: str) -> None:
+    async with opened(chromium, "channels") as (server, tab):
+        await says(tab, "No channel yet")
+        for number in range(60):
+            await publish(server, "article:hello", {"n": number})
+        await show(tab, "channels")
+        await says(tab, "article:hello")
+        async with (
+            server.websocket("/_events", "pk_live_dev"),
+            server.websocket(f"/_events?token={server.token('ann')}") as there,
+        ):
+            await there.send_message('{"type":"subscribe","channel":"article:hello","presence":true}')
+            await there.get_message()
+            await tab.evaluate("document.querySelector('main tbody a').click()")
+            await says(tab, '{"n":59}')
+            await says(tab, "ann", "[aria-label='Who is present']")
+            for number in range(60, 130):  # more than a page, while the feed begins
+                await publish(server, "article:hello", {"n": number})
+            await says(tab, '{"n":129}')
+            seen = "[...document.querySelectorAll('.events .preview')].map(it => JSON.parse(it.textContent).n)"
+            await tab.until(f"{seen}.length >= 80")
+            shown = await tab.evaluate(seen)
+            assert shown == list(range(129, 129 - len(shown), -1))
+            while await tab.evaluate(f"{seen}.length") < 130:
+                before = await tab.evaluate(f"{seen}.length")
+                await press(tab, "Older events")
+                await tab.until(f"{seen}.length > {before}")
+            assert await tab.evaluate(seen) == list(range(129, -1, -1))
+
+            await tab.evaluate("[...document.querySelectorAll('.events details')][9].open = true")
+            await says(tab, '"n": 120', ".json")
+            await press(tab, "Replay from here")
+            await tab.evaluate("document.querySelector('[name=speed]').value = '0'")
+            await tab.click("[name=publish]")
+            await fill(tab, target="article:copy")
+            await press(tab, "Play")
+            await says(tab, "10 played, each published to article:copy. That was the last.")
+        copy = (await server.http("rtk_dev").get("/api/channels/article:copy/history")).json()["items"]
+        assert [item["data"]["n"] for item in copy] == list(range(120, 130))
+
+
+async def test_a_channel_without_history_shows_what_comes(chromium: str) -> None:
+    kinds = {"typing": KindSettings(history=False, presence=False)}
+    async with opened(chromium, "channels/typing%3Aroom", channels=kinds) as (server, tab):
+        await says(tab, "keeps no history")
+        await publish(server, "typing:room", "ann is typing", "typing")
+        await says(tab, "ann is typing")
+        await show(tab, "channels")
+        await says(tab, "typing:room")
+        await says(tab, "not kept")
+
+
+async def test_closing_a_connection_closes_it(chromium: str) -> None:
+    async with opened(chromium) as (server, tab), server.websocket("/blog/ws/articles/hello", "mbk_dev") as websocket:
+        await server.subscribed("article:hello")
+        await show(tab, "connections")
+        await says(tab, "article:hello")
+        await fill(tab, filter="article:")
+        await press(tab, "Find")
+        await says(tab, "1 fit")
+        await press(tab, "Close")
+        await press(tab, "Cancel")
+        await press(tab, "Close")
+        await press(tab, "Close it")
+        with pytest.raises(Exception, match="1000"), trio.fail_after(10):
+            await websocket.get_message()
+        await says(tab, "closed by operator", "[aria-label='Recent disconnects']")
+        await says(tab, "Nobody is connected")
+
+
+async def test_the_stream_of_events_is_filtered_paused_and_counts_what_it_leaves_out(chromium: str) -> None:
+    async with opened(chromium, "events", console_events=40) as (server, tab):
+        rows = "[...document.querySelectorAll('.events li')]"
+        await publish(server, "article:hello", {"n": 1})
+        await publish(server, "changes:product", {"name": "Mug"}, "UPDATED")
+        await tab.until(f"{rows}.length === 2")
+        await fill(tab, channel="changes:*", event="UPDATED", text="Mug")
+        await press(tab, "Filter")
+        await tab.until(f"{rows}.length === 0 && {LIVE}")
+        await publish(server, "article:hello", {"n": 2})
+        await publish(server, "changes:product", {"name": "Cup"}, "UPDATED")
+        await publish(server, "changes:product", {"name": "Mug 2"}, "UPDATED")
+        await tab.until(f"{rows}.length === 1 && {rows}[0].innerText.includes('Mug 2')")
+        await press(tab, "Pause")
+        await publish(server, "changes:product", {"name": "Mug 3"}, "UPDATED")
+        await says(tab, "1 came meanwhile")
+        await press(tab, "Go on")
+        await tab.until(f"{rows}.length === 2")
+        many = [{"channel": "changes:product", "event": "UPDATED", "data": "Mug"} for _ in range(300)]
+        await server.http("rtk_dev").post("/api/publish/batch", json={"events": many})
+        await says(tab, "290 events came faster")
+
+
+async def test_a_key_is_shown_once_and_revoked_from_the_page(chromium: str) -> None:
+    async with opened(chromium, "keys") as (server, tab):
+        await fill(tab, kind="project", user="shop", name="The shop")
+        await tab.click("[name=write]")
+        await press(tab, "Make the key")
+        await tab.until("document.querySelector('.secret code')")
+        key = await tab.evaluate("document.querySelector('.secret code').textContent")
+        assert (await server.http(key).post("/records/product", json={"data": {}})).status_code == 201
+        await says(tab, "The shop")
+        await press(tab, "Done")
+        assert key not in await tab.evaluate("document.documentElement.outerHTML")
+        await tab.evaluate(
+            "[...document.querySelectorAll('button')].find(it => it.ariaLabel?.includes('of shop')).click()"
+        )
+        await press(tab, "Revoke it")
+        await tab.until("!document.querySelector('main').innerText.includes('The shop')")
+        assert (await server.http(key).get("/records/product")).status_code == 401
+        await tab.evaluate("document.querySelectorAll('main [name=user]')[1].value = 'ann'")
+        await fill(tab, subscribe="room:1")
+        await press(tab, "Sign the token")
+        await says(tab, "cannot be revoked")
+        token = await tab.evaluate("document.querySelector('.secret code').textContent")
+        assert (await server.http(token).get("/api/channels/room:1/history")).status_code == 200
+
+
+async def test_a_webhook_is_made_tried_watched_and_sent_again(chromium: str) -> None:
+    async with opened(chromium, "webhooks") as (server, tab), receiving() as hook:
+        await says(tab, "No webhook yet")
+        await fill(tab, url=hook.url, channels="article:*")
+        await press(tab, "Make the webhook")
+        await says(tab, "whsec_")
+        await publish(server, "article:hello", {"n": 1})
+        await tab.until("document.querySelector('main tbody a')")
+        await tab.evaluate("document.querySelector('main tbody a').click()")
+        await says(tab, "taken, 200")
+        await press(tab, "Send a test")
+        await says(tab, "The test was taken")
+        await press(tab, "Send again from here")
+        await press(tab, "Send again")
+        await says(tab, "They are on their way")
+        await tab.until(
+            "[...document.querySelectorAll('main td')].filter(it => it.textContent === 'view_update').length === 2"
+        )
+        await press(tab, "Disable")
+        await says(tab, "disabled")
+        await press(tab, "Delete")
+        await press(tab, "Delete it")
+        await says(tab, "No webhook yet")
+
+
+# --- what others write
+
+
+async def test_what_others_write_is_text_and_never_markup(chromium: str) -> None:
+    evil = "<img/src=x/onerror=tell('ran')>"
+    async with opened(chromium) as (server, tab):
+        operator = server.http("rtk_dev")
+        made = await operator.post("/api/keys", json={"kind": "blog", "user": evil, "name": evil})
+        hook = {"url": "http://127.0.0.1:9/" + "%3Cimg%3E", "channels": [f"article:{evil}"], "description": evil}
+        assert (await operator.post("/api/webhooks", json=hook)).status_code == 201
+        async with server.websocket(f"/blog/ws/articles/{'%3Cimg%3E'}", made.json()["key"]):
+            for view in ("events", "", "channels", "connections", "keys", "webhooks", "publish", "connect", "faults"):
+                await show(tab, view)
+                await publish(server, f"article:{evil}", {evil: [evil, "</script>", "\u2028"]}, evil)
+                if view in {"", "channels", "connections", "events", "keys"}:
+                    await says(tab, "onerror=tell")
+            await show(tab, f"channels/article%3A{evil.replace('/', '%2F')}")
+            await says(tab, "onerror=tell", "main .events:not(.plain)")
+            await tab.evaluate("document.querySelector('.events details').open = true")
+            await says(tab, "onerror=tell", ".json")
+            assert await tab.evaluate("document.querySelectorAll('main img, main script').length") == 0
+        with pytest.raises(trio.WouldBlock):
+            tab.told.receive_nowait()
+
+
+async def test_the_page_breaks_no_rule_of_its_policy_which_is_strict() -> None:
+    rules = {rule.split()[0]: rule.split()[1:] for rule in POLICY.split("; ")}
+    assert rules.pop("img-src") == ["'self'", "data:"]
+    for name in ("script-src", "style-src", "connect-src"):
+        assert rules.pop(name) == ["'self'"]
+    assert set(rules) == {"default-src", "base-uri", "form-action", "frame-ancestors"}
+    assert all(value == ["'none'"] for value in rules.values())
+    async with running_server() as server:
+        client = server.http()
+        for path in ("/", "/console", "/console/app.js", "/console/views/overview.js", "/console/style.css"):
+            answer = await client.get(path)
+            assert answer.status_code == 200 and answer.headers["content-security-policy"] == POLICY
+            assert answer.headers["x-content-type-options"] == "nosniff"
+            again = await client.get(path, headers={"If-None-Match": answer.headers["etag"]})
+            assert again.status_code == 304 and again.content == b""
+        for path in (
+            "/console/nothing.js",
+            "/console/views/",
+            "/console/..%2Fembed.js",
+            "/console/views%2Foverview.js/x",
+        ):
+            assert (await client.get(path)).status_code == 404
+
+
+def test_its_files_name_no_other_host_and_hold_no_script_or_style_of_a_page() -> None:
+    page = STATIC.joinpath("index.html").read_text()
+    assert re.findall(r'(?:src|href)="([^"#]+)"', page) and not re.search(r"<style|\son\w+=|style=|<script>", page)
+    ours = [item for folder in (STATIC, STATIC.joinpath("views")) for item in folder.iterdir() if item.is_file()]
+    for item in ours:
+        text = item.read_text()
+        assert not re.search(r"(?:src|href|url|import|fetch)\W{1,3}(?:https?:)?//", text), item.name
+        assert not re.search(r"innerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function", text), item.name
+
+
+# --- for everyone
+
+VIEWS = [
+    "",
+    "channels",
+    "channels/article%3Ahello",
+    "connections",
+    "events",
+    "publish",
+    "connect",
+    "faults",
+    "webhooks",
+    "keys",
+]
+LOOKS = [
+    (1280, 800, "light"),
+    (360, 740, "dark"),
+    pytest.param((1280, 800, "dark"), marks=pytest.mark.full),
+    pytest.param((360, 740, "light"), marks=pytest.mark.full),
+]
+SMALL = """[...document.querySelectorAll("a.button, button, summary, nav a, input:not([type=checkbox]), select")]
+  .map(it => [it.getBoundingClientRect(), it])
+  .filter(([box, it]) => it.checkVisibility() && (box.height < 44 || box.width < 44))
+  .map(([box, it]) => it.outerHTML)"""
+
+
+async def look(tab: Tab, width: int, height: int, theme: str) -> None:
+    await tab.call(
+        "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 500
+    )
+    await tab.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": theme}])
+
+
+@pytest.mark.parametrize("size", LOOKS, ids=["wide, light", "phone, dark", "wide, dark", "phone, light"])
+async def test_each_view_is_for_everyone(chromium: str, size: tuple[int, int, str]) -> None:
+    async with opened(chromium) as (server, tab):
+        await server.http("rtk_dev").post("/api/webhooks", json={"url": "http://127.0.0.1:9/", "channels": ["room:*"]})
+        async with server.websocket("/blog/ws/articles/hello", "mbk_dev"):
+            await look(tab, *size)
+            await publish(server, "article:hello", {"text": "A rather long text " * 20})
+            for view in VIEWS:
+                await show(tab, view)
+                if view in {"events", "channels/article%3Ahello"}:
+                    await publish(server, "article:hello", {"n": [1, True, None]})
+                    await tab.until("document.querySelector('.events details')")
+                    await tab.evaluate("document.querySelector('.events details').open = true")
+                assert await violations(tab) == [], view
+                assert await tab.evaluate("document.documentElement.scrollWidth <= innerWidth"), f"{view} is too wide"
+                if size[0] == 360:
+                    assert await tab.evaluate(SMALL) == [], view
+
+
+async def test_the_keyboard_reaches_everything_and_the_focus_is_where_one_looks(chromium: str) -> None:
+    async with opened(chromium) as (_server, tab):
+        await tab.evaluate("document.activeElement.blur()")
+        await tab.press("Tab", 9)
+        assert await tab.evaluate("document.activeElement.className") == "skip"
+        await tab.evaluate("document.querySelector('nav a[href=\"#/keys\"]').focus()")
+        await tab.press("Enter", 13)
+        await tab.until("document.title.startsWith('Keys and tokens') && document.activeElement.tagName === 'H1'")
+        assert await tab.evaluate("document.querySelector('nav [aria-current]').textContent") == "Keys and tokens"
+        reached = set()
+        for _ in range(60):
+            await tab.press("Tab", 9)
+            reached.add(await tab.evaluate("document.activeElement.name || document.activeElement.id || ''"))
+        assert {"kind", "user", "expires", "subscribe", "theme", "logout"} <= reached  # round and round: no trap
+        await look(tab, 360, 740, "dark")
+        await tab.click("#menu")
+        assert await tab.evaluate("document.querySelector('#menu').ariaExpanded") == "true"
+        await tab.click("nav a[href='#/events']")
+        await tab.until("document.title.startsWith('Events')")
+        assert await tab.evaluate("document.querySelector('#menu').ariaExpanded") == "false"
+
+
+async def test_the_theme_is_the_systems_until_one_chooses(chromium: str) -> None:
+    async with opened(chromium) as (server, tab):
+        background = "getComputedStyle(document.body).backgroundColor"
+        await look(tab, 1280, 800, "light")
+        light = await tab.evaluate(background)
+        await look(tab, 1280, 800, "dark")
+        dark = await tab.evaluate(background)
+        assert light != dark
+        await tab.click("#theme")
+        assert await tab.evaluate("document.documentElement.dataset.theme") == "light"
+        assert await tab.evaluate(background) == light
+        await tab.goto(server.url + "/?anew")
+        assert await tab.evaluate("document.documentElement.dataset.theme") == "light"
+        assert await tab.evaluate("JSON.stringify(localStorage)") == '{"theme":"light"}'
