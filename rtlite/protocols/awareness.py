@@ -63,6 +63,9 @@ class Awareness:
             return self._bring(owner, known, new, now)
         if new.clock < known.said or (new.clock == known.said and new.state == known.state):
             return False
+        if new.clock <= known.clock and new.state == known.state:  # it repeats what it adopted of what we said
+            known.said, known.renewed = new.clock, now
+            return False
         self._set(known, new, now)
         return True
 

@@ -46,6 +46,18 @@ class TestWhatOneSaysOfItself:
         assert room.take(ann, [State(1, 2, b"{}")], 2) == [1]
         assert said(room) == {1: b"{}"}
 
+    def test_who_adopts_the_clock_that_it_hears_of_itself_and_says_so_is_no_news(self, room: Awareness) -> None:
+        """y-websocket repeats whatever it adopts: told of again, it would adopt the next clock, and so for ever."""
+        ann, client = Owner("ann"), Other()
+        assert room.take(ann, [ANN], 0) == [1]
+        client.hear(room.states([1]))
+        assert client.clocks[1] > ANN.clock
+        assert room.take(ann, [State(1, client.clocks[1], ANN.state)], 20) == []
+        assert room.expire(40) == []  # it was heard all the same
+        assert room.take(ann, [State(1, client.clocks[1] + 1, ANN.state)], 40) == [1]
+        client.hear(room.states([1]))
+        assert room.take(ann, [State(1, client.clocks[1], ANN.state)], 40) == []
+
     def test_null_is_the_end_of_it(self, room: Awareness) -> None:
         ann = Owner("ann")
         room.take(ann, [ANN], 0)
