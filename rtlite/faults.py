@@ -159,8 +159,8 @@ class Fault:
     _shares: int = 0
 
     @property
-    def over(self) -> bool:
-        """Whether it strikes no more."""
+    def spent(self) -> bool:
+        """Whether it strikes no more: it was ended, or struck as often as it was to."""
         return self.removed or (self.asked.count is not None and self.struck >= self.asked.count)
 
     def picks(self, protocol: str, user: str | None, connection: str | None) -> bool:
@@ -213,7 +213,7 @@ class Draws:
     def strikes(self) -> bool:
         """Whether it strikes this time; then it counts."""
         chance = self._random.random()
-        if self.fault.over or chance >= self.fault.asked.probability:
+        if self.fault.spent or chance >= self.fault.asked.probability:
             return False
         self.fault.struck += 1
         self.fault.on_strike(self.fault)

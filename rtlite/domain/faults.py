@@ -1,6 +1,7 @@
 """Which faults are set, and until when. What each of them does is told by who strikes: :data:`Faults.on_change`.
 
-They end with their time, with their count, by hand, or with the server; nothing of them is stored.
+They end with their time, by hand, or with the server; nothing of them is stored. One that struck as often
+as it was to strikes no more, but lasts: those whom it struck are to stay so.
 """
 
 from __future__ import annotations
@@ -101,8 +102,6 @@ class Faults:
 
     def _struck(self, fault: Fault) -> None:
         self._metrics.faults_injected.labels(fault.kind.name).inc()
-        if fault.over:  # it is put away by the task: who is struck may be within a fan-out
-            self._wake.set()
 
     async def run(self) -> None:
         """End each when its time is up, until cancelled."""
@@ -114,7 +113,7 @@ class Faults:
 
     @staticmethod
     def _is_over(fault: Fault) -> bool:
-        return fault.over or fault.expires <= trio.current_time()
+        return fault.removed or fault.expires <= trio.current_time()
 
     def _tidy(self) -> None:
         ended = [fault for fault in self._set.values() if self._is_over(fault)]

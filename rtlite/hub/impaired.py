@@ -64,6 +64,7 @@ class Impaired:
             self._strike(data)
         else:
             self._put(data)
+            self._release()
         return True
 
     async def send(self, data: bytes) -> None:
