@@ -72,9 +72,9 @@ class Kinds(click.Group):
 
 @click.group()
 def faults() -> None:
-    """Make a running server slow, deaf or broken on purpose, to see how clients bear it.
+    """Make a running server slow, deaf or broken on purpose.
 
-    A fault strikes everyone, or whom its options choose; at once, open connections too; and ends by
+    So one sees how clients bear it. A fault strikes everyone, or whom its options choose; at once, open connections too; and ends by
     itself. It needs a server started with --dev, or one whose setting faults is on.
 
     \b
@@ -135,7 +135,7 @@ for _kind in KINDS.values():
 @options.json_option
 @options.server_options
 def list_faults(as_json: bool, url: str | None, key: str | None, dev: bool) -> None:
-    """List the faults that are set: for whom, how often each struck, how long it still lasts."""
+    """List the faults that are set, and how often each struck."""
     found = run(_call, options.server_or_dev(url, key, dev), "GET", "/api/faults", None)["items"]
     if output.wants_json(as_json):
         for item in found:

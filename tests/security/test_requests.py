@@ -274,6 +274,7 @@ FIELDS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "stream": ("PUT", "/streams/it", {"storeHistory": True, "retention": {"age": "1d", "count": 5, "bytes": 5}, "owner": "u"}),
     "status": ("POST", "/status", {"entity_type": "t", "entity_id": "i", "status": "s"}),
     "webhook": ("POST", "/api/webhooks", {"url": "https://example.org/", "channels": ["a:b"], "description": "d", "since": "1h", "enabled": False}),
+    "fault": ("POST", "/api/faults", {"kind": "close", "protocol": "sse", "channel": "a:b", "user": "u", "connection": "c", "probability": 0.5, "count": 1, "seed": 1, "duration": "1s", "code": 4000, "text": "t"}),
     "record": ("POST", "/records/it", {"naturalKey": "k", "data": {"x": "y"}, "id": "rec_1"}),
     "record, merged": ("PATCH", "/records/it/it", {"data": {"x": "y"}}),
     "record, replaced": ("PUT", "/records/it/it", {"data": {"x": "y"}}),
@@ -311,6 +312,8 @@ def test_every_writing_route_stands_in_the_table_of_bodies() -> None:
     assert bodiless == {
         ("DELETE", "/api/connections/it"),
         ("DELETE", "/api/keys/it"),
+        ("DELETE", "/api/faults"),
+        ("DELETE", "/api/faults/it"),
         ("POST", "/api/session"),  # a small body of strangers: see tests/endpoints/test_logins.py
         ("DELETE", "/api/session"),
         ("POST", "/api/tickets"),
