@@ -74,8 +74,9 @@ class Kinds(click.Group):
 def faults() -> None:
     """Make a running server slow, deaf or broken on purpose.
 
-    So one sees how clients bear it. A fault strikes everyone, or whom its options choose; at once, open connections too; and ends by
-    itself. It needs a server started with --dev, or one whose setting faults is on.
+    So one sees how clients bear it. A fault strikes everyone, or whom its options choose; at once,
+    open connections too; and ends by itself. It needs a server started with --dev, or one whose
+    setting faults is on.
 
     \b
     rtlite faults add latency 200ms --jitter 50ms
