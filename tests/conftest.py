@@ -8,6 +8,7 @@ import signal
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
@@ -21,7 +22,9 @@ hypothesis.settings.register_profile("long run", _SHARED)
 hypothesis.settings.register_profile("short run", _SHARED, derandomize=True)
 
 
-# These measure time or memory: no other test runs meanwhile.
+# With several processes the files of these folders come first: some take long, and what is left for the end should not.
+FIRST = ("clients", "docs", "examples", "console", "faults", "promises", "security", "cli")
+# These measure time or memory: no other test runs meanwhile. They come last, and one process has them all.
 ALONE = {
     "auth/test_gate.py",
     "faults/test_backup_under_load.py",
@@ -54,7 +57,34 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    from xdist.scheduler import LoadFileScheduling
+
+    class Files(LoadFileScheduling):
+        """A file after another, in our order."""
+
+        def _split_scope(self, nodeid: str) -> str:
+            file: str = super()._split_scope(nodeid)
+            return "alone" if file.removeprefix("tests/") in ALONE else file
+
+    config.option.loadscopereorder = False
+    return Files(config, log)
+
+
+def _place(item: pytest.Item) -> tuple[bool, int]:
+    file = _file(item)
+    folder = file.partition("/")[0]
+    return file in ALONE, FIRST.index(folder) if folder in FIRST else len(FIRST)
+
+
+def _file(item: pytest.Item) -> str:
+    return item.path.relative_to(Path(__file__).parent).as_posix()
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if hasattr(config, "workerinput"):
+        items.sort(key=_place)
     if config.getoption("--full"):
         return
     left_out = [item for item in items if item.get_closest_marker("full")]
@@ -69,8 +99,7 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
     if not hasattr(item.config, "workerinput"):
         return (yield)
     assert item.config.cache is not None
-    file = item.path.relative_to(Path(__file__).parent).as_posix()
-    with _turn(item.config.cache.mkdir("turns"), alone=file in ALONE):
+    with _turn(item.config.cache.mkdir("turns"), alone=_file(item) in ALONE):
         return (yield)
 
 
