@@ -57,11 +57,12 @@ def from_our_page(headers: Mapping[str, str], scheme: str, settings: Settings, *
     :param headers: by lower-case names; :param scheme: how the client reached us.
     """
     origin, site = headers.get("origin"), headers.get("sec-fetch-site")
-    if site is not None and site != "same-origin":
+    reading = method in {"GET", "HEAD"}
+    if site is not None and site != "same-origin" and not (site == "none" and reading):  # "none": its user typed it
         return False
     if origin is not None:
         return _is_our_own(origin, headers.get("host"), scheme) or _is_public(origin, settings)
-    return site is not None or method in {"GET", "HEAD"}
+    return site is not None or reading
 
 
 def cors_headers(origin: str | None, settings: Settings, *, public: bool = False) -> dict[str, str]:

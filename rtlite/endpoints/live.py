@@ -160,7 +160,7 @@ class Live:
             identity = self._sessions.identify(stream, secret)
         else:
             # What lasts is held open for pages of ours alone: no image or link elsewhere asks for events.
-            ours = origins.from_our_page(head.headers, "http", self._settings)
+            ours = any(origins.from_our_page(head.headers, scheme, self._settings) for scheme in ("http", "https"))
             if not ours or "text/event-stream" not in head.headers.get("accept", ""):
                 raise Forbidden("a login to the console is for the console's own page", code="origin_not_allowed")
             identity = login.identity

@@ -258,6 +258,7 @@ async def test_an_application_of_the_programs_own_answers_beside_us() -> None:
             assert (await http.get("/")).text == "shop GET "
             assert (await http.post("/", content=b"one")).text == "shop POST one"
             assert (await http.get("/healthz")).json()["dev"] is True
+            assert "<title>rtlite</title>" in (await http.get("/console")).text
             assert (await http.get("/nowhere")).status_code == 404
             assert (await http.get("/nowhere")).headers["content-type"].startswith("text/html")
             assert (await http.get("/broken")).status_code == 500
@@ -294,4 +295,4 @@ async def test_a_plain_asgi_application_without_a_lifespan_will_do() -> None:
 
 async def test_a_server_of_the_command_line_has_no_guest() -> None:
     async with running_server() as server:
-        assert (await server.http().get("/")).status_code == 404
+        assert "<title>rtlite</title>" in (await server.http().get("/")).text

@@ -49,6 +49,9 @@ async def test_an_admin_key_buys_a_session_that_counts_under_api_and_for_metrics
         assert state["dev"] is False and state["session"]["user"] == "op"
         for path in ("/api/keys", "/api/connections", "/api/channels", "/api/webhooks", "/metrics"):
             assert (await client.get(path)).status_code == 200, path
+        assert (
+            await client.get("/metrics", headers={"Sec-Fetch-Site": "none"})
+        ).status_code == 200  # typed by its user
         for path in ("/streams", "/blog/v1/subscribers", "/jobs", "/records/product", "/collab/info"):
             assert (await client.get(path)).status_code == 401, path
         stream = await ask(await tcp(server), "/sse/article:a", Cookie=cookies(client))

@@ -23,7 +23,10 @@ async def test_no_clear_secret_is_in_the_file_its_log_a_backup_or_any_answer_of_
         token = (await operator.post("/api/tokens", json={"user": "alice"})).json()["token"]
         ticket = (await operator.post("/api/tickets")).json()["ticket"]
         admin = server.admin_key or ""
-        secrets = {"key": key, "token": token, "ticket": ticket, "admin": admin}
+        browser = server.http(origin=server.url)
+        assert (await browser.post("/api/session", json={"key": admin})).status_code == 201
+        (cookie,) = browser.cookies.jar
+        secrets = {"key": key, "token": token, "ticket": ticket, "admin": admin, "login": cookie.value or ""}
         seen: list[str] = []
 
         async def ask(client: httpx.AsyncClient, method: str, path: str) -> None:
@@ -45,8 +48,9 @@ async def test_no_clear_secret_is_in_the_file_its_log_a_backup_or_any_answer_of_
                 await ask(server.http(**headers), "GET", "/nowhere")
             async with server.websocket(f"/blog/ws/notifications?token={secret}"):
                 await ask(operator, "GET", "/api/connections")
-        for path in ("/api/keys", "/api/connections", "/api/channels", "/metrics"):
+        for path in ("/api/keys", "/api/connections", "/api/disconnects", "/api/session", "/api/channels", "/metrics"):
             await ask(operator, "GET", path)
+            await ask(browser, "GET", path)
         await trio.to_thread.run_sync(_back_up, server.data, tmp_path / "copy.db")
         places = {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
         assert {"rtlite.db", "rtlite.db-wal", "rtlite.db.log", "copy.db"} <= set(places)
