@@ -7,7 +7,7 @@ To mypy and cattrs, ``Channel`` is a text. Its rule is in JSON Schema, and says 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from rtlite.model import MAX_CHANNEL, MAX_EVENT_ID, MAX_EVENT_NAME, MAX_USER
 
@@ -66,9 +66,18 @@ SinceText = Annotated[
         examples=["2h", "5f0c2a91-7"],
     ),
 ]
-Duration = Annotated[str, Rule(description="A number with `ms`, `s`, `m`, `h`, `d` or `w`; seconds without.")]
+Duration = Annotated[
+    str,
+    Rule(
+        pattern=r"^\s*[0-9]+(\.[0-9]+)?\s*([mM][sS]|[sS]|[mM]|[mM][iI][nN]|[hH]|[dD]|[wW])?\s*$",
+        description="A number with `ms`, `s`, `m`, `h`, `d` or `w`; seconds without.",
+        examples=["30s", "2h"],
+    ),
+]
 Count = Annotated[int, Rule(minimum=0)]
 Offset = Annotated[int, Rule(minimum=1)]
+NOT_BLANK: Final = r"\S"
+"""The pattern of a text that is more than spaces."""
 Percent = Annotated[Any, Rule(type=["number", "null"], minimum=0, maximum=100)]
 Flag = Annotated[str, Rule(enum=["true", "false"], default="false")]
 """Of a query."""

@@ -38,7 +38,9 @@ from rtlite.transports.outbound import MAX_URL, Answer, Outbound, check_url
 log = get_logger(__name__)
 
 MAX_DESCRIPTION: Final = 200
-Url = Annotated[str, Rule(minLength=1, maxLength=MAX_URL, examples=["https://example.com/hook"])]
+Url = Annotated[
+    str, Rule(maxLength=MAX_URL, pattern="^[hH][tT][tT][pP][sS]?://", examples=["https://example.com/hook"])
+]
 Names = Annotated[list[Subscribable], Rule(minItems=1, maxItems=of("max_channels"))]
 Description = Annotated[str, Rule(maxLength=MAX_DESCRIPTION)]
 _PAUSE_SECONDS: Final = 5.0

@@ -25,7 +25,7 @@ from rtlite.errors import CloseCode, Forbidden, Reason
 from rtlite.model import Event, Identity, Kind, Position, is_pattern
 from rtlite.protocols import jsonframes
 from rtlite.protocols.jsonschema import Shape, fields_of
-from rtlite.rules import PositionText, Rule, SinceText, UserInChannel
+from rtlite.rules import NOT_BLANK, PositionText, Rule, SinceText, UserInChannel
 from rtlite.settings import Settings
 from rtlite.store.blog import ArticleJson, CommentJson, Slug, SubscriberJson
 from rtlite.transports.contract import Answer, Asked, Message
@@ -58,7 +58,7 @@ Visitor = Annotated[str, Rule(description="A blog's own word for a visitor; take
 @attrs.frozen
 class NewArticle:
     slug: Slug
-    title: Annotated[str, Rule(minLength=1, maxLength=300)]
+    title: Annotated[str, Rule(minLength=1, maxLength=300, pattern=NOT_BLANK)]
     author: UserInChannel | None = None
 
 
@@ -69,15 +69,15 @@ class View:
 
 @attrs.frozen
 class Reaction:
-    reaction: Annotated[str, Rule(minLength=1, maxLength=32, examples=["like"])]
+    reaction: Annotated[str, Rule(pattern=r"^[^\s\x00-\x1f\x7f\"\\]{1,32}$", examples=["like"])]
     remove: bool = False
     visitor: Visitor | None = None
 
 
 @attrs.frozen
 class WrittenComment:
-    author: Annotated[str, Rule(minLength=1, maxLength=200)]
-    body: Annotated[str, Rule(minLength=1, maxLength=10_000)]
+    author: Annotated[str, Rule(minLength=1, maxLength=200, pattern=NOT_BLANK)]
+    body: Annotated[str, Rule(minLength=1, maxLength=10_000, pattern=NOT_BLANK)]
 
 
 @attrs.frozen

@@ -9,9 +9,9 @@ import attrs
 from rtlite.auth.grants import check_backend
 from rtlite.domain import access as rights
 from rtlite.domain.inbox import Inbox
-from rtlite.endpoints.pages import ASKED, flag, page_reply, page_size
+from rtlite.endpoints.pages import BY_NUMBER, flag, page_reply, page_size
 from rtlite.protocols import jsonframes
-from rtlite.rules import Count, EventId, EventName, Flag, Rule, UserInChannel, of
+from rtlite.rules import NOT_BLANK, Count, EventId, EventName, Flag, Rule, UserInChannel, of
 from rtlite.settings import Settings
 from rtlite.store.inbox import NotificationJson
 from rtlite.transports.contract import Asked
@@ -22,7 +22,7 @@ from rtlite.transports.routes import Access, Call, Reply, Route, json_reply
 class NewNotification:
     userId: UserInChannel
     type: EventName
-    title: Annotated[str, Rule(minLength=1, maxLength=of("notification_bytes"))]
+    title: Annotated[str, Rule(minLength=1, maxLength=of("notification_bytes"), pattern=NOT_BLANK)]
     message: Annotated[str, Rule(maxLength=of("notification_bytes"))] | None = None
     actionUrl: Annotated[str, Rule(maxLength=of("notification_bytes"))] | None = None
     id: EventId | None = None
@@ -42,7 +42,7 @@ class ReadAll(TypedDict):
     read: Count
 
 
-USER = Asked("userId", str, "Whose inbox, for the backend")
+USER = Asked("userId", UserInChannel, "Whose inbox, for the backend")
 
 
 class InboxEndpoint:
@@ -72,7 +72,7 @@ class InboxEndpoint:
                 self.list,
                 "A user's notifications, the newest first",
                 key,
-                asks=[USER, Asked("unread", Flag, "Only those that are not read"), *ASKED],
+                asks=[USER, Asked("unread", Flag, "Only those that are not read"), *BY_NUMBER],
                 gives={200: InboxPage},
             ),
             Route(

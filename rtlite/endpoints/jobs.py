@@ -9,7 +9,7 @@ import attrs
 from rtlite.auth.grants import check_backend
 from rtlite.domain import access as rights
 from rtlite.domain.jobs import Jobs, channel_of
-from rtlite.endpoints.pages import ASKED, Page, page_reply, page_size
+from rtlite.endpoints.pages import BY_NUMBER, Page, page_reply, page_size
 from rtlite.errors import Forbidden
 from rtlite.protocols import jsonframes
 from rtlite.rules import EventId, EventName, Percent, Rule, UserInChannel, of
@@ -61,7 +61,7 @@ class JobsEndpoint:
                 self.list,
                 "Jobs, the newest first",
                 key,
-                asks=[Asked("userId"), Asked("status", Status), *ASKED],
+                asks=[Asked("userId"), Asked("status", Status), *BY_NUMBER],
                 gives={200: Page[JobJson]},
             ),
             Route("GET", "/jobs/{id}", self.show, "A job", key, gives={200: JobJson}, refuses={404: "not_found"}),

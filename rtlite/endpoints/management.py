@@ -12,6 +12,7 @@ import attrs
 import orjson
 import trio
 
+from rtlite.auth.claims import MAX_PATTERNS
 from rtlite.auth.gate import presented
 from rtlite.auth.grants import may_publish
 from rtlite.auth.keyring import MAX_NAME, Keyring
@@ -30,7 +31,7 @@ from rtlite.model import Kind, Published, Role
 from rtlite.protocols import jsonframes, verbs
 from rtlite.protocols.jsonframes import EventJson, Receipt
 from rtlite.protocols.verbs import Publication
-from rtlite.rules import Channel, Count, Duration, Rule, User, of
+from rtlite.rules import Channel, Count, Duration, Rule, Subscribable, User, of
 from rtlite.settings import KIB, MIB, Settings, duration
 from rtlite.store.database import Database
 from rtlite.store.keys import KeyJson
@@ -42,7 +43,9 @@ _LONG: Final = 64 * KIB
 _LONGEST_LIST: Final = MIB  # of a batch as one JSON text, which is parsed in one go; NDJSON goes line by line
 
 _FILTER: Final = Asked("filter", str, "A part of the user's id, the protocol, the address or a channel's name")
-Patterns = Annotated[list[str], Rule(description="Channels, kinds as `changes:*`, or `*`")]
+Patterns = Annotated[
+    list[Subscribable], Rule(maxItems=MAX_PATTERNS, description="Channels, kinds as `changes:*`, or `*`")
+]
 
 
 @attrs.frozen
@@ -67,7 +70,8 @@ class NewToken:
 @attrs.frozen
 class Backup:
     file: Annotated[
-        str, Rule(description="An absolute path on the server's machine", examples=["/var/backups/rtlite.db"])
+        str,
+        Rule(pattern="^/", description="An absolute path on the server's machine", examples=["/var/backups/rtlite.db"]),
     ]
 
 

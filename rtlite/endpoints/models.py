@@ -16,12 +16,14 @@ from rtlite.store.models import ModelJson
 from rtlite.transports.contract import Asked
 from rtlite.transports.routes import Access, Call, Reply, Route, json_reply
 
+Field = Annotated[str, Rule(pattern=r"^\w[\w-]{0,63}(\.\w[\w-]{0,63}){0,7}$", description="A field of the data")]
+
 
 @attrs.frozen
 class ModelChange:
     schema: Annotated[Any, Rule(type=["object", "boolean", "null"], description="A JSON Schema (2020-12)")] = UNCHANGED
     private: bool | None = None
-    indexes: Annotated[list[str], Rule(maxItems=of("model_indexes"), description="Fields of the data")] | None = None
+    indexes: Annotated[list[Field], Rule(maxItems=of("model_indexes"))] | None = None
 
 
 MODEL = Asked("modelKey", Id)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Generic, TypedDict, TypeVar
 
+import attrs
+
 from rtlite.errors import InvalidRequest
 from rtlite.rules import Flag, Rule, of
 from rtlite.transports.contract import Asked
@@ -16,6 +18,8 @@ PAGE = 100
 Size = Annotated[int, Rule(minimum=1, maximum=of("max_page"), default=PAGE)]
 AFTER = Asked("after", str, "The `next` of the page before")
 ASKED = (Asked("limit", Size, "The most items of a page"), AFTER)
+BY_NUMBER = (ASKED[0], attrs.evolve(AFTER, type=Annotated[str, Rule(pattern="^[0-9]{1,15}$")]))
+"""Of lists whose places are numbers."""
 PUBLISHED = Asked("published", Flag, "As it is published")
 
 

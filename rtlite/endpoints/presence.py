@@ -45,7 +45,11 @@ class PresenceEndpoint:
                     Asked("channel", Channel),
                     Asked("after", str, "The `next` of the page before"),
                     Asked("limit", Annotated[int, Rule(minimum=1, maximum=PAGE_MEMBERS, default=100)]),
-                    Asked("absent", Annotated[str, Rule(default="0", examples=["1"])], "`1`: those who left as well"),
+                    Asked(
+                        "absent",
+                        Annotated[str, Rule(enum=["true", "yes", "on", "1", "false", "no", "off", "0"], default="0")],
+                        "`1`: those who left as well",
+                    ),
                 ],
                 gives={200: Page[PresenceJson]},
                 refuses={400: "invalid_channel", 404: "no_presence"},

@@ -17,7 +17,7 @@ from rtlite.auth.grants import check_backend
 from rtlite.domain import access as rights
 from rtlite.domain.models import channel_of
 from rtlite.domain.records import Records, check_version
-from rtlite.endpoints.pages import ASKED, PUBLISHED, Page, flag, page_reply, page_size
+from rtlite.endpoints.pages import ASKED, BY_NUMBER, PUBLISHED, Page, flag, page_reply, page_size
 from rtlite.errors import Conflict, Forbidden, InvalidRequest, NotFound, PreconditionFailed
 from rtlite.protocols import jsonframes
 from rtlite.rules import Id, Rule, User
@@ -52,7 +52,10 @@ class Meant:
 MODEL: Final = Asked("modelKey", Id)
 VERSION: Final = Annotated[str, Rule(pattern="^[0-9]{1,15}$")]
 IF_MATCH: Final = Asked(
-    "If-Match", Annotated[str, Rule(examples=["*"])], "The ETag of the version that is meant, or `*`", place="header"
+    "If-Match",
+    Annotated[str, Rule(pattern=r'^(\*|(W/)?"[\x21\x23-\x7e\x80-\xff]*")$', examples=["*"])],
+    "The ETag of the version that is meant, or `*`",
+    place="header",
 )
 FILTERS: Final = (
     Asked("filter", str, 'As JSON: `{"price": {"gt": 10}}`. Also `filter[price][gt]=10`, `filter[name]=mug`'),
@@ -174,7 +177,7 @@ class RecordsEndpoint:
                 self.list_versions,
                 "What a record was, the newest first",
                 key,
-                asks=[MODEL, *ASKED],
+                asks=[MODEL, *BY_NUMBER],
                 gives={200: Page[VersionJson]},
                 refuses={404: "not_found"},
             ),

@@ -36,7 +36,11 @@ class SamplesEndpoint:
                 self.sample,
                 "A sample event, on a channel and as if it happened now",
                 asks=[
-                    Asked("channel", Annotated[str, Rule(maxLength=MAX_CHANNEL)], "The sample's own, if it is empty"),
+                    Asked(
+                        "channel",
+                        Annotated[str, Rule(maxLength=MAX_CHANNEL, pattern="^[!-~]*$")],
+                        "The sample's own, if it is empty",
+                    ),
                     Asked("turn", Annotated[int, Rule(minimum=0, maximum=999_999, default=0)]),
                 ],
                 gives={200: SampleJson},

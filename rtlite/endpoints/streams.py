@@ -92,7 +92,11 @@ class Appended(TypedDict):
 
 
 STREAM: Final = Asked("id", Id, "The stream")
-CHANNEL: Final = Asked("channel", str, "One of the stream's channels, such as `errors`; its standard output without it")
+CHANNEL: Final = Asked(
+    "channel",
+    Annotated[str, Rule(pattern="^[!-~]*$")],
+    "One of the stream's channels, such as `errors`; its standard output without it",
+)
 
 
 class StreamsEndpoint:
