@@ -6,6 +6,7 @@ import json
 import re
 import runpy
 import socket
+import sys
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -77,6 +78,18 @@ async def test_a_scripts_output_is_watched_and_replayed(chromium: str, tmp_path:
         assert lines[1:31] == [f'{{"folder":"photos/{n:02}","files":{37 * n % 101}}}' for n in range(1, 31)]
         assert lines[31:] == ["Done", "exit code 0"]
         await fits(tab)
+        tail = re.search(r"^rtlite (tail .*?) --url (.*)$", (folder / "README.md").read_text(), re.MULTILINE)
+        assert tail
+        command = [
+            sys.executable,
+            "-m",
+            "rtlite",
+            *tail[1].split(),
+            "--url",
+            tail[2].replace("examples", str(tmp_path)),
+        ]
+        printed = await trio.run_process([*command, "--count", str(len(lines) + 3)], capture_stdout=True)
+        assert [json.loads(line)["event"] for line in printed.stdout.splitlines()] == [*["message"] * 35, "exit"]
         await tab.follow("button")
         await tab.until(f"document.querySelectorAll('li').length === {2 * (len(lines) + 3)} && {last} === 'exit'")
 
