@@ -82,11 +82,10 @@ async def test_every_link_of_a_page_leads_somewhere_and_next_leads_through_all_o
 async def test_pages_are_accessible_and_fit_in_both_themes_on_phone_and_desktop(chromium: str) -> None:
     async with opened(chromium) as (server, tab):
         for page in ("/docs", "/docs/sse"):
-            await tab.goto(server.url + page)
             for theme in ("light", "dark"):
-                await tab.call(
-                    "Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": theme}]
-                )
+                features = [{"name": "prefers-color-scheme", "value": theme}]
+                await tab.call("Emulation.setEmulatedMedia", features=features)
+                await tab.goto(server.url + page)
                 for size in (PHONE, DESKTOP):
                     await resize(tab, size)
                     assert await violations(tab) == [], (page, theme, size)
