@@ -27,6 +27,7 @@ FIRST = ("clients", "docs", "examples", "console", "faults", "promises", "securi
 # These measure time or memory: no other test runs meanwhile. They come last, and one process has them all.
 ALONE = {
     "auth/test_gate.py",
+    "console/test_newcomer.py",
     "faults/test_backup_under_load.py",
     "faults/test_many_connections.py",
     "faults/test_stopping.py",

@@ -176,7 +176,7 @@ class Tab:
         """A click of the mouse on the middle of an element, which is scrolled to."""
         box = await self.evaluate(
             f"""(element => {{
-              element.scrollIntoViewIfNeeded()
+              element.scrollIntoView({{ block: "center" }})  // not below what sticks to the top
               const {{ x, y, width, height }} = element.getBoundingClientRect()
               return {{ x: x + width / 2, y: y + height / 2 }}
             }})(document.querySelector({json.dumps(selector)}))"""
