@@ -31,5 +31,5 @@ def test_the_index_names_each_example_and_each_says_how_it_is_run() -> None:
     assert {link.rstrip("/") for link in re.findall(r"\]\(([\w-]+/?)\)", index)} == folders
     for folder in folders:
         text = (EXAMPLES / folder / "README.md").read_text()
-        (program,) = re.findall(r"^    python (examples/\S+)$", text, re.MULTILINE)
+        (program,) = re.findall(r"^python (examples/\S+)$", text, re.MULTILINE)
         assert (EXAMPLES.parent / program).is_file()
