@@ -49,7 +49,7 @@ class Wording(Protocol):
     def closed(self, code: str, text: str, retry: float | None, *, stop: bool) -> bytes: ...
 
 
-@attrs.frozen
+@attrs.frozen(eq=False)
 class EventStreamRoute:
     """A path whose GET is answered by a stream of events.
 

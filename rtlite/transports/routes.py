@@ -84,7 +84,7 @@ def json_reply(value: Any, status: int = 200, headers: Mapping[str, str] | None 
     return Reply(status, orjson.dumps(value), headers=headers or _NONE)
 
 
-@attrs.frozen
+@attrs.frozen(eq=False)
 class Route:
     """One row of the table.
 

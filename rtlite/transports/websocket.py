@@ -44,7 +44,7 @@ def binary_frame(payload: bytes) -> bytes:
     return b"\x82" + text_frame(payload)[1:]
 
 
-@attrs.frozen
+@attrs.frozen(eq=False)
 class WebSocketRoute:
     """A path that WebSockets connect to.
 
