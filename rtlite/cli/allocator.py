@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import ctypes
 import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final
 
 # mallopt(3); the numbers are glibc's and part of its binary interface.
@@ -26,6 +28,16 @@ def give_memory_back() -> bool:
         return False
     options = ((_M_ARENA_MAX, 2), (_M_MMAP_THRESHOLD, 64 * 1024), (_M_TRIM_THRESHOLD, 128 * 1024))
     return [mallopt(option, value) for option, value in options] == [1] * len(options)
+
+
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """Imports leave no garbage behind, and to look for it among all that they make takes a tenth of their time."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 def set_aside() -> None:

@@ -43,8 +43,9 @@ async def serve_until_signal(chosen: Settings, on_ready: Callable[[Running], Awa
 
     :raises StartError: it cannot start.
     """
-    # Imported here, so that help and refused settings need not wait half a second for it.
-    from rtlite.server import serve as run_server
+    with allocator.uncollected():
+        # Imported here, so that help and refused settings need not wait half a second for it.
+        from rtlite.server import serve as run_server
 
     with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
         async with trio.open_nursery() as outer:
