@@ -81,6 +81,7 @@ function ended() {
 
 addEventListener("visibilitychange", () => (document.hidden ? close() : open()));
 addEventListener("pagehide", close);
+addEventListener("pageshow", (event) => event.persisted && open());
 
 export const feed = {
   /** The snapshots of the last minutes, the oldest first. */

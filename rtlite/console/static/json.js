@@ -6,7 +6,7 @@ const LONGEST = 100_000; // characters that are coloured; what is longer is show
 const TOKEN = /("(?:[^"\\]|\\.)*")(\s*:)?|\b(?:true|false|null)\b|-?\d[\d.eE+-]*/g;
 
 export function jsonView(value) {
-  const text = typeof value === "string" && value.startsWith("\u0000") ? value.slice(1) : JSON.stringify(value, null, 2) ?? "null";
+  const text = JSON.stringify(value, null, 2);
   const pre = el("pre", { class: "json", tabindex: "0", role: "region", "aria-label": "JSON" });
   if (text.length > LONGEST) {
     pre.append(text);
@@ -25,6 +25,6 @@ export function jsonView(value) {
 
 /** One line of it, for lists. */
 export function preview(value, longest = 160) {
-  const text = JSON.stringify(value) ?? "null";
+  const text = JSON.stringify(value);
   return text.length > longest ? `${text.slice(0, longest)}…` : text;
 }

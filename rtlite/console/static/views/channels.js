@@ -1,10 +1,10 @@
 // The channels, and one of them.
 
+import { showChannel } from "../channel.js";
 import { el } from "../dom.js";
 import { age, bytes, compact, count, exact } from "../format.js";
+import { channelLink } from "../links.js";
 import { table } from "../table.js";
-import { showChannel } from "../channel.js";
-import { channelLink } from "./overview.js";
 
 const REFRESH = 5000; // milliseconds
 

@@ -1,7 +1,7 @@
 // Everything that is published, as it happens.
 
-import { eventRow } from "../channel.js";
 import { el } from "../dom.js";
+import { eventRow } from "../eventrow.js";
 import { count } from "../format.js";
 
 const MOST = 500; // events on the page

@@ -2,6 +2,7 @@
 
 import { ask } from "../ask.js";
 import { el } from "../dom.js";
+import { form } from "../form.js";
 import { age, exact } from "../format.js";
 import { secretPanel } from "../secret.js";
 import { table } from "../table.js";
@@ -107,23 +108,3 @@ function stateOf(item) {
 const options = (pairs, chosen) => pairs.map(([value, text]) => el("option", { value, selected: value === chosen }, text));
 
 const words = (text) => text.split(/[\s,]+/).filter(Boolean);
-
-/** A form in a panel; what is refused is said below it. */
-export function form(title, yes, submit, fields) {
-  const problem = el("p", { class: "problem", role: "alert", hidden: true });
-  return el("form", {
-    class: "panel stack",
-    "aria-label": title,
-    onsubmit: async (event) => {
-      event.preventDefault();
-      problem.hidden = true;
-      const given = Object.fromEntries(new FormData(event.currentTarget));
-      try {
-        await submit(given, event.target);
-      } catch (error) {
-        problem.textContent = error.message;
-        problem.hidden = false;
-      }
-    },
-  }, el("h2", {}, title), el("div", { class: "row" }, fields), problem, el("div", { class: "row" }, el("button", { class: "primary" }, yes)));
-}

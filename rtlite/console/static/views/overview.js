@@ -3,6 +3,7 @@
 import { chart } from "../chart.js";
 import { el } from "../dom.js";
 import { age, bytes, compact, count, latency, time } from "../format.js";
+import { channelLink } from "../links.js";
 import { reasonTag } from "../reasons.js";
 import { table } from "../table.js";
 
@@ -104,8 +105,4 @@ function figureList(names) {
       }
     },
   };
-}
-
-export function channelLink(channel) {
-  return el("a", { href: `#/channels/${encodeURIComponent(channel)}` }, channel);
 }

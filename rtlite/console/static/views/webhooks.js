@@ -2,10 +2,10 @@
 
 import { ask } from "../ask.js";
 import { el } from "../dom.js";
+import { form } from "../form.js";
 import { age, count, exact, time } from "../format.js";
 import { secretPanel } from "../secret.js";
 import { table } from "../table.js";
-import { form } from "./keys.js";
 
 const PAGE = 50;
 const REFRESH = 3000; // milliseconds
