@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from bisect import bisect_right
 from collections.abc import Callable
 from functools import lru_cache, partial
 from typing import Annotated, Any, Final, TypedDict
@@ -312,9 +313,11 @@ class Management:
     async def list_connections(self, call: Call) -> Reply:
         """``?limit=&after=&filter=``, the oldest first; ``total`` is how many there are on all pages."""
         limit = page_size(call, self._settings.max_page) if "limit" in call.query else None
-        found = [item for item in self._connections if item.mentions(call.query.get("filter", ""))]
-        total, after = len(found), _number_of(call.query.get("after", ""))
-        found = [item for item in found if _number_of(item.id) > after]
+        wanted, after = call.query.get("filter", ""), _number_of(call.query.get("after", ""))
+        found = [item for item in self._connections if not wanted or item.mentions(wanted)]
+        total = len(found)
+        if after:
+            found = found[bisect_right(found, after, key=lambda item: _number_of(item.id)) :]
         page, behind = found[:limit], self._hub.fanout.behind()
         following = page[-1].id if len(page) < len(found) else None
         return json_reply({"items": [watched(item, behind) for item in page], "next": following, "total": total})
