@@ -109,6 +109,11 @@ def test_times_are_rfc_3339_with_milliseconds(timestamp: int, text: str) -> None
 
 
 def test_values_are_frozen() -> None:
-    event = Event("i", "c", "n", b"1", 0, 1, "e")
+    position = Position("abcdefgh", 1)
     with pytest.raises(AttributeError):
-        event.offset = 2  # type: ignore[misc]
+        position.offset = 2  # type: ignore[misc]
+
+
+def test_events_are_values_though_they_are_light() -> None:
+    event, same = (Event("i", "c", "n", b"1", 0, 1, "e") for _ in range(2))
+    assert (event, hash(event)) == (same, hash(same))
