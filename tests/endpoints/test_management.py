@@ -323,6 +323,30 @@ async def test_a_malformed_token_is_400_and_names_the_field(body: dict, field: s
         assert answer.status_code == 400 and field in answer.json()["detail"], answer.text
 
 
+async def test_connections_come_by_pages_and_are_found_by_what_they_are() -> None:
+    async with serving() as server:
+        client, users = await server.operator(), ["ann", "bob", "ann", "cem", "ann"]
+        for number, user in enumerate(users):
+            peer = await tcp(server)
+            await peer.upgrade(f"/blog/ws/articles/a{number}", X_Api_Key=await server.key("blog", user))
+            await server.subscribed(f"article:a{number}")
+        seen: list[str] = []
+        after: str | None = ""
+        while after is not None:
+            page = (await client.get(f"/api/connections?limit=2&after={after}")).json()
+            assert page["total"] == 5 and len(page["items"]) <= 2
+            seen += [item["user"] for item in page["items"]]
+            after = page["next"]
+        assert seen == users
+        whole = (await client.get("/api/connections")).json()
+        assert [item["user"] for item in whole["items"]] == users and whole["next"] is None
+        for text, found in (("ann", 3), ("article:a3", 1), ("blog", 5), ("127.0.0.1", 5), ("dora", 0)):
+            page = (await client.get("/api/connections", params={"filter": text, "limit": 1})).json()
+            assert (page["total"], len(page["items"])) == (found, min(found, 1))
+        for wrong in ("limit=0", "limit=x", "limit=1001", "after=x", "after=con_x_"):
+            assert (await client.get(f"/api/connections?{wrong}")).status_code == 400
+
+
 OPERATORS = [
     ("GET", "/api/channels"),
     ("GET", "/api/connections"),
