@@ -21,7 +21,8 @@ from tests.servers import InProcess, running_server
 LOG: Final = "main .log"
 PUBLISH: Final = {"collab": "Publish a test edit"}
 COME_BACK: Final = {"collab": "Disconnect 1, write 3 in 2, reconnect"}
-LOOKS: Final = [(1280, 800, "light"), (360, 740, "dark")]
+# The short run looks at some views each.
+LOOKS: Final = [(1280, 800, "light", ["connect/collab"]), (360, 740, "dark", ["publish", "faults", "connect/webhooks"])]
 
 
 @asynccontextmanager
@@ -55,15 +56,20 @@ async def hears(tab: Tab, count: int = 1) -> None:
     await tab.until(f"document.querySelectorAll('{LOG} [data-kind=event]').length >= {count}")
 
 
-@pytest.mark.parametrize("protocol", PROTOCOLS)
-async def test_a_try_out_hears_its_event_and_gets_what_it_missed(protocol: str, chromium: str) -> None:
-    async with opened(chromium, f"connect/{protocol}") as (_, tab):
+async def try_all(tab: Tab) -> int:
+    """With ``--dev``: each try-out connects, hears its event and gets what it missed; returns how many there are."""
+    chosen = "document.querySelectorAll('[aria-label=Protocols] [role=tab]')"
+    count = int(await tab.evaluate(f"{chosen}.length"))
+    for number in range(count):
+        await tab.evaluate(f"{chosen}[{number}].click()")
+        protocol = await tab.evaluate("location.hash.split('/')[2]")
         await connect(tab)
         await press(tab, PUBLISH.get(protocol, "Publish a test event"))
         await hears(tab)
         await press(tab, COME_BACK.get(protocol, "Disconnect, publish 3, reconnect"))
         await says(tab, "All 3 that were missed have arrived.", LOG)
-        assert await tab.evaluate(f"document.querySelectorAll('{LOG} [data-kind=bad]').length") == 0
+        assert await tab.evaluate(f"document.querySelectorAll('{LOG} [data-kind=bad]').length") == 0, protocol
+    return count
 
 
 async def test_without_dev_each_try_out_makes_a_credential_of_its_own_for_a_while(chromium: str) -> None:
@@ -161,9 +167,9 @@ async def test_the_arrow_keys_go_from_tab_to_tab_and_the_address_says_which(chro
         assert await tab.evaluate(f"{chosen}.textContent") == "Terminal"
 
 
-@pytest.mark.parametrize(("width", "height", "theme"), LOOKS)
+@pytest.mark.parametrize(("width", "height", "theme", "views"), LOOKS)
 async def test_publish_connect_and_faults_can_be_used_by_all(
-    width: int, height: int, theme: str, chromium: str
+    width: int, height: int, theme: str, views: list[str], chromium: str, full: bool
 ) -> None:
     async with opened(chromium) as (server, tab):
         await tab.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": theme}])
@@ -171,7 +177,7 @@ async def test_publish_connect_and_faults_can_be_used_by_all(
             "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False
         )
         await server.http("rtk_dev").post("/api/faults", json={"kind": "drop", "user": "nobody", "duration": "1m"})
-        for view in ("publish", "faults", "connect/webhooks", "connect/collab"):
+        for view in ("publish", "faults", *(f"connect/{name}" for name in PROTOCOLS)) if full else views:
             await show(tab, view)
             if view.startswith("connect"):
                 await connect(tab)
