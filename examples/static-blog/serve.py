@@ -39,7 +39,7 @@ def announce_articles(live: rtlite.Started) -> None:
 
 
 def write_settings(live: rtlite.Started) -> None:
-    """What the pages have to know. Everyone gets this token: it reads and writes comments, and nothing else."""
+    """What the pages have to know. Everyone gets this token: comments are all that it can write."""
     token = live.token("reader", subscribe=["comments:*"], publish=["comments:*"], ttl=10 * YEAR)
     (SITE / "settings.js").write_text(f"const live = {json.dumps({'url': live.url, 'token': token})}\n")
 

@@ -22,7 +22,7 @@ runs: trio.Nursery
 
 @app.get("/")
 async def index():
-    # It reads the script's two outputs and nothing else.
+    # It reads this script's two outputs, and no other stream.
     token = rt.token("visitor", subscribe=["stream:nightly", "stream:nightly:errors"], ttl=24 * 3600)
     return await render_template("index.html", token=token)
 

@@ -130,16 +130,21 @@ async def running(folder: Path, *command: str) -> AsyncIterator[tuple[Example, t
             nursery.cancel_scope.cancel()
 
 
-def copy(name: str, to: Path, **replaced: str) -> Path:
-    """A copy of an example's folder. ``SECONDS_A_ROW="0.01"`` is another value of that name in its programs."""
+def copy(name: str, to: Path, **constants: str) -> Path:
+    """A copy of an example's folder; its programs have these values (:func:`change`)."""
     folder = to / name
     shutil.copytree(EXAMPLES / name, folder, ignore=shutil.ignore_patterns("*.db*", "node_modules", "__pycache__"))
+    change(folder, **constants)
+    return folder
+
+
+def change(folder: Path, **constants: str) -> None:
+    """``SECONDS_A_ROW="0.01"`` gives the name of that value in the folder's programs another."""
     for file in folder.glob("*.py"):
         text = file.read_text()
-        for constant, value in replaced.items():
+        for constant, value in constants.items():
             text = re.sub(rf"^{constant} = .*$", f"{constant} = {value}", text, flags=re.MULTILINE)
         file.write_text(text)
-    return folder
 
 
 @asynccontextmanager

@@ -16,23 +16,38 @@ import trio
 
 from tests.clients.browser import Tab
 from tests.clients.runtimes import why_no_npm
-from tests.examples.running import EXAMPLES, copy, fits, looked_at, running
+from tests.examples.running import EXAMPLES, change, copy, fits, looked_at, running
+
+TESTS = Path(__file__).parents[1]
+
+
+def free_port() -> str:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        return str(taken.getsockname()[1])
+
+
+async def fill(tab: Tab, name: str, text: str) -> None:
+    await tab.evaluate(f"document.querySelector('[name={name}]').value = {json.dumps(text)}")
+
+
+async def shows(tab: Tab, selector: str, text: str) -> None:
+    await tab.until(f"document.querySelector({json.dumps(selector)})?.textContent === {json.dumps(text)}")
 
 
 async def test_a_job_goes_on_after_a_reload_and_after_the_program_was_killed(chromium: str, tmp_path: Path) -> None:
-    folder = copy("job-progress", tmp_path, ROWS="100", SECONDS_A_ROW="0.03")
+    folder = copy("job-progress", tmp_path, ROWS="100", SECONDS_A_ROW="0.2")
     async with running(folder, "app.py", "0") as (example, nursery), looked_at(chromium, example.url) as tab:
         await tab.follow("button")
-        await tab.until("parseInt(document.querySelector('#status')?.textContent) >= 5")
+        await tab.until("parseInt(document.querySelector('#status')?.textContent) >= 2")
         await tab.goto(await tab.evaluate("location.href"))
-        await tab.until("document.querySelector('progress').value >= 10")
+        await tab.until("document.querySelector('progress').value >= 5")
         await example.kill()
-        before = await tab.evaluate("document.querySelector('progress').value")
-        await tab.until("document.querySelector('#link').textContent === 'Connecting …'")
+        await shows(tab, "#link", "Connecting …")
+        assert 5 <= await tab.evaluate("document.querySelector('progress').value") < 100
         await fits(tab)
+        change(folder, SECONDS_A_ROW="0.01")
         await example.restart(nursery)
-        await tab.until("document.querySelector('#status').textContent === 'completed: 100 rows'")
-        assert 10 <= before < 100
+        await shows(tab, "#status", "completed: 100 rows")
         assert await tab.evaluate("document.querySelector('progress').value") == 100
         await tab.goto(example.url)
         assert "completed" in await tab.evaluate("document.querySelector('li').textContent")
@@ -40,27 +55,29 @@ async def test_a_job_goes_on_after_a_reload_and_after_the_program_was_killed(chr
 
 
 async def test_an_answer_goes_on_in_the_middle_and_says_when_it_was_cut_off(chromium: str, tmp_path: Path) -> None:
-    folder = copy("llm-stream", tmp_path, SECONDS_A_TOKEN="0.02")
-    whole = "document.getElementById('answer').textContent"
-    words = f"{whole}.split(' ')"
-    model = runpy.run_path(str(folder / "model.py"))
-    expected = "".join([token async for token in model["tokens"]("Why are there tides?")])
+    folder = copy("llm-stream", tmp_path, SECONDS_A_TOKEN="0")
+    expected = "".join([token async for token in runpy.run_path(str(folder / "model.py"))["tokens"]("Why?")])
+    change(folder, SECONDS_A_TOKEN="0.2")
+    text = "document.getElementById('answer').textContent"
     async with running(folder, "app.py", "0") as (example, nursery), looked_at(chromium, example.url) as tab:
         await fits(tab)
         await tab.follow("button")
-        await tab.until(f"{words}.length > 5")
-        at = await tab.evaluate("location.href")
+        await tab.until(f"{text}.split(' ').length > 3")
+        before, at = await tab.evaluate(text), await tab.evaluate("location.href")
         await tab.goto("about:blank")  # nobody looks
         await tab.goto(at)
-        await tab.until("document.getElementById('state').textContent === ''")
-        assert await tab.evaluate(whole) == expected
-        await fits(tab)
+        await tab.until(f"{text}.length > {len(before)}")
+        change(folder, SECONDS_A_TOKEN="0.01")
+        await example.restart(nursery)
+        await shows(tab, "#state", "The answer is not complete: cancelled.")
+        shown = await tab.evaluate(text)
+        assert len(before) < len(shown) < len(expected)
+        assert expected.startswith(shown)
         await tab.goto(example.url)
         await tab.follow("button")
-        await tab.until(f"{words}.length > 5")
-        await example.restart(nursery)
-        await tab.until("document.getElementById('state').textContent === 'The answer is not complete: cancelled.'")
-        assert expected.startswith(await tab.evaluate(whole))
+        await shows(tab, "#state", "")
+        assert await tab.evaluate(text) == expected
+        await fits(tab)
 
 
 async def test_a_scripts_output_is_watched_and_replayed(chromium: str, tmp_path: Path) -> None:
@@ -78,36 +95,13 @@ async def test_a_scripts_output_is_watched_and_replayed(chromium: str, tmp_path:
         assert lines[1:31] == [f'{{"folder":"photos/{n:02}","files":{37 * n % 101}}}' for n in range(1, 31)]
         assert lines[31:] == ["Done", "exit code 0"]
         await fits(tab)
-        tail = re.search(r"^rtlite (tail .*?) --url (.*)$", (folder / "README.md").read_text(), re.MULTILINE)
-        assert tail
-        command = [
-            sys.executable,
-            "-m",
-            "rtlite",
-            *tail[1].split(),
-            "--url",
-            tail[2].replace("examples", str(tmp_path)),
-        ]
+        readme = (folder / "README.md").read_text().replace("examples/", f"{tmp_path}/")
+        (tail,) = re.findall(r"^rtlite (tail .*)$", readme, re.MULTILINE)
+        command = [sys.executable, "-m", "rtlite", *tail.split()]
         printed = await trio.run_process([*command, "--count", str(len(lines) + 3)], capture_stdout=True)
         assert [json.loads(line)["event"] for line in printed.stdout.splitlines()] == [*["message"] * 35, "exit"]
         await tab.follow("button")
         await tab.until(f"document.querySelectorAll('li').length === {2 * (len(lines) + 3)} && {last} === 'exit'")
-
-
-TESTS = Path(__file__).parents[1]
-
-
-def free_port() -> str:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        return str(taken.getsockname()[1])
-
-
-async def fill(tab: Tab, name: str, text: str) -> None:
-    await tab.evaluate(f"document.querySelector('[name={name}]').value = {json.dumps(text)}")
-
-
-async def shows(tab: Tab, selector: str, text: str) -> None:
-    await tab.until(f"document.querySelector({json.dumps(selector)})?.textContent === {json.dumps(text)}")
 
 
 async def test_a_blog_in_flask_is_live_for_its_readers_and_its_author(chromium: str, tmp_path: Path) -> None:
