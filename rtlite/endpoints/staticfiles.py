@@ -1,12 +1,13 @@
 """Files of the package, served as they are: the console's, GraphiQL's, the docs'.
 
-A folder is read once, at the start. What a request names is looked up among what was found
-then, so no path leads anywhere else.
+A folder is read once, when a process first starts a server. What a request names is looked up among what was
+found then, so no path leads anywhere else.
 """
 
 from __future__ import annotations
 
 import base64
+import functools
 import hashlib
 from collections.abc import Iterator, Mapping
 from importlib.resources.abc import Traversable
@@ -73,8 +74,12 @@ class StaticFile:
 
 def static_file(name: str, content: bytes, headers: Mapping[str, str]) -> StaticFile:
     """``content`` as a file whose name says its type."""
-    tag = base64.urlsafe_b64encode(hashlib.sha256(content).digest()[:12]).decode()
-    return StaticFile(content, TYPES[name.rpartition(".")[2]], {**headers, "ETag": f'"{tag}"'})
+    return StaticFile(content, TYPES[name.rpartition(".")[2]], {**headers, "ETag": _tag(content)})
+
+
+@functools.cache
+def _tag(content: bytes) -> str:
+    return f'"{base64.urlsafe_b64encode(hashlib.sha256(content).digest()[:12]).decode()}"'
 
 
 class StaticFiles:
@@ -82,7 +87,7 @@ class StaticFiles:
 
     def __init__(self, folder: Traversable, policy: str = POLICY, headers: Mapping[str, str] | None = None) -> None:
         sent = {**page_headers(policy), **(headers or {})}
-        self.names = {name: static_file(name, item.read_bytes(), sent) for name, item in _files(folder)}
+        self.names = {name: static_file(name, content, sent) for name, content in _contents(folder).items()}
 
     def reply(self, name: str, call: Call) -> Reply:
         """:raises NotFound: there is no such file."""
@@ -90,6 +95,12 @@ class StaticFiles:
         if file is None:
             raise NotFound("no such path")
         return file.reply(call)
+
+
+@functools.cache
+def _contents(folder: Traversable) -> Mapping[str, bytes]:
+    """Of files of the package, which stays as it is; a program with many servers has them once."""
+    return {name: item.read_bytes() for name, item in _files(folder)}
 
 
 def _files(folder: Traversable, prefix: str = "") -> Iterator[tuple[str, Traversable]]:
