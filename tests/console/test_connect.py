@@ -68,6 +68,8 @@ async def try_all(tab: Tab) -> int:
         await hears(tab)
         await press(tab, COME_BACK.get(protocol, "Disconnect, publish 3, reconnect"))
         await says(tab, "All 3 that were missed have arrived.", LOG)
+        if protocol == "webhooks":  # which is a stream of this server: what it gets is seen, too
+            await tab.until(f"document.querySelector('{LOG}').innerText.split('The endpoint got').length === 5")
         assert await tab.evaluate(f"document.querySelectorAll('{LOG} [data-kind=bad]').length") == 0, protocol
     return count
 
@@ -113,6 +115,10 @@ async def test_a_token_is_put_into_the_program_on_a_click(chromium: str) -> None
         await press(tab, "Make a token for 10 minutes")
         await tab.until(f"/token=eyJ/.test({code})")
         token = await tab.evaluate(f'/token=([^"]+)/.exec({code})[1]')
+        await tab.evaluate("{ const now = Date.now; Date.now = () => now() + 600_000 }")
+        await connect(tab, dev=False)  # ten minutes later: with a new one
+        asked = "performance.getEntriesByType('resource').filter(it => it.name.endsWith('/api/tokens')).length"
+        assert await tab.evaluate(asked) == 2
         client = server.http(token)
         assert (await client.get("/api/channels/changes:product/history")).status_code == 200
         assert (await client.get("/api/channels/jobs:job_9/history")).status_code == 403

@@ -6,7 +6,7 @@ import json
 from typing import Any, Final
 
 from rtlite.domain.samples import SAMPLES
-from rtlite.faults import KINDS
+from rtlite.faults import KINDS, PROTOCOLS
 from tests.clients.browser import Tab
 from tests.console.test_connect import logged_in
 from tests.console.test_console import opened, press, says, show
@@ -122,6 +122,8 @@ async def test_a_fault_is_set_shown_with_what_is_left_of_it_and_ended(chromium: 
         await says(tab, "No fault is set.")
         kinds = await tab.evaluate("[...document.querySelectorAll('[name=kind] option')].map(it => it.value)")
         assert kinds == list(KINDS)
+        protocols = await tab.evaluate("[...document.querySelectorAll('[name=protocol] option')].map(it => it.value)")
+        assert protocols == ["", *PROTOCOLS]
         kind = "document.querySelector('[name=kind]')"
         await tab.evaluate(f"{kind}.value = 'close'; {kind}.dispatchEvent(new Event('change'))")
         markup = "<img>"

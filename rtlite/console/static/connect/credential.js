@@ -2,6 +2,7 @@
 // enough a key, which is made on a click, for ten minutes and for no more than the try-out needs.
 
 const LIFETIME = "10m";
+const FRESH = 9 * 60_000; // ms; then a connection that begins gets a new one
 
 export class Credential extends EventTarget {
   /** `key` is that of --dev, if there is one for this protocol; else `rights` are a token's, or `kind` is a key's. */
@@ -11,13 +12,14 @@ export class Credential extends EventTarget {
     this.user = context.dev ? "dev" : "console";
     this.known = context.dev ? key : null;
     this.fixed = this.known !== null;
+    this.until = Infinity;
     this.kind = kind;
     this.rights = rights;
   }
 
-  /** What to present; it is made if there is none yet. */
+  /** What to present; it is made if there is none yet, or an old one. */
   async secret() {
-    if (this.known === null) await this.renew();
+    if (this.known === null || Date.now() > this.until) await this.renew();
     return this.known;
   }
 
@@ -32,6 +34,7 @@ export class Credential extends EventTarget {
       const answer = await api.post("/api/keys", { kind: this.kind, user: this.user, expires: LIFETIME, name });
       this.known = answer.key;
     }
+    this.until = Date.now() + FRESH;
     this.dispatchEvent(new Event("change"));
   }
 

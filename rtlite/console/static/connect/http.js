@@ -65,6 +65,7 @@ export const terminal = {
   ],
   forms: ["sh", "curl.sh", "py"],
   credential: { rights: { subscribe: ["article:hello", "stream:nightly"] } },
+  unnamed: true, // its programs need an admin key
   sample: "view_update",
   channel: () => "article:hello",
   connect: (what) => listen("/sse?channel=article:hello&channel=stream:nightly", what),

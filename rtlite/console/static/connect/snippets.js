@@ -38,10 +38,13 @@ export function snippets(protocol, context, credential) {
     const code = el("code", {});
     const copy = copyButton(() => code.textContent, context);
     const pre = el("pre", { tabindex: "0", role: "region", "aria-label": `${form.title} program` }, code);
-    panel.append(el("div", { class: "snippet" }, pre, copy));
+    const hint = el("p", { class: "muted", hidden: true }, "YOUR_ADMIN_KEY: an admin key is made under ", el("a", { href: "#/keys" }, "Keys and tokens"), ".");
+    panel.append(el("div", { class: "snippet" }, pre, copy, hint));
     let text = null;
     const draw = () => {
-      if (text !== null) code.textContent = fitted(text, context, credential);
+      if (text === null) return;
+      code.textContent = fitted(text, context, credential);
+      hint.hidden = !code.textContent.includes("YOUR_ADMIN_KEY");
     };
     credential.addEventListener("change", draw);
     load(protocol, form).then(

@@ -5,19 +5,22 @@ import { el } from "../dom.js";
 
 const CHANNELS = ["article:*"];
 const STREAM = "webhook-demo";
+const KEY = "rts_dev";
 const NAME = "the console's try-out";
 const OFTEN = 500; // ms between two looks at its attempts
 
 const url = el("input", { type: "url", class: "grow", required: true, autocomplete: "off", placeholder: "https://example.com/hook" });
 
 /** Follows what the endpoint gets, from when it resolves on: to a function that stops. */
-function received(on) {
-  const source = new EventSource(`/sse/stream:${STREAM}?token=rts_dev`);
+async function received(on) {
+  const headers = { Authorization: `Bearer ${KEY}`, "Content-Type": "application/json" };
+  await fetch(`/streams/${STREAM}`, { method: "PUT", headers, body: "{}" }); // there to be read before it is written to
+  const source = new EventSource(`/sse/stream:${STREAM}?token=${KEY}`);
   source.addEventListener("message", ({ data }) => on.note(`The endpoint got ${JSON.stringify(JSON.parse(data).data)}`));
-  return new Promise((done) => {
-    source.addEventListener("connected", () => done(() => source.close()), { once: true });
-    source.addEventListener("error", () => done(() => source.close()), { once: true });
+  await new Promise((done) => {
+    for (const kind of ["connected", "error"]) source.addEventListener(kind, done, { once: true });
   });
+  return () => source.close();
 }
 
 async function follow(api, id, on, signal) {
@@ -39,12 +42,12 @@ export const webhooks = {
   title: "Webhooks",
   about: ["Every event is posted to a URL of yours, signed and in order: ", el("code", {}, "POST /api/webhooks"), "."],
   forms: ["sh", "mjs", "py"],
-  credential: { key: "rts_dev" },
-  public: true, // the session makes the webhook
+  credential: { key: KEY },
+  unnamed: true, // the session makes the webhook; its programs need an admin key
   sample: "view_update",
   channel: () => "article:hello",
   settings(context) {
-    if (context.dev) url.value ||= `${context.origin}/streams/${STREAM}/messages?token=rts_dev`;
+    if (context.dev) url.value ||= `${context.origin}/streams/${STREAM}/messages?token=${KEY}`;
     const about = context.dev ? "The endpoint (as it stands, a stream of this server)" : "The endpoint";
     return el("label", {}, about, url);
   },

@@ -18,7 +18,7 @@ const PROTOCOLS = [
 
 /** What is presented, where that is not a key of --dev: made on a click, since it is a credential. */
 function minting(protocol, credential, context) {
-  if (credential.fixed || protocol.public) return null;
+  if (credential.fixed || protocol.unnamed) return null;
   const what = credential.kind === null ? "token" : "key";
   const status = el("span", { class: "muted", role: "status" });
   const make = el("button", {
