@@ -139,6 +139,7 @@ class Misdirected(Refused):
 class FaultInjected(Refused):
     """A fault that was set refuses the request, with the status that it names."""
 
+    status = 503
     title = "Refused by a fault"
     code = "fault_injected"
 

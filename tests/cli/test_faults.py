@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
+from importlib import resources
 
 import pytest
 
-from rtlite.faults import KINDS
+from rtlite.domain.faults import check
+from rtlite.faults import KINDS, NewFault
+from rtlite.settings import Settings
 from tests.cli.conftest import rtlite
 from tests.servers import running_server
 
@@ -87,6 +92,35 @@ def test_help_lists_the_kinds_in_words_and_each_with_its_own_options_alone(invok
 )
 def test_wrong_usage_is_told_before_any_server_is_asked(invoke, words):
     assert invoke("faults", *words, "--url", "http://127.0.0.1:1").exit_code == 2
+
+
+def test_every_line_of_the_docs_sets_a_fault_that_the_server_takes(invoke, monkeypatch):
+    from rtlite.cli import faults
+
+    asked: list[dict[str, object]] = []
+
+    async def call(_server: object, _method: str, _path: str, body: dict[str, object]) -> object:
+        asked.append(body)
+        return {"id": "flt_1", "remaining": 1.0, "seed": 7}
+
+    monkeypatch.setattr(faults, "_call", call)
+    page = (resources.files("rtlite.console") / "docs" / "faults.md").read_text()
+    lines = re.findall(r"rtlite (faults add [^`#\n]+)", page)
+    for line in lines:
+        done = invoke(*shlex.split(line), "--dev")
+        assert done.exit_code == 0, (line, done.output)
+        check(NewFault(**asked[-1]), Settings(dev=True))
+    assert {body["kind"] for body in asked} == set(KINDS)
+
+
+def test_the_docs_name_each_kind_with_its_fields_and_defaults():
+    page = (resources.files("rtlite.console") / "docs" / "faults.md").read_text()
+    table = page.partition("## The kinds")[2].partition("\n## ")[0]
+    rows = dict(re.findall(r"^\| `([a-z-]+)` \| (.*?) ?\|", table, re.MULTILINE))
+    for kind in KINDS.values():
+        assert set(re.findall("`([a-z_]+)`", rows[kind.name])) == set(kind.takes)
+        for value in kind.takes.values():
+            assert value in (..., None, "", 0) or str(value) in rows[kind.name]
 
 
 def test_into_a_pipe_each_fault_is_a_line_of_json_and_on_a_terminal_a_table(invoke, monkeypatch):
