@@ -189,6 +189,7 @@ WORDS = {
     "on_gap",
     "on_event",
     "retry_for",
+    "retry_after",
     "proxy_buffering",
     "client_max_body_size",
     "proxy_request_buffering",
