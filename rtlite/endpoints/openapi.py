@@ -13,6 +13,7 @@ from typing import Annotated, Any, Final, Literal, TypedDict
 
 from rtlite import __version__
 from rtlite.auth.logins import NAME as COOKIE
+from rtlite.protocols import webhooks
 from rtlite.protocols.jsonschema import Schemas, prose
 from rtlite.rules import Rule
 from rtlite.settings import Settings
@@ -101,6 +102,7 @@ class _Document:
             "servers": [{"url": "/", "description": "This server"}],
             "tags": [{"name": name, "description": about} for name, about in dict.fromkeys(map(_tag, routes))],
             "paths": paths,
+            "webhooks": {"event": {"post": self._delivery()}},
             "components": {
                 "securitySchemes": SCHEMES,
                 "schemas": dict(sorted(self._schemas.named.items())),
@@ -115,14 +117,30 @@ class _Document:
             "tags": [_tag(route)[0]],
             "security": _security(route, self._settings),
         }
-        if about := prose(inspect.getdoc(route.handler)):
-            operation["description"] = about
+        about = prose(inspect.getdoc(route.handler))
+        operation["description"] = f"{about}\n\nOpen to: {route.access.value}.".strip()
         if parameters := self._parameters(route):
             operation["parameters"] = parameters
         if route.takes is not None:
             operation["requestBody"] = self._body(route.takes)
         operation["responses"] = self._responses(route)
         return operation
+
+    def _delivery(self) -> dict[str, Any]:
+        """What the endpoints of webhooks get."""
+        headers = [Asked(name, str, about, "header", required=True) for name, about in webhooks.HEADERS.items()]
+        return {
+            "operationId": "deliver",
+            "summary": "An event, to the endpoint of a webhook",
+            "description": "By Standard Webhooks 1.0.0: check the signature before anything else.",
+            "parameters": [self._parameter(asked, asked.place) for asked in headers],
+            "requestBody": self._body(webhooks.Delivery),
+            "responses": {
+                "2XX": {"description": "Taken"},
+                "410": {"description": "No more of these: the webhook is disabled"},
+                "default": {"description": "Not taken: it is tried again, after `Retry-After` if there is one"},
+            },
+        }
 
     def _parameters(self, route: Route) -> list[dict[str, Any]]:
         named = re.findall(r"\{(\w+)\}", route.pattern)

@@ -10,14 +10,33 @@ import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Final
+from typing import Any, Final, NotRequired, TypedDict
 
 import orjson
 from standardwebhooks import Webhook
 
 from rtlite.model import Event, rfc3339
+from rtlite.protocols.jsonframes import Epoch
+from rtlite.rules import Channel, EventId, EventName, Offset, Timestamp
 
 TEST_TYPE: Final = "webhook.test"
+HEADERS: Final = {
+    "webhook-id": "Names the message: the same at every attempt",
+    "webhook-timestamp": "When this attempt was made, in seconds since 1970",
+    "webhook-signature": "`v1,` and the signature; during a rotation two of them, with a space between",
+}
+
+
+class Delivery(TypedDict):
+    """An event, and where it stands. A test message (`webhook.test`) is on no channel."""
+
+    type: EventName
+    timestamp: Timestamp
+    data: Any
+    channel: NotRequired[Channel]
+    id: NotRequired[EventId]
+    offset: NotRequired[Offset]
+    epoch: NotRequired[Epoch]
 
 
 def body(event: Event) -> bytes:

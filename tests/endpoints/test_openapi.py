@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from jsonschema import Draft202012Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from rtlite import errors
@@ -16,6 +18,7 @@ from rtlite.endpoints import openapi
 from rtlite.protocols.jsonschema import Schemas
 from rtlite.settings import DEV_JWT_SECRET, Settings
 from rtlite.store.jobs import JobJson
+from tests.receivers import receiving
 from tests.servers import InProcess, running_server
 
 PACKAGE = Path(openapi.__file__).parent.parent
@@ -107,6 +110,19 @@ async def test_it_is_kept_by_who_has_it_and_read_by_any_page(server: InProcess) 
     assert first.headers["access-control-allow-origin"] in {"*", "https://docs.example"}
     again = await client.get("/openapi.json", headers={"If-None-Match": first.headers["etag"]})
     assert (again.status_code, again.content) == (304, b"")
+
+
+async def test_what_a_webhook_gets_is_described() -> None:
+    async with receiving() as receiver, running_server(webhook_private=True) as server:
+        operator = server.http(await server.key("admin", "root"))
+        await operator.post("/api/webhooks", json={"url": receiver.url, "channels": ["a:b"]})
+        await operator.post("/api/publish", json={"channel": "a:b", "event": "e", "data": [1]})
+        request = await receiver.request()
+        document = server.running.server.openapi()
+    delivery = document["webhooks"]["event"]["post"]
+    schema = delivery["requestBody"]["content"][request.headers["content-type"]]["schema"]
+    Draft202012Validator({**schema, "components": document["components"]}).validate(json.loads(request.body))
+    assert {each["name"] for each in delivery["parameters"]} <= request.headers.keys()
 
 
 async def test_no_secret_is_in_it(server: InProcess) -> None:

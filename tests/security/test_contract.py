@@ -8,6 +8,7 @@ speak a protocol of their own (``/socket.io``); what these say is held to ``/asy
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections import defaultdict
@@ -88,6 +89,19 @@ async def test_the_server_keeps_to_its_description(tmp_path: Path, looked_for: d
         for route, names in looked_for.items()
     }
     assert {door: names for door, names in undescribed.items() if names} == {}
+
+
+async def test_who_shows_no_credential_is_let_in_where_the_description_says_so_and_nowhere_else() -> None:
+    async with running_server(**UNHURRIED) as server:
+        client = server.http()
+        document = (await client.get("/openapi.json")).json()
+        refused, needed = set(), set()
+        for path, methods in document["paths"].items():
+            for method, operation in methods.items():
+                answer = await client.request(method, re.sub(r"\{\w+\}", "x", path), params={"channel": "a:b"})
+                refused |= {(method, path)} if answer.status_code == 401 else set()
+                needed |= {(method, path)} if operation["security"] and {} not in operation["security"] else set()
+        assert refused == needed
 
 
 @pytest.mark.full
