@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib import resources
 from typing import Final
 
 from rtlite.endpoints.staticfiles import ASKED, GIVEN, StaticFiles
@@ -16,7 +15,7 @@ class Console:
 
     def __init__(self, *, root: bool) -> None:
         self._root = root
-        self._files = StaticFiles(resources.files("rtlite.console").joinpath("static"))
+        self._files = StaticFiles("static")
 
     def routes(self) -> list[Route]:
         def route(pattern: str, summary: str) -> Route:

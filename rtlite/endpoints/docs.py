@@ -14,7 +14,7 @@ _SERVED: Final = (".md", ".css", ".js")
 
 class Docs:
     def __init__(self) -> None:
-        self._files = StaticFiles(docpages.FOLDER)
+        self._files = StaticFiles("docs")
         self._entries = docpages.contents()
         self._pages: dict[str, StaticFile] = {}
 

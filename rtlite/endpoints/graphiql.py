@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib import resources
 from typing import Final
 
 import attrs
@@ -21,7 +20,7 @@ POLICY: Final = (
 
 class GraphiQL:
     def __init__(self) -> None:
-        self._files = StaticFiles(resources.files("rtlite.console").joinpath("graphiql"), POLICY)
+        self._files = StaticFiles("graphiql", POLICY)
 
     def routes(self) -> list[Route]:
         path, unknown = "/graphql/graphiql/{file}", {404: "not_found"}

@@ -10,6 +10,7 @@ import base64
 import functools
 import hashlib
 from collections.abc import Iterator, Mapping
+from importlib import resources
 from importlib.resources.abc import Traversable
 from typing import Final
 
@@ -83,9 +84,9 @@ def _tag(content: bytes) -> str:
 
 
 class StaticFiles:
-    """The files below a folder of the package, by their paths in it."""
+    """The files below a folder of :mod:`rtlite.console`, by their paths in it."""
 
-    def __init__(self, folder: Traversable, policy: str = POLICY, headers: Mapping[str, str] | None = None) -> None:
+    def __init__(self, folder: str, policy: str = POLICY, headers: Mapping[str, str] | None = None) -> None:
         sent = {**page_headers(policy), **(headers or {})}
         self.names = {name: static_file(name, content, sent) for name, content in _contents(folder).items()}
 
@@ -98,9 +99,10 @@ class StaticFiles:
 
 
 @functools.cache
-def _contents(folder: Traversable) -> Mapping[str, bytes]:
-    """Of files of the package, which stays as it is; a program with many servers has them once."""
-    return {name: item.read_bytes() for name, item in _files(folder)}
+def _contents(folder: str) -> Mapping[str, bytes]:
+    """The package stays as it is; a program with many servers has its files once."""
+    found = _files(resources.files("rtlite.console").joinpath(folder))
+    return {name: item.read_bytes() for name, item in found}
 
 
 def _files(folder: Traversable, prefix: str = "") -> Iterator[tuple[str, Traversable]]:
