@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import socket
@@ -33,6 +34,7 @@ from tests.docs.blocks import ROOT, Block
 from tests.servers import running_server, ungrouped
 
 MODULES = ROOT / "tests" / "node_modules"
+PYTHON = [sys.executable]
 AGAIN_SECONDS: Final = 0.3
 _OWN_SERVER: Final = "port=8000"  # in a Python program
 _SECRET = re.compile(r"\b(mbk|pk_live|rts|rtk|whsec|key|eyJ)(_?)(?=[\w.+/-]{12})[\w.+/=-]+")
@@ -145,7 +147,7 @@ class Page:
 
     async def command(self, text: str) -> str:
         """Run a shell command to its end; returns what it printed."""
-        return await self.program(["bash", "-euo", "pipefail", "-c", text], {})
+        return await _shell(self, text, {})
 
     async def program(self, command: list[str], how: dict[str, str]) -> str:
         """Run a program as a comment says; returns what it printed."""
@@ -156,7 +158,7 @@ class Page:
             stderr=subprocess.STDOUT,
             cwd=self.folder,
             env=self.environment,
-            start_new_session=True,
+            start_new_session=command[0] == "bash",  # what it started goes with it
         )
         printed = Printed()
         self.nursery.start_soon(_read, process, printed)
@@ -168,7 +170,7 @@ class Page:
                 if "background" in how:
                     return printed.text
                 if "until" in how:
-                    os.killpg(process.pid, signal.SIGINT)
+                    _signal(process, signal.SIGINT)
                 code = await process.wait()
                 await printed.whole()
         except (trio.TooSlowError, AssertionError) as error:
@@ -229,8 +231,40 @@ async def open_page(
 
 
 async def _shell(page: Page, code: str, how: dict[str, str]) -> str:
+    """Line by line where that is the same, so that ``rtlite`` can be started without a shell, and so be forked warm."""
+    lines = _lines(code)
+    if not any(map(_alone, lines)):
+        lines = [code]
+    said = [await _line(page, line, {}) for line in lines[:-1]]
+    return "".join([*said, await _line(page, lines[-1], how)])
+
+
+async def _line(page: Page, line: str, how: dict[str, str]) -> str:
+    if words := _alone(line):
+        return await page.program([sys.executable, "-m", *words], how)
     carried = "if [ -e exported ]; then . ./exported; fi; trap 'export -p >exported' EXIT"
-    return await page.program(["bash", "-euo", "pipefail", "-c", f"{carried}\n{code}"], how)
+    return await page.program(["bash", "-euo", "pipefail", "-c", f"{carried}\n{line}"], how)
+
+
+def _lines(code: str) -> list[str]:
+    """Its commands, one each; or all in one, where one goes over several lines."""
+    lines = [line for line in code.replace("\\\n", " ").splitlines() if line.strip() and not line.startswith("#")]
+    try:
+        for line in lines:
+            shlex.split(line, comments=True)
+    except ValueError:  # a quotation that goes on
+        return [code]
+    return [code] if "<<" in code or not lines else lines
+
+
+def _alone(line: str) -> list[str]:
+    """The words of a line that is one call of ``rtlite``, which needs no shell; else none."""
+    if "$" in line or not line.startswith("rtlite "):
+        return []
+    words = shlex.shlex(line, posix=True, punctuation_chars=True)
+    words.whitespace_split = True
+    found = list(words)
+    return [] if any(set(word) <= set("();<>|&") for word in found) else found
 
 
 async def _python(page: Page, code: str, how: dict[str, str]) -> str:
@@ -239,7 +273,7 @@ async def _python(page: Page, code: str, how: dict[str, str]) -> str:
         plugins = ["-q", "-p", "no:cacheprovider"]
         return await page.program([sys.executable, "-m", "pytest", *plugins, "test_shown.py"], how)
     (page.folder / "shown.py").write_text(code)
-    return await page.program([sys.executable, "shown.py"], how)
+    return await page.program([*PYTHON, "shown.py"], how)
 
 
 async def _javascript(page: Page, code: str, how: dict[str, str]) -> str:
@@ -364,9 +398,17 @@ async def _stop(process: trio.Process, printed: Printed) -> None:
 async def stop_group(process: trio.Process) -> None:
     """Kill a process that was started in a session of its own, and what it started."""
     with trio.CancelScope(shield=True):
-        with suppress(ProcessLookupError):  # nothing of it is left
-            os.killpg(process.pid, signal.SIGKILL)
+        _signal(process, signal.SIGKILL)
         await process.wait()
+
+
+def _signal(process: trio.Process, number: signal.Signals) -> None:
+    """To the process, or to its session where it has one of its own."""
+    with suppress(ProcessLookupError):  # nothing of it is left
+        if os.getpgid(process.pid) == process.pid:
+            os.killpg(process.pid, number)
+        else:
+            process.send_signal(number)
 
 
 async def _listen(client: Client, printed: Printed) -> None:
