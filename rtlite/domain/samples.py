@@ -7,7 +7,6 @@ data fits that one.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from random import Random
 from typing import Any, Final, TypeVar
@@ -33,10 +32,15 @@ _LINES: Final = ("Hello there!", "Hi! How is it going?", "All well. Did you see 
 
 @attrs.frozen
 class Turn:
-    """Which repetition of a sample this is, from 0 on, and what its ids are drawn from."""
+    """Which repetition of a sample this is, from 0 on, what its ids are drawn from, and when it is (ms since 1970)."""
 
     number: int = 0
     random: Random = attrs.field(factory=Random)
+    at: int = attrs.field(factory=now_ms)
+
+    @property
+    def time(self) -> str:
+        return rfc3339(self.at)
 
     def in_order(self, choices: Sequence[T]) -> T:
         return choices[self.number % len(choices)]
@@ -90,36 +94,32 @@ def doors(channel: str) -> list[str]:
     return [path.format(name=name, channel=channel) for path in paths]
 
 
-def _now() -> str:
-    return rfc3339(now_ms())
-
-
 def _new_subscriber(kind: str, user: str, turn: Turn) -> dict[str, Any]:
-    return {"subscriber": {"email": turn.in_order(_READERS)[1], "subscribed_at": _now()}}
+    return {"subscriber": {"email": turn.in_order(_READERS)[1], "subscribed_at": turn.time}}
 
 
 def _new_comment(kind: str, user: str, turn: Turn) -> dict[str, Any]:
     author, body = turn.in_order(_READERS)[0], turn.in_order(_COMMENTS)
-    comment = {"id": turn.uuid(), "body": body, "author": author, "createdAt": _now()}
+    comment = {"id": turn.uuid(), "body": body, "author": author, "createdAt": turn.time}
     return {"articleSlug": "hello", "comment": comment}
 
 
 def _article_reaction(kind: str, user: str, turn: Turn) -> dict[str, Any]:
-    return {"articleSlug": "hello", "reaction": "like", "count": 12 + turn.number, "timestamp": _now()}
+    return {"articleSlug": "hello", "reaction": "like", "count": 12 + turn.number, "timestamp": turn.time}
 
 
 def _milestone(kind: str, user: str, turn: Turn) -> dict[str, Any]:
     views = 1000 * (turn.number + 1)
-    return {"articleSlug": "hello", "milestone": views, "viewCount": views, "timestamp": _now()}
+    return {"articleSlug": "hello", "milestone": views, "viewCount": views, "timestamp": turn.time}
 
 
 def _view_update(kind: str, slug: str, turn: Turn) -> dict[str, Any]:
-    return {"slug": slug, "viewCount": 1042 + turn.number, "timestamp": _now()}
+    return {"slug": slug, "viewCount": 1042 + turn.number, "timestamp": turn.time}
 
 
 def _reaction_update(kind: str, slug: str, turn: Turn) -> dict[str, Any]:
     claps = turn.number // 3
-    return {"slug": slug, "reactions": {"like": 12 + turn.number - claps, "clap": 3 + claps}, "timestamp": _now()}
+    return {"slug": slug, "reactions": {"like": 12 + turn.number - claps, "clap": 3 + claps}, "timestamp": turn.time}
 
 
 def _notification(kind: str, user: str, turn: Turn) -> dict[str, Any]:
@@ -146,7 +146,7 @@ def _notification_new(kind: str, user: str, turn: Turn) -> dict[str, Any]:
         "actionUrl": f"/orders/{order}",
         "userId": user,
         "read": False,
-        "createdAt": _now(),
+        "createdAt": turn.time,
     }
 
 
@@ -160,7 +160,7 @@ def _all_read(kind: str, user: str, turn: Turn) -> dict[str, Any]:
 
 def _change(type: str) -> Data:
     def change(kind: str, model: str, turn: Turn) -> dict[str, Any]:
-        now, version = _now(), 1 if type == "CREATED" else 1 + turn.number
+        now, version = turn.time, 1 if type == "CREATED" else 1 + turn.number
         name = "Blue mug" if type != "CREATED" or turn.number == 0 else f"Blue mug {turn.number + 1}"
         record = {
             # The same one each time, so that its life can be followed; but what is created is new.
@@ -180,7 +180,7 @@ def _change(type: str) -> Data:
 
 def _job(status: str, progress: int | None, result: Any = None, error: str | None = None) -> Data:
     def job(kind: str, id: str, turn: Turn) -> dict[str, Any]:
-        now = _now()
+        now = turn.time
         return {
             "id": id,
             "type": "import",
@@ -197,11 +197,11 @@ def _job(status: str, progress: int | None, result: Any = None, error: str | Non
 
 
 def _stream_message(kind: str, stream: str, turn: Turn) -> dict[str, Any]:
-    return {"level": "info", "text": f"checked {120 * (turn.number + 1)} items", "at": round(time.time(), 3)}
+    return {"level": "info", "text": f"checked {120 * (turn.number + 1)} items", "at": turn.at / 1000}
 
 
 def _stream_error(kind: str, stream: str, turn: Turn) -> dict[str, Any]:
-    return {"level": "error", "text": f"the upstream answered {503 - turn.number % 2}", "at": round(time.time(), 3)}
+    return {"level": "error", "text": f"the upstream answered {503 - turn.number % 2}", "at": turn.at / 1000}
 
 
 SAMPLES: Final = (

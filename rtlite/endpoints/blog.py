@@ -28,7 +28,7 @@ from rtlite.protocols.jsonschema import Shape, fields_of
 from rtlite.rules import NOT_BLANK, PositionText, Rule, SinceText, UserInChannel
 from rtlite.settings import Settings
 from rtlite.store.blog import ArticleJson, CommentJson, Slug, SubscriberJson
-from rtlite.transports.contract import Answer, Asked, Message
+from rtlite.transports.contract import JSON, Answer, Asked, Body, Message
 from rtlite.transports.routes import Access, Call, Reply, Route, json_reply
 from rtlite.transports.websocket import WebSocket, WebSocketRoute, text_frame
 
@@ -89,6 +89,7 @@ class WantedSubscriber:
 T = TypeVar("T")
 
 
+COMMENT: Final = {name: messages.example("new_comment")["comment"][name] for name in ("author", "body")}
 SINCE: Final = Asked("since", SinceText, "Where to resume: then `connected` comes first, and events have a `position`")
 CONNECTED: Final = Message(
     "connected",
@@ -210,7 +211,7 @@ class BlogEndpoint:
                 self.comment,
                 "Add a comment",
                 key,
-                takes=WrittenComment,
+                takes=Body({JSON: WrittenComment}, example=COMMENT),
                 gives={201: CommentJson},
                 refuses={404: "not_found"},
             ),

@@ -9,6 +9,7 @@ import attrs
 from rtlite.auth.grants import check_backend, is_backend
 from rtlite.domain import access as rights
 from rtlite.domain.conversations import STATUS_UPDATE, Conversations, chat_message, check_conversation, status_update
+from rtlite.endpoints.messages import example
 from rtlite.endpoints.pages import AFTER, Page
 from rtlite.errors import Forbidden, InvalidRequest
 from rtlite.model import Identity, Kind
@@ -16,7 +17,7 @@ from rtlite.protocols import jsonframes
 from rtlite.protocols.jsonframes import Receipt
 from rtlite.rules import EventId, Rule, User
 from rtlite.store.conversations import ConversationMember
-from rtlite.transports.contract import Asked
+from rtlite.transports.contract import JSON, Asked, Body
 from rtlite.transports.routes import Access, Call, Reply, Route, json_reply
 
 
@@ -90,7 +91,7 @@ class ConversationsEndpoint:
                 lean=True,
                 publishing=True,
                 asks=[CONVERSATION],
-                takes=NewMessage,
+                takes=Body({JSON: NewMessage}, example=example("chat_message", "sender_id", "content")),
                 gives={201: Receipt, 200: Receipt},
             ),
             Route(
@@ -101,7 +102,7 @@ class ConversationsEndpoint:
                 key,
                 lean=True,
                 publishing=True,
-                takes=NewStatus,
+                takes=Body({JSON: NewStatus}, example=example("status_update")),
                 gives={201: Receipt},
             ),
         ]

@@ -9,12 +9,13 @@ import attrs
 from rtlite.auth.grants import check_backend
 from rtlite.domain import access as rights
 from rtlite.domain.inbox import Inbox
+from rtlite.endpoints.messages import example
 from rtlite.endpoints.pages import BY_NUMBER, flag, page_reply, page_size
 from rtlite.protocols import jsonframes
 from rtlite.rules import NOT_BLANK, Count, EventId, EventName, Flag, Rule, UserInChannel, of
 from rtlite.settings import Settings
 from rtlite.store.inbox import NotificationJson
-from rtlite.transports.contract import Asked
+from rtlite.transports.contract import JSON, Asked, Body
 from rtlite.transports.routes import Access, Call, Reply, Route, json_reply
 
 
@@ -42,6 +43,7 @@ class ReadAll(TypedDict):
     read: Count
 
 
+NOTIFICATION = example("notification.new", "userId", "type", "title", "message", "actionUrl")
 USER = Asked("userId", UserInChannel, "Whose inbox, for the backend")
 
 
@@ -62,7 +64,7 @@ class InboxEndpoint:
                 key,
                 lean=True,
                 publishing=True,
-                takes=NewNotification,
+                takes=Body({JSON: NewNotification}, example=NOTIFICATION),
                 gives={201: NotificationJson, 200: NotificationJson},
                 refuses={409: "exists"},
             ),

@@ -9,13 +9,14 @@ import attrs
 from rtlite.auth.grants import check_backend
 from rtlite.domain import access as rights
 from rtlite.domain.jobs import Jobs, channel_of
+from rtlite.endpoints.messages import example
 from rtlite.endpoints.pages import BY_NUMBER, Page, page_reply, page_size
 from rtlite.errors import Forbidden
 from rtlite.protocols import jsonframes
 from rtlite.rules import EventId, EventName, Percent, Rule, UserInChannel, of
 from rtlite.settings import Settings
 from rtlite.store.jobs import JobJson, Status
-from rtlite.transports.contract import Asked
+from rtlite.transports.contract import JSON, Asked, Body
 from rtlite.transports.routes import Access, Call, Reply, Route, json_reply
 
 
@@ -51,7 +52,7 @@ class JobsEndpoint:
                 key,
                 lean=True,
                 publishing=True,
-                takes=NewJob,
+                takes=Body({JSON: NewJob}, example=example("job.created", "type", "userId")),
                 gives={201: JobJson, 200: JobJson},
                 refuses={409: "exists"},
             ),
@@ -73,7 +74,7 @@ class JobsEndpoint:
                 key,
                 lean=True,
                 publishing=True,
-                takes=JobChange,
+                takes=Body({JSON: JobChange}, example=example("job.progress", "status", "progress")),
                 gives={200: JobJson},
                 refuses={404: "not_found", 409: "job_over job_running"},
             ),

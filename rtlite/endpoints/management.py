@@ -24,6 +24,7 @@ from rtlite.domain import access as rights
 from rtlite.domain.monitor import WatchedConnection, watched
 from rtlite.endpoints import history as pages_of_history
 from rtlite.endpoints.history import ChannelJson, History, HistoryPage
+from rtlite.endpoints.messages import example
 from rtlite.endpoints.pages import AFTER, Page, Size, page_size
 from rtlite.errors import Forbidden, InvalidRequest, NotFound, Reason, StartError, TooLarge
 from rtlite.hub.hub import Hub
@@ -47,6 +48,8 @@ _FILTER: Final = Asked("filter", str, "A part of the user's id, the protocol, th
 Patterns = Annotated[
     list[Subscribable], Rule(maxItems=MAX_PATTERNS, description="Channels, kinds as `changes:*`, or `*`")
 ]
+
+PUBLISHED: Final = {"channel": "article:hello", "event": "view_update", "data": example("view_update")}
 
 
 @attrs.frozen
@@ -154,7 +157,7 @@ class Management:
                 lean=True,
                 publishing=True,
                 soon=self.publish_soon,
-                takes=Publication,
+                takes=Body({JSON: Publication}, example=PUBLISHED),
                 gives={201: Receipt, 200: Receipt},
                 refuses={400: "invalid_channel"},
             ),

@@ -31,9 +31,15 @@ METADATA: Mapping[str, Any] = {
 
 def sampled(sample: Sample) -> Event:
     """A sample as a committed event."""
-    data = orjson.dumps(sample.data(sample.channel, Turn(random=Random(1))))  # noqa: S311  # no secret
+    data = orjson.dumps(sample.data(sample.channel, Turn(0, Random(1), _AT)))  # noqa: S311  # no secret
     id = f"019e6956-8a40-7000-8000-{SAMPLES.index(sample):012x}"
     return Event(id, sample.channel, sample.event_name, data, _AT, 7, "5f0c2a91", 7)
+
+
+def example(name: str, *fields: str) -> dict[str, Any]:
+    """The data of a sample, or these fields of it, for the description of a request."""
+    data = orjson.loads(sampled(next(sample for sample in SAMPLES if sample.name == name)).data)
+    return {field: data[field] for field in fields} if fields else data
 
 
 def events(

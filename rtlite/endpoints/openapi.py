@@ -161,7 +161,11 @@ class _Document:
 
     def _body(self, takes: Any) -> dict[str, Any]:
         body = takes if isinstance(takes, Body) else Body({JSON: takes})
-        content = {media: {"schema": self._schemas.of(type)} for media, type in body.media.items()}
+        content: dict[str, dict[str, Any]] = {
+            media: {"schema": self._schemas.of(type)} for media, type in body.media.items()
+        }
+        if body.example is not None:
+            content[JSON]["example"] = body.example
         needed = any("required" in self._named(each["schema"]) for each in content.values())
         return {"content": content, "required": needed}
 

@@ -17,13 +17,14 @@ from rtlite.auth.grants import check_backend
 from rtlite.domain import access as rights
 from rtlite.domain.models import channel_of
 from rtlite.domain.records import Records, check_version
+from rtlite.endpoints.messages import example
 from rtlite.endpoints.pages import ASKED, BY_NUMBER, PUBLISHED, Page, flag, page_reply, page_size
 from rtlite.errors import Conflict, Forbidden, InvalidRequest, NotFound, PreconditionFailed
 from rtlite.protocols import jsonframes
 from rtlite.rules import Id, Rule, User
 from rtlite.settings import Settings
 from rtlite.store.records import Data, Record, RecordJson, VersionJson
-from rtlite.transports.contract import Answer, Asked
+from rtlite.transports.contract import JSON, Answer, Asked, Body
 from rtlite.transports.routes import Access, Call, Reply, Route, json_reply
 
 _FILTER: Final = re.compile(r"filter\[([^\[\]]+)\](?:\[([^\[\]]+)\])?")
@@ -62,6 +63,7 @@ FILTERS: Final = (
     Asked("orderBy", str, "A field; with `-` before it, the largest first"),
     Asked("naturalKey", str, "Only the record with this natural key"),
 )
+RECORD: Final = {name: example("CREATED")["record"][name] for name in ("naturalKey", "data")}
 ONE: Final = Answer(RecordJson, headers={"ETag": "The record's version"})
 CHANGES: Final = {404: "not_found", 409: "version_conflict", 412: "version_conflict"}
 
@@ -85,7 +87,7 @@ class RecordsEndpoint:
                 lean=True,
                 publishing=True,
                 asks=[MODEL],
-                takes=NewRecord,
+                takes=Body({JSON: NewRecord}, example=RECORD),
                 gives={201: attrs.evolve(ONE, headers={**ONE.headers, "Location": "Its path"})},
                 refuses={400: "invalid_record", 409: "exists natural_key_taken too_many_models"},
             ),

@@ -14,6 +14,7 @@ from rtlite.domain import access as rights
 from rtlite.domain.streams import MESSAGE, Change, Streams
 from rtlite.endpoints import history
 from rtlite.endpoints.history import History, HistoryPage
+from rtlite.endpoints.messages import example
 from rtlite.endpoints.pages import AFTER, Page
 from rtlite.errors import Forbidden, InvalidRequest, NotFound, Overloaded, Refused
 from rtlite.hub.hub import Hub
@@ -169,7 +170,7 @@ class StreamsEndpoint:
                     Asked("event", Annotated[EventName, Rule(default=MESSAGE)], "The name of the events"),
                     Asked("id", EventId, "The event's id; of lines, what their ids begin with", place="query"),
                 ],
-                takes=Body({JSON: Any, NDJSON: str, TEXT: str}),
+                takes=Body({JSON: Any, NDJSON: str, TEXT: str}, example=example("message")),
                 gives={
                     201: Answer(jsonframes.Receipt | Appended, "Published"),
                     200: Answer(jsonframes.Receipt | Appended, "There already; or there was no line"),
