@@ -48,6 +48,7 @@ class RequestFaults:
         self._router = router
         self._listener = listener
         self._draws: dict[Fault, Draws] = {}
+        self._changed = trio.Event()
 
     def apply(self, faults: Sequence[Fault]) -> None:
         """From now on these are set."""
@@ -55,6 +56,8 @@ class RequestFaults:
         self._draws = {fault: self._draws.get(fault) or fault.draws() for fault in wanted}
         self._router.impair = self._impair if wanted else None
         self._listener.impair = self._meet if wanted else None
+        self._changed.set()
+        self._changed = trio.Event()
 
     async def _impair(self, route: Route, call: Call) -> None:
         """A request is to be answered. :raises FaultInjected: it is refused."""
@@ -65,7 +68,9 @@ class RequestFaults:
             if fault.picks("http", call.identity.user, None) and _covers(fault, channels) and draws.strikes():
                 if fault.kind.name == "refuse":
                     raise refusal(fault)
-                await trio.sleep(draws.delay())
+                with trio.move_on_after(draws.delay()):
+                    while not fault.removed:  # then what waits is answered at once
+                        await self._changed.wait()
 
     def _meet(self, protocol: str, params: Mapping[str, str]) -> None:
         """Somebody wants to connect. :raises FaultInjected: it is refused."""

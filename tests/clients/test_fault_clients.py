@@ -236,6 +236,20 @@ async def test_a_client_that_asks_again_after_a_loss_gets_every_event_once_the_f
         assert heard == sorted(heard)
 
 
+async def test_the_same_seed_strikes_the_same_again(tmp_path: Path) -> None:
+    async with scene(tmp_path, "ws") as here:
+        await here.client.run(events(here.server))
+        await here.says(["connected"])
+        heard = []
+        for _ in range(2):
+            await here.fault("drop", probability=0.5, seed=11)
+            await here.publish("changes:p", *range(20))
+            (struck,) = await here.struck()
+            heard.append([(await here.client.says())[1] for _ in range(20 - struck)])
+            await here.clear()
+        assert heard[0] == heard[1] and 0 < len(heard[0]) < 20
+
+
 async def test_a_fault_is_for_one_connection_by_its_id(tmp_path: Path) -> None:
     async with scene(tmp_path, "ws") as here:
         await here.client.run(events(here.server).replace('"heard"', '"first"'))
