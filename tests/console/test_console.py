@@ -109,6 +109,19 @@ async def test_with_dev_it_is_open_and_knows_the_server_alone(chromium: str) -> 
         assert len(asked) > 8 and all(url.startswith(server.url + "/") for url in asked)
 
 
+async def test_with_dev_a_server_that_was_started_anew_is_found_again(chromium: str) -> None:
+    async with open_tab(chromium) as tab:
+        async with running_server(dev=True) as server:
+            await tab.goto(server.url + "/#/events")
+            await tab.until("document.querySelector('main h1') && " + LIVE)
+        await says(tab, "does not answer", "#status")
+        async with running_server(dev=True, port=server.port) as server:
+            await tab.until(LIVE)
+            await publish(server, "article:hello", "anew")
+            await says(tab, "anew")
+            assert tab.errors == []
+
+
 # --- the views
 
 

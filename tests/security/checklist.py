@@ -36,9 +36,11 @@ CHECKLIST: Final[dict[int, list[str]]] = {
         "security/test_requests.py::test_a_page_reads_a_stream_of_events_only_from_an_origin_on_the_list",
         "security/test_requests.py::test_a_page_speaks_socketio_only_from_an_origin_on_the_list",
         "security/test_requests.py::test_a_page_speaks_graphql_only_from_an_origin_on_the_list",
+        "endpoints/test_logins.py::test_no_page_of_another_origin_or_port_changes_anything_with_the_cookie",
     ],
     6: [
         "auth/test_origins.py::test_cors_never_allows_credentials_and_never_reflects_what_is_not_listed",
+        "endpoints/test_logins.py::test_what_a_page_of_another_origin_reads_with_the_cookie_it_may_not_see",
         "transports/test_http.py::test_a_preflight_names_who_may",
     ],
     7: [

@@ -114,8 +114,18 @@ async function ask(text = "") {
   enter(await login(root, context, text), { focus: true });
 }
 
-function sessionEnded() {
-  if (context.session !== null) ask("Your session is over: it expired, or its key was revoked. Log in again.");
+/** Sessions end by time, with their key, or with the server. With --dev a new one is there for the asking. */
+async function sessionEnded() {
+  if (context.session === null) return;
+  context.session = null;
+  if (context.dev) {
+    try {
+      return enter(await api.post("/api/session"), { focus: false });
+    } catch (error) {
+      if (error.status === 0) throw error;
+    }
+  }
+  ask("Your session is over: it expired, its key was revoked, or the server was started anew. Log in again.");
 }
 
 nav.append(el("ul", {}, VIEWS.map((view) => el("li", {}, el("a", { href: view.path }, view.title)))));

@@ -42,7 +42,7 @@ function open() {
   mine.onopen = () => become("live");
   mine.onerror = () => {
     become("away");
-    if (mine.readyState === EventSource.CLOSED && source === mine) timer = setTimeout(refused, PAUSE);
+    if (mine.readyState === EventSource.CLOSED && source === mine) refused();
   };
   mine.addEventListener("closed", (event) => {
     if (["revoked", "expired"].includes(JSON.parse(event.data).code)) ended();
@@ -71,7 +71,7 @@ async function refused() {
   } catch {
     // the server is away: it is tried again all the same
   }
-  open();
+  timer = setTimeout(open, PAUSE);
 }
 
 function ended() {
