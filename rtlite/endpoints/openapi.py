@@ -11,6 +11,8 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any, Final, Literal, TypedDict
 
+import attrs
+
 from rtlite import __version__
 from rtlite.auth.logins import NAME as COOKIE
 from rtlite.protocols import webhooks
@@ -161,12 +163,11 @@ class _Document:
 
     def _body(self, takes: Any) -> dict[str, Any]:
         body = takes if isinstance(takes, Body) else Body({JSON: takes})
-        content: dict[str, dict[str, Any]] = {
-            media: {"schema": self._schemas.of(type)} for media, type in body.media.items()
-        }
+        schemas = {media: self._schemas.of(type) for media, type in body.media.items()}
+        content: dict[str, dict[str, Any]] = {media: {"schema": schema} for media, schema in schemas.items()}
         if body.example is not None:
             content[JSON]["example"] = body.example
-        needed = any("required" in self._named(each["schema"]) for each in content.values())
+        needed = any("required" in self._named(schema) for schema in schemas.values())
         return {"content": content, "required": needed}
 
     def _named(self, schema: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -180,6 +181,8 @@ class _Document:
             headers = dict(answer.headers)
             if route.publishing and status < 300 and self._settings.publish_rate:
                 headers |= _RATES
+            if status == 200 and 201 in route.gives and not answer.about:
+                answer = attrs.evolve(answer, about="It was there before")
             responses[status] = self._answer(status, answer, headers)
         for status, codes in self._refused(route).items():
             problem = self._refusal(status, codes)
@@ -201,9 +204,12 @@ class _Document:
 
     def _refused(self, route: Route) -> dict[int, list[str]]:
         """All codes that the route may refuse with, by status."""
-        sources: list[Mapping[int, str]] = [_ALWAYS, _BUSY, route.refuses]
+        sources: list[Mapping[int, str]] = [_ALWAYS, route.refuses]
         if route.access is not Access.PUBLIC:
             sources.append(_CREDENTIAL)
+        if _lasts(route):  # of a stream, what may pass is said within it: clients give up for good at a status
+            return {status: codes for status, codes in _joined(sources).items() if status < 429}
+        sources.append(_BUSY)
         if route.takes is not None:
             sources.append(_BODY)
         if route.asks or "{" in route.pattern:
@@ -212,10 +218,7 @@ class _Document:
             sources.append({429: "rate_limited"})
         if self._settings.public_url:
             sources.append({421: "misdirected"})
-        codes: dict[int, list[str]] = {}
-        for status, more in (pair for source in sources for pair in source.items()):
-            codes.setdefault(status, []).extend(code for code in more.split() if code not in codes[status])
-        return codes
+        return _joined(sources)
 
     def _refusal(self, status: int, codes: Iterable[str]) -> dict[str, Any]:
         """A refusal with one of these codes; those that are alike are one component."""
@@ -231,6 +234,19 @@ class _Document:
             if headers := _OFTEN.get(status):
                 self._refusals[name]["headers"] = _headers(headers)
         return {"$ref": f"#/components/responses/{name}"}
+
+
+def _joined(sources: Iterable[Mapping[int, str]]) -> dict[int, list[str]]:
+    codes: dict[int, list[str]] = {}
+    for status, more in (pair for source in sources for pair in source.items()):
+        codes.setdefault(status, []).extend(code for code in more.split() if code not in codes[status])
+    return codes
+
+
+def _lasts(route: Route) -> bool:
+    """Whether it is answered by a stream of events."""
+    answer = route.gives.get(200)
+    return isinstance(answer, Answer) and "text/event-stream" in answer.media
 
 
 def _headers(named: Mapping[str, str]) -> dict[str, Any]:

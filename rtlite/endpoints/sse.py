@@ -189,7 +189,10 @@ class ServerSentEvents:
             self._presence.join(name, user, said, id(stream))
 
     async def head(self, call: Call) -> Reply:
-        """HEAD: what a GET would be answered with, as far as that can be told."""
+        """``connected`` comes first, then what was missed, then what happens; comments keep the connection.
+
+        HEAD: what a GET would be answered with, as far as that can be told.
+        """
         names = self._names(call.params, call.values("channel"))
         await self._sessions.check(call.identity, names)
         return Reply(200, content_type=sse.CONTENT_TYPE, headers=STREAM_HEADERS)

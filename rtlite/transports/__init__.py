@@ -13,6 +13,7 @@ What comes in:
 Requests, by one table in three lanes:
 
     routes.py       the table of HTTP routes, and how a request is answered
+    contract.py     what a door says of itself, for the descriptions
     http.py         answered by Hypercorn and Quart
     lean.py         hot writes, answered without them
     hotlane.py      the hottest, repeated on a connection: answered by one task for all
