@@ -45,6 +45,7 @@ from rtlite.endpoints.collab import Collab
 from rtlite.endpoints.commands import CommandsEndpoint
 from rtlite.endpoints.console import Console
 from rtlite.endpoints.conversations import ConversationsEndpoint
+from rtlite.endpoints.credentials import CredentialsEndpoint
 from rtlite.endpoints.descriptions import Descriptions
 from rtlite.endpoints.dialogue import Dialogues
 from rtlite.endpoints.docs import Docs
@@ -152,9 +153,6 @@ class Server:
             database,
             history,
             self.access,
-            self.keyring,
-            self.tokens,
-            self.tickets,
             self.connections,
             settings,
         )
@@ -168,6 +166,7 @@ class Server:
             *management.routes(),
         ]
         self.routes += LoginsEndpoint(self.gate, settings, _DEV_ADMIN if settings.dev else None).routes()
+        self.routes += CredentialsEndpoint(self.keyring, self.tokens, self.tickets, settings).routes()
         self.routes += PresenceEndpoint(self.hub.presence, self.access).routes()
         self.routes += SamplesEndpoint().routes()
         self.routes += StreamsEndpoint(self.streams, self.hub, history, self.access, settings).routes()

@@ -17,7 +17,8 @@ graphql.py        /graphql, on resolvers.py and the root fields in graphqlrecord
 graphqlsockets.py WS /graphql/ws, on operations.py (subscriptions, executed once per event)
 collab.py         WS /collab
 documents.py      /collab: documents and their snapshots
-history.py, presence.py, webhooks.py, faults.py, management.py, samples.py    /api
+history.py, presence.py, webhooks.py, faults.py, management.py, credentials.py, samples.py
+                  /api
 health.py, conformance.py
 console.py        the console at /, with logins.py (/api/session) and live.py (/api/live)
 staticfiles.py    files of the package: the console's and others'

@@ -1,4 +1,4 @@
-"""The operator's API under ``/api``: publish, history, channels, connections, keys, tokens, tickets."""
+"""The operator's API under ``/api``: publish, history, channels, connections, backups."""
 
 from __future__ import annotations
 
@@ -13,13 +13,7 @@ import attrs
 import orjson
 import trio
 
-from rtlite.auth.claims import MAX_PATTERNS
-from rtlite.auth.gate import presented
 from rtlite.auth.grants import may_publish
-from rtlite.auth.keyring import MAX_NAME, Keyring
-from rtlite.auth.tickets import PREFIX as TICKET_PREFIX
-from rtlite.auth.tickets import TicketJson, Tickets
-from rtlite.auth.tokens import Tokens
 from rtlite.domain import access as rights
 from rtlite.domain.monitor import WatchedConnection, watched
 from rtlite.endpoints import history as pages_of_history
@@ -29,14 +23,13 @@ from rtlite.endpoints.pages import AFTER, Page, Size, page_size
 from rtlite.errors import Forbidden, InvalidRequest, NotFound, Reason, StartError, TooLarge
 from rtlite.hub.hub import Hub
 from rtlite.hub.slices import Pace
-from rtlite.model import Kind, Published, Role
+from rtlite.model import Published
 from rtlite.protocols import jsonframes, verbs
 from rtlite.protocols.jsonframes import EventJson, Receipt
 from rtlite.protocols.verbs import Publication
-from rtlite.rules import Channel, Count, Duration, Rule, Subscribable, User, of
-from rtlite.settings import KIB, MIB, Settings, duration
+from rtlite.rules import Channel, Count, Rule, of
+from rtlite.settings import KIB, MIB, Settings
 from rtlite.store.database import Database
-from rtlite.store.keys import KeyJson
 from rtlite.transports.connections import Connections
 from rtlite.transports.contract import JSON, NDJSON, Asked, Body
 from rtlite.transports.routes import Access, Call, Reply, Route, json_reply
@@ -45,30 +38,7 @@ _LONG: Final = 64 * KIB
 _LONGEST_LIST: Final = MIB  # of a batch as one JSON text, which is parsed in one go; NDJSON goes line by line
 
 _FILTER: Final = Asked("filter", str, "A part of the user's id, the protocol, the address or a channel's name")
-Patterns = Annotated[
-    list[Subscribable], Rule(maxItems=MAX_PATTERNS, description="Channels, kinds as `changes:*`, or `*`")
-]
-
 PUBLISHED: Final = {"channel": "article:hello", "event": "view_update", "data": example("view_update")}
-
-
-@attrs.frozen
-class NewKey:
-    kind: Annotated[str, Rule(enum=["blog", "project", "stream", "admin"])]
-    user: User
-    name: Annotated[str, Rule(maxLength=MAX_NAME)] = ""
-    expires: Duration | None = None
-    scope: Annotated[str, Rule(enum=["read", "write"], description="Of a project key")] | None = None
-    test: bool = False
-
-
-@attrs.frozen
-class NewToken:
-    user: User
-    role: Annotated[str, Rule(enum=["user", "customer", "collab", "admin"])] = "user"
-    ttl: Duration = "1h"
-    subscribe: Patterns = attrs.field(factory=list)
-    publish: Patterns = attrs.field(factory=list)
 
 
 @attrs.frozen
@@ -98,21 +68,6 @@ class ConnectionPage(TypedDict):
     total: Count
 
 
-class SecretKey(KeyJson):
-    """A key and its secret, which is shown this once."""
-
-    key: str
-
-
-class SignedToken(TypedDict):
-    """A JWT."""
-
-    token: str
-    user: User
-    role: str
-    expiresIn: float
-
-
 class MadeBackup(TypedDict):
     """Where the backup is."""
 
@@ -126,9 +81,6 @@ class Management:
         database: Database,
         history: History,
         access: rights.Access,
-        keyring: Keyring,
-        tokens: Tokens,
-        tickets: Tickets,
         connections: Connections,
         settings: Settings,
     ) -> None:
@@ -136,9 +88,6 @@ class Management:
         self._database = database
         self._history = history
         self._access = access
-        self._keyring = keyring
-        self._tokens = tokens
-        self._tickets = tickets
         self._connections = connections
         self._settings = settings
         # Publishers name the same few channels over and over, and reading the table for it takes 2 µs.
@@ -207,40 +156,6 @@ class Management:
                 "Close a connection",
                 gives={204: None},
                 refuses={404: "not_found"},
-            ),
-            Route("GET", "/api/keys", self.list_keys, "List keys", gives={200: Page[KeyJson]}),
-            Route(
-                "POST",
-                "/api/keys",
-                self.create_key,
-                "Create a key; the secret is shown this once",
-                takes=NewKey,
-                gives={201: SecretKey},
-            ),
-            Route(
-                "DELETE",
-                "/api/keys/{id}",
-                self.revoke_key,
-                "Revoke a key and close its connections",
-                gives={200: KeyJson},
-                refuses={404: "not_found"},
-            ),
-            Route(
-                "POST",
-                "/api/tokens",
-                self.create_token,
-                "Sign a JWT",
-                takes=NewToken,
-                gives={201: SignedToken},
-                refuses={400: "invalid_channel", 409: "signed_elsewhere"},
-            ),
-            Route(
-                "POST",
-                "/api/tickets",
-                self.create_ticket,
-                "Trade a credential for a single-use ticket",
-                key,
-                gives={201: TicketJson},
             ),
             Route(
                 "POST",
@@ -332,45 +247,6 @@ class Management:
         connection.end(Reason.CLOSED_BY_OPERATOR)
         return Reply(204)
 
-    async def list_keys(self, call: Call) -> Reply:
-        return json_reply({"items": [key.as_json() for key in self._keyring.list()], "next": None})
-
-    async def create_key(self, call: Call) -> Reply:
-        wanted = jsonframes.decode(call.body, NewKey)
-        if wanted.kind not in {Kind.BLOG, Kind.PROJECT, Kind.STREAM, Kind.ADMIN}:
-            raise InvalidRequest("kind: one of blog, project, stream, admin is wanted")
-        if wanted.scope not in {None, "read", "write"}:
-            raise InvalidRequest("scope: read or write is wanted")
-        key, secret = await self._keyring.create(
-            Kind(wanted.kind),
-            wanted.user,
-            name=wanted.name,
-            expires_in=None if wanted.expires is None else _seconds("expires", wanted.expires),
-            write=wanted.scope == "write",
-            live=not wanted.test,
-        )
-        return json_reply({**key.as_json(), "key": secret}, 201)
-
-    async def revoke_key(self, call: Call) -> Reply:
-        return json_reply((await self._keyring.revoke(call.params["id"])).as_json())
-
-    async def create_token(self, call: Call) -> Reply:
-        wanted = jsonframes.decode(call.body, NewToken)
-        if wanted.role not in set(Role):
-            raise InvalidRequest("role: one of user, customer, collab, admin is wanted")
-        lifetime = _seconds("ttl", wanted.ttl)
-        token = self._tokens.sign(
-            wanted.user, Role(wanted.role), lifetime, tuple(wanted.subscribe), tuple(wanted.publish)
-        )
-        return json_reply({"token": token, "user": wanted.user, "role": wanted.role, "expiresIn": lifetime}, 201)
-
-    async def create_ticket(self, call: Call) -> Reply:
-        """Not for a ticket: whoever found one in a log would renew it for ever."""
-        if (presented(call.headers, call.query) or "").startswith(TICKET_PREFIX):
-            raise Forbidden("a ticket buys no other ticket")
-        ticket = self._tickets.issue(call.identity)
-        return json_reply({"ticket": ticket, "expiresIn": self._settings.ticket_lifetime}, 201)
-
     async def backup(self, call: Call) -> Reply:
         wanted = jsonframes.decode(call.body, Backup)
         if not os.path.isabs(wanted.file):
@@ -411,10 +287,3 @@ def _outcome(published: list[Published], error: BaseException | None) -> Reply:
     if error is not None:
         raise error
     return _answer(published[0])
-
-
-def _seconds(field: str, text: str) -> float:
-    try:
-        return duration(text)
-    except ValueError as error:
-        raise InvalidRequest(f"{field}: {error}") from error
