@@ -3,28 +3,30 @@
 from __future__ import annotations
 
 import ast
+import functools
 from collections.abc import Iterator
 
 from tests.docs.blocks import ROOT
 
 
+@functools.cache
 def raised() -> dict[str, set[int]]:
     """By code, the statuses it comes with."""
     trees = [
         ast.parse(path.read_text()) for path in sorted((ROOT / "rtlite").rglob("*.py")) if "console" not in path.parts
     ]
-    classes = {node.name: node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.ClassDef)}
+    nodes = [node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.ClassDef | ast.Call)]
+    classes = {node.name: node for node in nodes if isinstance(node, ast.ClassDef)}
     refusals = {name for name in classes if "Refused" in _bases(name, classes)} - {"CallFailed"}
     found: dict[str, set[int]] = {}
     for name in refusals:
         found.setdefault(str(_value(name, "code", classes)), set()).add(int(_value(name, "status", classes)))
-    for tree in trees:
-        for node in ast.walk(tree):
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in refusals:
-                for word in node.keywords:
-                    if word.arg == "code":
-                        for code in _texts(word.value):
-                            found.setdefault(code, set()).add(int(_value(node.func.id, "status", classes)))
+    for node in nodes:
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in refusals:
+            for word in node.keywords:
+                if word.arg == "code":
+                    for code in _texts(word.value):
+                        found.setdefault(code, set()).add(int(_value(node.func.id, "status", classes)))
     return found
 
 

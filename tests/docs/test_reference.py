@@ -136,20 +136,15 @@ async def test_every_path_that_is_named_is_served_and_every_path_is_named_where_
         served = {(route.method, route.pattern) for route in server.running.server.routes}
         sockets = {route.pattern for route in server.running.server.websocket_routes}
     named: set[tuple[str, str]] = set()
+    explained: set[str] = set()
     for name, page in OURS.items():
-        if name.endswith("/paths.md"):
-            continue
-        method = ""
-        for code in inline(page):
-            if match := re.match(r"((?:GET|POST|PUT|PATCH|DELETE)(?:, )?)+ (/\S*)", code):
-                method = match[1]
-            if match := re.fullmatch(r"(?:([A-Z, ]+) )?(/[^\s?`#]*)(?:\?.*)?", code):
-                methods = re.split(", ", match[1] or method or "GET")
-                named |= {(one, match[2]) for one in methods if one in {"GET", "POST", "PUT", "PATCH", "DELETE"}}
-    rows = {(method, path) for method, path in served if not path.startswith(("/console", "/graphql/graphiql"))}
-    explained = {path for _, path in named}
-    assert {path for _, path in rows} <= explained
-    assert not {(method, path) for method, path in named if method != "GET"} - served
+        if not name.endswith("/paths.md"):
+            for code in inline(page):
+                if match := re.fullmatch(r"(?:([A-Z]+) )?(/[^\s?`#]*)(?:\?.*)?", code):
+                    explained.add(match[2])
+                    named |= {(match[1], match[2])} if match[1] else set()
+    assert {path for _, path in served if not path.startswith(("/console/", "/graphql/graphiql"))} <= explained
+    assert {(method, path) for method, path in named if method != "WS"} <= served
     assert sockets <= set(re.findall(r"`(/[^`]*)`", text("paths")))
 
 
@@ -195,6 +190,7 @@ WORDS = {
     "proxy_request_buffering",
     "syntax_error",
     "history_lost",
+    "reset_peer",
     "job_completed",
     "job_failed",
     "job_cancelled",
