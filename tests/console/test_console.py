@@ -244,6 +244,9 @@ async def test_a_key_is_shown_once_and_revoked_from_the_page(chromium: str) -> N
         key = await tab.evaluate("document.querySelector('.secret code').textContent")
         assert (await server.http(key).post("/records/product", json={"data": {}})).status_code == 201
         await says(tab, "The shop")
+        await tab.evaluate("document.querySelector('[name=find]').focus()")
+        await tab.call("Input.insertText", text="sho")
+        await tab.until("document.querySelectorAll('main tbody tr').length === 1")
         await press(tab, "Done")
         assert key not in await tab.evaluate("document.documentElement.outerHTML")
         await tab.evaluate(
@@ -401,6 +404,8 @@ async def test_the_keyboard_reaches_everything_and_the_focus_is_where_one_looks(
         await tab.evaluate("document.activeElement.blur()")
         await tab.press("Tab", 9)
         assert await tab.evaluate("document.activeElement.className") == "skip"
+        await tab.press("Enter", 13)
+        assert await tab.evaluate("document.activeElement.textContent") == "Overview"
         await tab.evaluate("document.querySelector('nav a[href=\"#/keys\"]').focus()")
         await tab.press("Enter", 13)
         await tab.until("document.title.startsWith('Keys and tokens') && document.activeElement.tagName === 'H1'")

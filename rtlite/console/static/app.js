@@ -129,6 +129,10 @@ async function sessionEnded() {
 }
 
 nav.append(el("ul", {}, VIEWS.map((view) => el("li", {}, el("a", { href: view.path }, view.title)))));
+document.querySelector(".skip").addEventListener("click", (event) => {
+  event.preventDefault(); // the part after # names a view
+  focusOn(main.querySelector("h1"));
+});
 menu.addEventListener("click", () => openMenu(menu.getAttribute("aria-expanded") !== "true"));
 nav.addEventListener("keydown", (event) => {
   if (event.key !== "Escape" || !nav.classList.contains("open")) return;

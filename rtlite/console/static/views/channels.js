@@ -7,6 +7,7 @@ import { channelLink } from "../links.js";
 import { table } from "../table.js";
 
 const REFRESH = 5000; // milliseconds
+const MOST = 5; // pages that are read again; of more, what is busy is told by the feed
 
 export async function show(root, context) {
   const name = location.hash.split("?")[0].split("/")[2];
@@ -80,7 +81,7 @@ async function showList(root, context) {
       } }, el("label", {}, "Name begins with", search), el("button", {}, "Find"))),
     list.element, more);
   await load();
-  const timer = setInterval(() => load().catch(() => {}), REFRESH); // the bar says when the server is away
+  const timer = setInterval(() => pages <= MOST && load().catch(() => {}), REFRESH); // the bar says when the server is away
   const stop = context.feed.subscribe("snapshot", (snapshot) => {
     busy = new Map(snapshot.channels.map((item) => [item.channel, item]));
     draw();

@@ -15,10 +15,11 @@ const KINDS = [
 ];
 const ROLES = ["user", "customer", "collab", "admin"];
 const AGES = [["", "Never"], ["30d", "In 30 days"], ["90d", "In 90 days"], ["365d", "In a year"]];
+const MOST = 200; // rows
 const LIFETIMES = [["15m", "15 minutes"], ["1h", "1 hour"], ["24h", "24 hours"]];
 
 export async function show(root, context) {
-  const revoked = el("input", { type: "checkbox", name: "revoked", onchange: () => load() });
+  const revoked = el("input", { type: "checkbox", name: "revoked", onchange: () => draw() });
   const secrets = el("div", { class: "stack" });
   const list = table({
     label: "API keys",
@@ -34,12 +35,25 @@ export async function show(root, context) {
       { title: "Revoke", unseen: true, class: "actions", key: (item) => `${item.id}${item.revoked}`, cell: (item) => item.revoked ? "" :
         el("button", { type: "button", class: "danger", "aria-label": `Revoke ${item.prefix}… of ${item.user}`, onclick: () => revoke(item) }, "Revoke") },
     ],
-    empty: "No key. The console itself needs one to log in: make an admin key first.",
+    empty: "No key fits. Make one below.",
   });
 
+  const search = el("input", { type: "search", name: "find", autocomplete: "off", spellcheck: "false", oninput: () => draw() });
+  const more = el("p", { class: "muted", hidden: true });
+  let keys = [];
+
   async function load() {
-    const { items } = await context.api.get("/api/keys");
-    list.update(items.filter((item) => revoked.checked || !item.revoked).reverse());
+    keys = (await context.api.get("/api/keys")).items.reverse(); // the newest first
+    draw();
+  }
+
+  function draw() {
+    const text = search.value.trim();
+    const found = keys.filter((item) => (revoked.checked || !item.revoked)
+      && [item.user, item.name, item.prefix, item.kind].some((part) => part.includes(text)));
+    list.update(found.slice(0, MOST));
+    more.hidden = found.length <= MOST;
+    more.textContent = `The newest ${MOST} of ${found.length} are shown.`;
   }
 
   async function revoke(item) {
@@ -94,8 +108,9 @@ export async function show(root, context) {
 
   root.append(
     el("h1", {}, "Keys and tokens"), secrets,
-    el("div", { class: "head" }, el("h2", {}, "Keys"), el("label", { class: "check" }, revoked, "Show revoked ones")),
-    list.element, keyForm, tokenForm);
+    el("div", { class: "head" }, el("h2", {}, "Keys"),
+      el("div", { class: "row" }, el("label", { class: "check" }, revoked, "Show revoked ones"), el("label", {}, "User, name, kind or beginning", search))),
+    list.element, more, keyForm, tokenForm);
   await load();
 }
 
