@@ -68,6 +68,8 @@ async def test_every_link_of_a_page_leads_somewhere_and_next_leads_through_all_o
             links = re.findall(r'(?:href|src)="(/[^"]*|#[^"]*)"', pages[path])
             todo |= {link.partition("#")[0] for link in links if link.startswith("/")} - set(pages)
         for path, page in pages.items():
+            if not path.startswith("/docs"):
+                continue  # the console's anchors are its views
             for link in re.findall(r'href="([^"]*#[^"]+)"', page):
                 target, _, anchor = link.partition("#")
                 assert f'id="{anchor}"' in pages[target or path], f"{path}: {link}"
