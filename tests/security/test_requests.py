@@ -465,20 +465,18 @@ HOSTILE_JSON = {
 FINE = {"5,000 digits after the point"}
 
 
-@pytest.mark.parametrize("value", HOSTILE_JSON.values(), ids=HOSTILE_JSON)
 @pytest.mark.parametrize("name", FIELDS)
-async def test_what_is_no_json_is_400_over_every_door(
-    name: str, value: bytes, server: InProcess, admin: httpx.AsyncClient
-) -> None:
+async def test_what_is_no_json_is_400_over_every_door(name: str, server: InProcess, admin: httpx.AsyncClient) -> None:
     method, path, body = FIELDS[name]
-    fine = value in {HOSTILE_JSON[item] for item in FINE}
     first = next(iter(body))
-    for at in (("data",) if "data" in body else (first,)), (first,):
-        text = orjson.dumps(replaced(body, at, "MARK")).replace(b'"MARK"', value)
-        answer = await admin.request(method, path, content=text)
-        assert answer.status_code == 400 or (fine and answer.status_code == 201), answer.text
-    if value:  # an empty body is an empty object
-        refused(await admin.request(method, path, content=value), 400)
+    for label, value in HOSTILE_JSON.items():
+        for at in (("data",) if "data" in body else (first,)), (first,):
+            text = orjson.dumps(replaced(body, at, "MARK")).replace(b'"MARK"', value)
+            answer = await admin.request(method, path, content=text)
+            refusal = answer.status_code == 400 or (label in FINE and answer.status_code == 201)
+            assert refusal, f"{label}: {answer.text}"
+        if value:  # an empty body is an empty object
+            refused(await admin.request(method, path, content=value), 400)
 
 
 @pytest.mark.parametrize("value", HOSTILE_JSON.values(), ids=HOSTILE_JSON)
