@@ -67,7 +67,7 @@ async def try_all(tab: Tab) -> int:
         await press(tab, PUBLISH.get(protocol, "Publish a test event"))
         await hears(tab)
         await press(tab, COME_BACK.get(protocol, "Disconnect, publish 3, reconnect"))
-        await says(tab, "All 3 that were missed have arrived.", LOG)
+        await says(tab, "All 3 that were missed have arrived, in order.", LOG)
         if protocol == "webhooks":  # which is a stream of this server: what it gets is seen, too
             await tab.until(f"document.querySelector('{LOG}').innerText.split('The endpoint got').length === 5")
         assert await tab.evaluate(f"document.querySelectorAll('{LOG} [data-kind=bad]').length") == 0, protocol

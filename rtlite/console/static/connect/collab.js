@@ -134,7 +134,7 @@ function tryout(protocol, credential) {
     });
     one.provider.connect();
     await caughtUp;
-    say("good", "All 3 that were missed have arrived.");
+    say("good", "All 3 that were missed have arrived, in order.");
     away.disabled = false;
   }
 

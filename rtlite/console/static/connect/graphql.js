@@ -16,6 +16,7 @@ export const graphql = {
   credential: { key: "pk_live_dev", rights: { subscribe: [CHANGES] } },
   sample: "UPDATED",
   channel: () => CHANGES,
+  tells: (record, { record: published }) => record.version === published.version && record.updatedAt === published.updatedAt,
   async connect({ credential, since, on }) {
     const secret = await credential.secret();
     const variables = { since };

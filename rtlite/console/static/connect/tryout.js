@@ -5,11 +5,14 @@ import { journal } from "./journal.js";
 
 const PATIENCE = 10_000; // ms for what was missed to arrive
 
+const same = (data, published) => JSON.stringify(data) === JSON.stringify(published);
+
 /**
  * `protocol.connect({credential, since, on, context})` opens a connection from `since` on, or from now on if that is
  * null, and returns a function that closes it. What happens it tells by
  * `on.open(text, place)`, `on.event(name, data, place)`, `on.note(text)`, `on.away(text)` when it will come back by
- * itself, and `on.end(text)` when it will not. `place` is where to go on.
+ * itself, and `on.end(text)` when it will not. `place` is where to go on. `protocol.tells(data, published)` is whether
+ * an event's data is of what was published; without it, the two are the same.
  */
 export function tryout(protocol, credential, context) {
   const state = el("p", { class: "state", role: "status" });
@@ -23,12 +26,13 @@ export function tryout(protocol, credential, context) {
   let place = null;
   let turn = 0;
   let heard = () => {};
+  let atWork = false;
 
   function become(name, text) {
     state.dataset.state = name;
     state.textContent = text;
     open.textContent = hangUp ? "Disconnect" : "Connect";
-    resume.disabled = name !== "connected";
+    resume.disabled = atWork || name !== "connected";
   }
 
   async function connect() {
@@ -45,7 +49,7 @@ export function tryout(protocol, credential, context) {
       event: only((name, data, at) => {
         place = at ?? place;
         say("event", el("b", {}, name), " ", el("code", {}, JSON.stringify(data)));
-        heard(name);
+        heard(data);
       }),
       note: only((text) => say("note", text)),
       away: only((text) => {
@@ -83,38 +87,40 @@ export function tryout(protocol, credential, context) {
     const { channel, event, data } = sample;
     const receipt = await context.api.post("/api/publish", { channel, event, data });
     say("out", `Published ${event} on ${channel}: offset ${receipt.offset}`);
-    return event;
+    return data;
   }
 
   async function comeBack() {
     disconnect();
-    let left = 3;
-    for (let n = 0; n < 3; n++) await publish();
+    const missed = [];
+    while (missed.length < 3) missed.push(await publish());
     const arrived = new Promise((done, failed) => {
-      const timer = setTimeout(() => failed(new Error(`${left} of 3 did not arrive`)), PATIENCE);
-      heard = () => {
-        if (--left > 0) return;
+      const timer = setTimeout(() => failed(new Error(`${missed.length} of 3 did not arrive`)), PATIENCE);
+      heard = (data) => {
+        if (missed.length > 0 && (protocol.tells ?? same)(data, missed[0])) missed.shift();
+        if (missed.length > 0) return;
         clearTimeout(timer);
         done();
       };
     });
     try {
       await Promise.all([arrived, connect()]);
-      say("good", "All 3 that were missed have arrived.");
-      context.announce("All 3 that were missed have arrived.");
+      const text = "All 3 that were missed have arrived, in order.";
+      say("good", text);
+      context.announce(text);
     } finally {
       heard = () => {};
     }
   }
 
   async function busy(act) {
-    test.disabled = resume.disabled = true;
+    atWork = test.disabled = resume.disabled = true;
     try {
       await act();
     } catch (error) {
       say("bad", error.message);
     } finally {
-      test.disabled = false;
+      atWork = test.disabled = false;
       resume.disabled = state.dataset.state !== "connected";
     }
   }

@@ -46,6 +46,7 @@ export const webhooks = {
   unnamed: true, // the session makes the webhook; its programs need an admin key
   sample: "view_update",
   channel: () => "article:hello",
+  tells: ({ channel }) => channel === "article:hello", // an attempt does not say with what data
   settings(context) {
     if (context.dev) url.value ||= `${context.origin}/streams/${STREAM}/messages?token=${KEY}`;
     const about = context.dev ? "The endpoint (as it stands, a stream of this server)" : "The endpoint";
