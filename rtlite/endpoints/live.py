@@ -141,9 +141,8 @@ class Live:
         self._admit(stream)
         asked = stream.head.query
         wanted = Wanted(asked.get("channel", ""), asked.get("event", ""), asked.get("text", ""))
-        tail = (
-            Tail(wanted, max(1, round(self._settings.console_events * _TURN)), _TAIL) if asked.get("events") else None
-        )
+        most = max(1, round(self._settings.console_events * _TURN))
+        tail = Tail(wanted, most, _TAIL) if asked.get("events") == "1" else None
         if sse.last_event_id(stream.head.headers, asked) == sse.STOP_ID:
             stream.turn_away()
             return
