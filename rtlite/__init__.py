@@ -14,6 +14,7 @@ The package is a pipeline; a module imports only from what stands below it:
     auth/        who are you (keys, tokens, tickets), what may you (grants)
     store/       what survives a restart: one SQLite file
     rules.py      what names, ids and times look like, for the descriptions
+    console/     files that are served: the web console, the built-in docs, GraphiQL, embed.js
     settings.py, metrics.py, log.py, faults.py, model.py, errors.py: declared once, read everywhere
 """
 
