@@ -46,7 +46,7 @@ Subscribable = Annotated[
 EventId = Annotated[str, Rule(minLength=1, maxLength=MAX_EVENT_ID, pattern="^[!-~]+$")]
 EventName = Annotated[str, Rule(minLength=1, maxLength=MAX_EVENT_NAME, pattern="^[!-~]+$")]
 User = Annotated[str, Rule(minLength=1, maxLength=MAX_USER, pattern=r"^[^\x00-\x1f\x7f-\x9f]+$", examples=["dev"])]
-UserInChannel = Annotated[str, Rule(minLength=1, maxLength=241, pattern=r"^(?!\*$)[!-~]+$", examples=["dev"])]
+UserInChannel = Annotated[str, Rule(minLength=1, maxLength=241, pattern=r"^(?!\*$)(?!.*:\*$)[!-~]+$", examples=["dev"])]
 """Whose id stands in a channel's name."""
 Id = Annotated[str, Rule(minLength=1, maxLength=64, pattern="^[A-Za-z0-9_-][A-Za-z0-9._~-]*$")]
 """Of what stands in paths and in channels' names as it is: streams, models, records."""
