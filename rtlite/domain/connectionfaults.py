@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from typing import Final
-from weakref import WeakKeyDictionary, WeakSet
+from weakref import WeakSet
 
 import attrs
 
@@ -30,13 +30,13 @@ class _Share:
 
 
 class ConnectionFaults:
-    """:ivar impaired: the streams that a fault has its hand on; another one leaves them alone."""
+    """Strikes the connections that faults are for, and undoes that when they end."""
 
     def __init__(self, connections: Connections, settings: Settings) -> None:
         self._connections = connections
         self._settings = settings
         self._shares: dict[Fault, _Share] = {}
-        self._impaired: WeakKeyDictionary[ServerStream, Fault] = WeakKeyDictionary()
+        self._impaired: WeakSet[ServerStream] = WeakSet()
 
     def apply(self, faults: Sequence[Fault]) -> None:
         """From now on these are set."""
@@ -86,7 +86,7 @@ class ConnectionFaults:
             slow = stream.throttle(share.draws.fault.asked.rate or 1)
 
             def undo() -> None:
-                self._impaired.pop(stream, None)
+                self._impaired.discard(stream)
                 stream.lift(slow)
 
             share.undo.append(undo)
@@ -98,7 +98,7 @@ class ConnectionFaults:
             return False
         if not share.draws.strikes():
             return False
-        self._impaired[stream] = share.draws.fault
+        self._impaired.add(stream)
         return True
 
 

@@ -102,7 +102,7 @@ class Impaired:
                 case "drop":
                     return
                 case "duplicate":
-                    copies *= 2
+                    copies += 1
                 case "latency":
                     delay += draw.delay()
                 case "reorder":

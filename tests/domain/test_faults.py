@@ -129,6 +129,11 @@ async def test_those_whom_a_fault_strikes_are_struck_each_in_their_own_way_and_a
     assert strikes() == [first, second]
 
 
+async def test_a_seed_means_the_same_on_every_machine_and_in_each_version() -> None:
+    draws = Faults(DEV, Metrics()).add(NewFault("drop", probability=0.5, seed=7)).draws()
+    assert "".join("x" if draws.strikes() else "." for _ in range(20)) == "...x.xx....x.x....xx"
+
+
 @pytest.mark.parametrize(
     ("asked", "field"),
     [

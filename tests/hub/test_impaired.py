@@ -182,6 +182,7 @@ def in_virtual_time(work: Any) -> Any:
     return trio.run(work, clock=trio.testing.MockClock(autojump_threshold=0))
 
 
+@settings(max_examples=40)
 @given(CHOSEN, st.integers(0, 2**32), st.integers(0, 40))
 def test_the_same_seed_decides_the_same_again(chosen: Any, seed: int, count: int) -> None:
     async def once() -> list[int]:
@@ -190,6 +191,7 @@ def test_the_same_seed_decides_the_same_again(chosen: Any, seed: int, count: int
     assert in_virtual_time(once) == in_virtual_time(once)
 
 
+@settings(max_examples=40)
 @given(CHOSEN, st.integers(0, 2**32), st.integers(0, 40))
 def test_nothing_is_lost_but_what_is_dropped_and_nothing_comes_twice_but_what_is_duplicated(
     chosen: Any, seed: int, count: int
