@@ -183,6 +183,22 @@ async def test_a_channel_shows_its_history_without_a_gap_and_plays_it_again(chro
         assert [item["data"]["n"] for item in copy] == list(range(120, 130))
 
 
+async def test_from_a_channel_one_publishes_to_it(chromium: str) -> None:
+    async with opened(chromium, "channels/article%3Amine") as (server, tab):
+        for channel, event in (("article:mine", "view_update"), ("odd", "")):
+            await show(tab, f"channels/{channel.replace(':', '%3A')}")
+            await tab.click("a.button[href^='#/publish']")
+            await tab.until(f"document.querySelector('#channel')?.value === {json.dumps(channel)}")
+            await tab.until(f"document.querySelector('#event').value === {json.dumps(event)}")
+        await tab.evaluate(
+            "document.querySelector('#event').value = 'mine'; document.querySelector('#data').value = '[1]'"
+        )
+        await press(tab, "Publish")
+        await says(tab, "offset 1")
+        items = (await server.http("rtk_dev").get("/api/channels/odd/history")).json()["items"]
+        assert [(item["event"], item["data"]) for item in items] == [("mine", [1])]
+
+
 async def test_a_channel_without_history_shows_what_comes(chromium: str) -> None:
     kinds = {"typing": KindSettings(history=False, presence=False)}
     async with opened(chromium, "channels/typing%3Aroom", channels=kinds) as (server, tab):

@@ -93,5 +93,6 @@ export function chart({ title, series, format, least }) {
   }
 
   const element = el("figure", { class: "panel figure", "aria-label": title }, el("figcaption", {}, el("h2", {}, title), legend), drawing, summary, details);
+  new ResizeObserver(() => update(last)).observe(drawing);
   return { element, update };
 }
