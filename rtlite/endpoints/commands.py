@@ -51,7 +51,7 @@ def _presence(data: Any) -> Shape:
 
 
 MESSAGES: Final = (
-    *messages.commands(_message),
+    *messages.commands(_message, commands.reply),
     Message("connected", str(answers.Connected.__doc__), _message("connected", fields_of(answers.Connected))),
     Message("presence_news", str(answers.PresenceNews.__doc__), _presence(answers.PresenceNews)),
     Message("presence_list", str(answers.PresenceList.__doc__), _presence(answers.PresenceList)),

@@ -44,7 +44,7 @@ def _message(type: Any, fields: Mapping[str, Any]) -> Shape:
 
 
 MESSAGES: Final = (
-    *messages.commands(_message),
+    *messages.commands(_message, eventchannels.reply),
     *(
         Message(name, str(shape.__doc__), _message("presence", {"channel": Channel, **fields_of(shape)}))
         for name, shape in (("presence_news", answers.PresenceNews), ("presence_list", answers.PresenceList))

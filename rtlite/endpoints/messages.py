@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from random import Random
-from typing import Any, NotRequired
+from typing import Any, Final, NotRequired
 
 import orjson
 
 from rtlite.domain.samples import SAMPLES, Sample, Turn
 from rtlite.domain.told import SHAPES
-from rtlite.model import Event, kind_of
+from rtlite.model import Event, kind_of, rfc3339
 from rtlite.protocols import answers, verbs
 from rtlite.protocols.jsonschema import fields_of
 from rtlite.rules import Count, EventId, EventName, PositionText, Timestamp
@@ -63,14 +63,44 @@ def events(
     return [*told, Message("event", "An event that someone published.", shape(EventName, Any))] if more else told
 
 
-def commands(shape: Callable[[Any, Mapping[str, Any]], Any]) -> list[Message]:
+def commands(
+    shape: Callable[[Any, Mapping[str, Any]], Any], write: Callable[[str, dict[str, Any], RequestId], bytes]
+) -> list[Message]:
     """What clients of a command socket ask, and what they are told.
 
-    :param shape: what a message looks like, of its type and fields.
+    :param shape: what a message looks like, of its type and fields. :param write: such a message.
     """
-    asked = [
-        Message(name, f"The command `{name}`.", shape(name, fields_of(verb)), sent=False)
-        for name, verb in verbs.VERBS.items()
-    ]
-    told = [Message(name, fields.__doc__, shape(name, fields_of(fields))) for name, fields in answers.ANSWERS.items()]
-    return [*asked, *told, Message("error", str(answers.Failed.__doc__), shape("error", fields_of(answers.Failed)))]
+
+    def message(name: str, about: str, fields: Any, sent: bool) -> Message:
+        return Message(name, about, shape(name, fields_of(fields)), sent, [orjson.loads(write(name, _FIELDS[name], 1))])
+
+    asked = [message(name, f"The command `{name}`.", verb, False) for name, verb in verbs.VERBS.items()]
+    told = {**answers.ANSWERS, "error": answers.Failed}
+    return [*asked, *(message(name, str(fields.__doc__), fields, True) for name, fields in told.items())]
+
+
+_CHANNEL: Final = "conversation:conv-123"
+_FIELDS: Final[Mapping[str, dict[str, Any]]] = {
+    "subscribe": {"channel": _CHANNEL, "since": "5f0c2a91-7"},
+    "subscribed": {"channel": _CHANNEL, "position": "5f0c2a91-9", "recovered": True},
+    "unsubscribe": {"channel": _CHANNEL},
+    "unsubscribed": {"channel": _CHANNEL},
+    "publish": {"channel": _CHANNEL, "event": "chat_message", "data": example("chat_message"), "id": "msg-1"},
+    "published": {
+        "id": "msg-1",
+        "channel": _CHANNEL,
+        "offset": 10,
+        "epoch": "5f0c2a91",
+        "timestamp": rfc3339(_AT),
+    },
+    "presence": {"channel": _CHANNEL, "action": "update", "data": {"typing": True}},
+    "joined": {"channel": _CHANNEL},
+    "updated": {"channel": _CHANNEL},
+    "left": {"channel": _CHANNEL},
+    "auth": {"token": "YOUR_TOKEN"},
+    "authenticated": {"user": "user-123", "expiresAt": rfc3339(_AT)},
+    "token_expiring": {"expiresIn": 30, "expiresAt": rfc3339(_AT)},
+    "ping": {},
+    "pong": {},
+    "error": {"code": "invalid_request", "message": "channel: missing"},
+}
