@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from tests import warm
-from tests.docs import runner
+from tests.docs import languages
 
 
 @pytest.fixture(autouse=True)
@@ -14,4 +14,4 @@ def warm_starts(monkeypatch: pytest.MonkeyPatch, full: bool) -> None:
     """In the short run programs are forked with rtlite's imports done; in the long one they are started as by hand."""
     if not full:
         monkeypatch.setattr(subprocess, "Popen", warm.Popen)
-        monkeypatch.setattr(runner, "PYTHON", [sys.executable, "-m", "tests.examples.program"])
+        monkeypatch.setattr(languages, "PYTHON", [sys.executable, "-m", "tests.examples.program"])

@@ -8,7 +8,9 @@ import pytest
 
 from tests.clients.browser import find_chromium
 from tests.docs.blocks import Block, Unclear, blocks_of, pages
-from tests.docs.runner import Missing, contains, open_page
+from tests.docs.languages import Missing
+from tests.docs.printed import contains
+from tests.docs.runner import open_page
 
 PAGES = pages()
 

@@ -19,7 +19,7 @@ import trustme
 
 from rtlite.endpoints.docpages import text
 from tests.docs.blocks import blocks_of
-from tests.docs.runner import free_port, stop_group
+from tests.docs.printed import free_port, stop_group
 from tests.servers import InProcess, running_server
 
 PAGE = blocks_of("proxies", text("proxies"))
