@@ -19,7 +19,8 @@ import pytest
 from rtlite.settings import DEV_JWT_SECRET
 from tests.clients.browser import find_chromium
 from tests.docs.blocks import ROOT, Block
-from tests.docs.runner import Missing, Page, open_page
+from tests.docs.languages import Missing
+from tests.docs.runner import Page, open_page
 
 FOLDER: Final = ROOT / "rtlite" / "console" / "static" / "snippets"
 LANGUAGES: Final = {"js": "js", "mjs": "mjs", "sh": "sh", "py": "python", "html": "html"}
