@@ -3,6 +3,8 @@
     hub.py        the face: publish, transact, subscribe
     committer.py  one task: queue → one transaction → fan-out in order → wake the publishers
     fanout.py     topics and their subscriptions; encode once, write once per connection
+    parcels.py    events that are handed over one by one
+    impaired.py   what faults do to them on their way
     replay.py     from a place in history to live, without gap or repeat
     since.py      the places a reader can name: a position, an id, an age, a time
     sweeper.py    retention in the background
