@@ -14,23 +14,23 @@ from rtlite.settings import Settings
 
 
 @click.command()
-@options.setting_flags
-def openapi(config: str | None, **flags: Any) -> None:
+@options.config_option
+def openapi(config: str | None) -> None:
     """Print the HTTP API as OpenAPI 3.1 (JSON).
 
     It is what a server with these settings shows at /openapi.json; no server need run.
     """
-    _print("openapi", settings.load(flags, file=config).settings)
+    _print("openapi", settings.load(file=config).settings)
 
 
 @click.command()
-@options.setting_flags
-def asyncapi(config: str | None, **flags: Any) -> None:
+@options.config_option
+def asyncapi(config: str | None) -> None:
     """Print the WebSockets and event streams as AsyncAPI 3.0 (JSON).
 
     It is what a server with these settings shows at /asyncapi.json; no server need run.
     """
-    _print("asyncapi", settings.load(flags, file=config).settings)
+    _print("asyncapi", settings.load(file=config).settings)
 
 
 def _print(name: str, chosen: Settings) -> None:

@@ -11,8 +11,9 @@ from tests.servers import running_server
 
 
 @pytest.mark.parametrize("name", ["openapi", "asyncapi"])
-def test_what_is_printed_without_a_server_is_what_one_with_these_settings_shows(name, invoke):
-    printed = invoke(name, "--max-page", "7")
+def test_what_is_printed_without_a_server_is_what_one_with_these_settings_shows(name, invoke, monkeypatch):
+    monkeypatch.setenv("RTLITE_MAX_PAGE", "7")
+    printed = invoke(name)
 
     async def ask():
         async with running_server(max_page=7) as server:
