@@ -254,8 +254,9 @@ class Topic:
             if size and size + len(part) > most:
                 chunks.append((start, _joined(parts)))
                 parts, size, start = [], 0, after
-            parts.append(part)
-            size += len(part)
+            if part:
+                parts.append(part)
+                size += len(part)
             after = self.key(event)
         if size:
             chunks.append((start, _joined(parts)))
@@ -436,7 +437,8 @@ class Fanout:
         for number, (outbox, letters) in enumerate(mail.items()):
             letters = [letter for letter in letters if letter[0].live]
             blobs = [blob for _, chunks, _ in letters for _, blob in chunks]
-            if len(blobs) > 1 and sum(map(len, blobs)) <= CHUNK_BYTES and self._offer(outbox, b"".join(blobs)):
+            joins = len(blobs) > 1 and sum(map(len, blobs)) <= CHUNK_BYTES and not isinstance(outbox, Impaired)
+            if joins and self._offer(outbox, b"".join(blobs)):
                 delivered += sum(count for _, _, count in letters)
             else:
                 for subscription, chunks, count in letters:

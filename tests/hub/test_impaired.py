@@ -12,8 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rtlite.faults import KINDS, Draws, Fault, NewFault
+from rtlite.hub.fanout import Subscription
+from rtlite.hub.hub import Hub
 from rtlite.hub.impaired import Impaired
 from rtlite.hub.parcels import Apart, Parcel
+from rtlite.model import Event
 from tests.hub.readers import Reader, line, new, running_hub
 
 
@@ -167,6 +170,41 @@ async def test_who_is_gone_gets_nothing_and_whoever_waits_for_room_is_told(
         assert scene.heard == []
 
 
+def impair_by(hub: Hub, chosen: Fault) -> None:
+    """Put a fault before whoever subscribes from now on."""
+
+    def impair(subscription: Subscription) -> None:
+        way = Impaired(subscription.outbox, 1_000_000, hub.nursery.start_soon, lambda: False, lambda: None)  # type: ignore[attr-defined]
+        way.decide_by([chosen.draws()])
+        subscription.outbox = way
+        subscription.topic.regroup(subscription, Apart(subscription.encode))
+
+    hub.impair = impair
+
+
+async def test_of_events_on_several_channels_at_once_each_is_struck() -> None:
+    async with running_hub() as hub:
+        struck, other = Reader(), Reader()
+        impair_by(hub, fault("drop"))
+        await struck.subscribe(hub)
+        hub.impair = None
+        await other.subscribe(hub, "news:b")
+        await hub.publish_all([new(), new(), new("news:b")])
+        assert (struck.offsets, other.offsets) == ([], [1])
+
+
+async def test_an_event_after_one_that_is_not_for_this_subscriber_is_struck() -> None:
+    def odd(event: Event) -> bytes:
+        return line(event) if event.offset % 2 else b""
+
+    async with running_hub() as hub:
+        reader = Reader()
+        impair_by(hub, fault("drop"))
+        await reader.subscribe(hub, encode=odd)
+        await hub.publish_all([new() for _ in range(4)])
+        assert reader.offsets == []
+
+
 KINDS_OF_DELIVERIES = st.sampled_from(
     [
         {"kind": "latency", "latency": 20, "jitter": 20},
@@ -216,14 +254,7 @@ def test_a_decision_does_not_hang_on_how_events_come_together(batches: list[int]
     async def once(sizes: list[int]) -> list[int]:
         async with running_hub() as hub:
             reader = Reader()
-
-            def impair(subscription: Any) -> None:
-                way = Impaired(reader, 1_000_000, hub.nursery.start_soon, lambda: False, lambda: None)
-                way.decide_by([fault("drop", seed, probability=0.5).draws()])
-                subscription.outbox = way
-                subscription.topic.regroup(subscription, Apart(line))
-
-            hub.impair = impair
+            impair_by(hub, fault("drop", seed, probability=0.5))
             await reader.subscribe(hub)
             for size in sizes:
                 await hub.publish_all([new() for _ in range(size)])
