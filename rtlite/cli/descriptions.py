@@ -16,9 +16,9 @@ from rtlite.settings import Settings
 @click.command()
 @options.config_option
 def openapi(config: str | None) -> None:
-    """Print the HTTP API as OpenAPI 3.1 (JSON).
+    """Print the HTTP API as OpenAPI (JSON).
 
-    It is what a server with these settings shows at /openapi.json; no server need run.
+    It is OpenAPI 3.1, and what a server with these settings shows at /openapi.json; no server need run.
     """
     _print("openapi", settings.load(file=config).settings)
 
@@ -26,9 +26,10 @@ def openapi(config: str | None) -> None:
 @click.command()
 @options.config_option
 def asyncapi(config: str | None) -> None:
-    """Print the WebSockets and event streams as AsyncAPI 3.0 (JSON).
+    """Print what is live as AsyncAPI (JSON).
 
-    It is what a server with these settings shows at /asyncapi.json; no server need run.
+    WebSockets and event streams, in AsyncAPI 3.0: what a server with these settings shows at
+    /asyncapi.json; no server need run.
     """
     _print("asyncapi", settings.load(file=config).settings)
 
