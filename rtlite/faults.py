@@ -164,10 +164,13 @@ class Fault:
         return self.removed or (self.asked.count is not None and self.struck >= self.asked.count)
 
     def picks(self, protocol: str, user: str | None, connection: str | None) -> bool:
-        """Whether it is for this connection or request, whatever the channel."""
+        """Whether it is for this connection or request, whatever the channel: never for what the console shows."""
         asked = self.asked
         return (
-            asked.protocol in {None, protocol} and asked.user in {None, user} and asked.connection in {None, connection}
+            asked.protocol in {None, protocol}
+            and protocol in PROTOCOLS
+            and asked.user in {None, user}
+            and asked.connection in {None, connection}
         )
 
     def covers(self, channel: str) -> bool:

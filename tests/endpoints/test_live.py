@@ -250,3 +250,20 @@ async def test_an_operator_who_closes_a_console_is_not_bothered_by_it_again() ->
             await tcp(server), "/api/live", X_Api_Key=await server.key("admin", "op"), Last_Event_ID=last.id or ""
         )
         assert again.status == 204
+
+
+async def test_what_is_shown_goes_on_whatever_fault_is_set() -> None:
+    async with serving(faults=True) as server:
+        operator, stream = await server.operator(), await look(server)
+        for fault in (
+            {"kind": "half-open"},
+            {"kind": "slow-reader", "rate": 2_000},
+            {"kind": "close"},
+            {"kind": "refuse"},
+        ):
+            assert (await operator.post("/api/faults", json=fault)).status_code == 201
+        opened_later = await look(server)
+        for each in (stream, opened_later):
+            await snapshot(each, lambda _: True)
+        listed = (await operator.get("/api/faults")).json()["items"]
+        assert [fault["struck"] for fault in listed] == [0, 0, 0, 0]
