@@ -85,7 +85,7 @@ def command(*arguments: str) -> list[str]:
 
 
 async def rtlite(*arguments: str, stdin: bytes = b"") -> Done:
-    """Run ``rtlite …`` to its end, in a thread: as a process, most of its time would be imports."""
+    """Run ``rtlite …`` to its end, in a thread; one at a time, as it takes over this process's streams."""
     result = await trio.to_thread.run_sync(
         partial(CliRunner().invoke, program, list(arguments), prog_name="rtlite", input=stdin)
     )

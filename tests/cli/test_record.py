@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import trio
 
-from tests.cli.conftest import rtlite, start
+from tests.cli.conftest import rtlite, rtlite_process, start
 from tests.servers import ServerProcess
 
 
@@ -111,7 +111,7 @@ async def test_what_another_server_sends_is_stored_raw_and_played(dev_server, tm
     with trio.fail_after(20):
         async with trio.open_nursery() as recorders:
             for name, rest in upstreams.items():
-                recorders.start_soon(rtlite, "record", name, "--from", *rest)
+                recorders.start_soon(rtlite_process, "record", name, "--from", *rest)
             await dev_server.subscribed("article:a", 3)
             await rtlite("publish", "article:a", "view_update", '{"viewCount":7}', "--url", dev_server.url)
     for name in upstreams:
@@ -132,7 +132,7 @@ async def test_graphql_and_socket_io_are_recorded_and_played(dev_server, tmp_pat
     done: dict[str, Any] = {}
 
     async def record(name: str, *rest: str) -> None:
-        done[name] = await rtlite("record", name, "--from", *rest)
+        done[name] = await rtlite_process("record", name, "--from", *rest)  # two at a time cannot be in this process
 
     with trio.fail_after(20):
         async with trio.open_nursery() as recorders:
