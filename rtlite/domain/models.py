@@ -190,10 +190,9 @@ class Models:
         return may_subscribe(identity, channel, self._settings) and not self.is_open(identity, channel)
 
     def _fields(self, indexes: Sequence[str]) -> tuple[str, ...]:
-        fields = tuple(dict.fromkeys(".".join(parse_path(index)) for index in indexes))
-        if len(fields) > self._settings.model_indexes:
+        if len(indexes) > self._settings.model_indexes:
             raise InvalidRequest(f"indexes: {self._settings.model_indexes} at most")
-        return fields
+        return tuple(dict.fromkeys(".".join(parse_path(index)) for index in indexes))
 
     async def _build(self, key: str) -> Model | None:
         """Put every record into the model's new indexes, step by step, so that others write meanwhile.

@@ -18,6 +18,7 @@ from tests.servers import running_server
         ("GET", "/records/a%20b?naturalKey=k", None, "modelKey: "),
         ("GET", "/records/a%20b/r/versions?limit=0", None, "limit: "),
         ("GET", "/collab/a%20b", None, "room: "),
+        ("PUT", "/models/m", {"indexes": ["price"] * 9}, "indexes: "),
     ],
 )
 async def test_what_cannot_be_is_refused_and_named(method: str, path: str, body: Any, complaint: str) -> None:
