@@ -28,6 +28,10 @@ class Over(Exception):
     """The upstream says that nothing more will come."""
 
 
+class TooDeep(ValueError):
+    """JSON that is read, but nested more deeply than it can be written."""
+
+
 @attrs.define
 class Step:
     """What a message leads to: what is said in answer, and what is recorded of it."""
@@ -153,9 +157,19 @@ def event_of(packet: str) -> list[Any] | None:
     return value if isinstance(value, list) and value and isinstance(value[0], str) else None
 
 
+def json_value(text: str | bytes) -> Any:
+    """An upstream's JSON. :raises ValueError: it is none, or nested more deeply than it could be published."""
+    value = orjson.loads(text)
+    try:
+        orjson.dumps([value])
+    except TypeError as error:
+        raise TooDeep from error
+    return value
+
+
 def _parsed(message: str | bytes) -> Any:
     try:
-        return orjson.loads(message)
+        return json_value(message)
     except ValueError:
         return None
 

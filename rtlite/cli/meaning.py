@@ -5,9 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 from urllib.parse import parse_qsl, urlsplit
 
-import orjson
-
-from rtlite.cli.dialects import event_of, is_socket_io
+from rtlite.cli.dialects import TooDeep, event_of, is_socket_io, json_value
 
 _ANSWERS: Final = frozenset({"connected", "subscribed", "unsubscribed", "ping", "pong", "presence", "error", "warning"})
 _JOB_ENDS: Final = frozenset({"completed", "failed", "cancelled"})
@@ -25,7 +23,9 @@ def meaning(raw: str, channel: str | None) -> dict[str, Any] | None:
         name, data = arguments[0], arguments[1] if len(arguments) > 1 else None
         return None if channel is None or name in _ANSWERS else {"channel": channel, "event": name, "data": data}
     try:
-        value = orjson.loads(raw)
+        value = json_value(raw)
+    except TooDeep:
+        return None
     except ValueError:
         return None if channel is None else {"channel": channel, "event": "message", "data": raw}
     named: object

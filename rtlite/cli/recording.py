@@ -225,6 +225,10 @@ def check_event(event: dict[str, Any], wrong: Callable[[str, str], WrongFile]) -
             check(event[field])
         except InvalidRequest as error:
             raise wrong(field, error.detail.removeprefix(f"{field}: ")) from error
+    try:
+        orjson.dumps(event)
+    except TypeError as error:
+        raise wrong("data", "nested too deeply") from error
 
 
 def _header(line: bytes) -> dict[str, Any] | None:

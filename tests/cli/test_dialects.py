@@ -87,3 +87,11 @@ class TestSocketIO:
 @pytest.mark.parametrize("text", ["2", "2[", "2[]", "2[1]", '2{"a":1}', '["message",1]', "", '21["message"]'])
 def test_what_is_no_socket_io_event_is_none(text: str) -> None:
     assert event_of(text) is None
+
+
+def test_what_is_nested_more_deeply_than_can_be_written_is_passed_over_and_ends_nothing() -> None:
+    deep = "[" * 300 + "]" * 300
+    assert fed(GraphQL({"query": "subscription { x }"}, {}), f'{{"type":"next","payload":{{"data":{deep}}}}}') == [
+        Step()
+    ]
+    assert fed(SocketIO(), f'42["error",{deep}]') == [Step(recorded=[f'2["error",{deep}]'])]

@@ -65,3 +65,9 @@ def test_a_socket_io_event_is_its_name_and_first_argument() -> None:
 )
 def test_the_channel_that_a_url_names(url: str, channel: str | None) -> None:
     assert channel_of(url) == channel
+
+
+@pytest.mark.parametrize("raw", ['{"type":"t","x":%s}', '{"data":{"x":%s}}', "%s"])
+def test_what_is_nested_more_deeply_than_can_be_published_is_left_out(raw: str) -> None:
+    assert meaning(raw % "1", "a:b") is not None
+    assert meaning(raw % ("[" * 300 + "]" * 300), "a:b") is None

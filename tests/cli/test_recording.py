@@ -13,6 +13,7 @@ from rtlite.cli import recording
 from rtlite.cli.recording import Recorder, WrongFile, opened
 
 HEADER = '{"rtlite":"recording","version":1,"recorded":"2026-05-27T10:30:00.000Z","from":"http://a"}\n'
+DEEP: Any = json.loads("[" * 300 + "]" * 300)
 
 
 def event(second: float, channel: str = "a:1", **fields: Any) -> dict[str, Any]:
@@ -94,6 +95,7 @@ def test_events_are_in_the_order_of_their_times_and_those_of_a_channel_in_the_or
         (HEADER + json.dumps(event(1, "a:*")) + "\n", "a.jsonl:2: channel: a pattern names many"),
         (HEADER + json.dumps(event(1, event="")) + "\n", "a.jsonl:2: event: 1 to 128 visible"),
         (HEADER + '{"raw":1,"timestamp":"2026-05-27T10:30:00Z"}\n', "a.jsonl:2: raw: a text is wanted"),
+        (HEADER + json.dumps(event(1, data=DEEP)) + "\n", "a.jsonl:2: data: nested too deeply"),
     ],
 )
 def test_what_is_wrong_is_named_with_its_line_and_field(tmp_path, text, said):
