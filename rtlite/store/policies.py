@@ -44,7 +44,7 @@ class Policies:
             self._streams.pop(stream, None)
         else:
             self._streams[stream] = own
-        self.of.cache_clear()
+        self.of = lru_cache(1024)(self._of)  # a new one: what another thread finds out just now, it puts into the old
         self.version += 1
 
     def strictest(self, kind: str) -> KindSettings:

@@ -1,3 +1,5 @@
+import pytest
+
 from rtlite.settings import KindSettings, Settings
 from rtlite.store.policies import Policies
 
@@ -26,6 +28,21 @@ def test_a_stream_that_is_as_the_settings_say_takes_no_room() -> None:
     policies.set_stream("s", Settings().for_kind("stream"))
     assert policies._streams == {}
     assert policies.version > before
+
+
+def test_what_a_thread_found_out_before_a_change_is_not_remembered_after_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    find_out = Policies._of
+
+    def interrupted(self: Policies, channel: str) -> KindSettings:
+        found = find_out(self, channel)
+        if not self._streams:
+            self.set_stream("s", KEPT)  # as the loop's thread does, while retention is at it in the database's
+        return found
+
+    monkeypatch.setattr(Policies, "_of", interrupted)
+    policies = Policies(Settings())
+    policies.of("stream:s")
+    assert policies.of("stream:s") == KEPT
 
 
 def test_the_strictest_bound_of_a_kind_is_of_any_of_its_streams() -> None:
