@@ -176,9 +176,14 @@ class Tab:
         """A click of the mouse on the middle of an element, which is scrolled to."""
         box = await self.evaluate(
             f"""(element => {{
-              element.scrollIntoView({{ block: "center" }})  // not below what sticks to the top
-              const {{ x, y, width, height }} = element.getBoundingClientRect()
-              return {{ x: x + width / 2, y: y + height / 2 }}
+              const middle = () => {{
+                const {{ x, y, width, height }} = element.getBoundingClientRect()
+                return {{ x: x + width / 2, y: y + height / 2 }}
+              }}
+              element.scrollIntoViewIfNeeded()
+              const {{ x, y }} = middle()
+              if (!element.contains(document.elementFromPoint(x, y))) element.scrollIntoView({{ block: "center" }})
+              return middle()
             }})(document.querySelector({json.dumps(selector)}))"""
         )
         for kind in ("mousePressed", "mouseReleased"):

@@ -27,8 +27,17 @@ async def opened(chromium: str) -> AsyncIterator[tuple[InProcess, Tab]]:
         yield server, tab
 
 
+# What the editor knows of its text comes a moment later, and says which operation the button runs.
+READ = f"""new Promise(done => {{
+  const look = () => {EDITOR}.documentAST?.loc?.source.body === {EDITOR}.getValue() && {EDITOR}.operations?.length === 1
+    ? requestAnimationFrame(() => requestAnimationFrame(done)) : setTimeout(look, 10)
+  look()
+}}).then(() => true)"""
+
+
 async def run(tab: Tab, query: str) -> None:
     await tab.evaluate(f"{EDITOR}.setValue({json.dumps(query)})")
+    await tab.evaluate(READ)
     # Of the several operations that stand there at first, the button lets one choose; of one it runs that.
     await tab.until("document.querySelector('.graphiql-execute-button:not([aria-haspopup])') !== null")
     await tab.click(".graphiql-execute-button")
