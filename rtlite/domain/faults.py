@@ -129,7 +129,10 @@ class Faults:
         self._wake.set()  # another one may be the next to end
         present = list(self._set.values())
         for callback in self.on_change:
-            callback(present)
+            try:
+                callback(present)
+            except Exception:  # our own mistake in one of them; the server, and what the others do, goes on
+                log.exception("a fault could not be set or ended everywhere")
 
 
 def _told(fault: Fault) -> dict[str, object]:

@@ -57,6 +57,22 @@ async def test_a_fault_ends_when_its_time_is_up(autojump_clock: trio.testing.Moc
     assert told == [["drop"], ["drop", "duplicate"], ["drop"], []]
 
 
+async def test_what_cannot_strike_or_end_ends_nothing_else(
+    autojump_clock: trio.testing.MockClock, logs: list[Any]
+) -> None:
+    told: list[int] = []
+
+    def fail(_: Sequence[Fault]) -> None:
+        raise RuntimeError("our own mistake")
+
+    async with faults() as here:
+        here.on_change += [fail, lambda present: told.append(len(present))]
+        here.add(NewFault("drop", duration="1s"))
+        await trio.sleep(2)
+    assert told == [1, 0]
+    assert [entry["log_level"] for entry in logs if entry.get("exc_info")] == ["error", "error"]
+
+
 async def test_a_fault_that_does_not_say_how_long_lasts_as_the_setting_has_it(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
