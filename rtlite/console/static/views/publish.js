@@ -40,15 +40,24 @@ export async function show(root, context) {
   const published = el("section", { class: "panel", "aria-label": "Published", hidden: true }, el("h2", {}, "Published"), results);
   const fields = [channel, event, data, id];
   let sample = null; // the template, as long as its data is as it came
+  let asked = 0; // counts the templates that were asked for
   let running = null;
 
   async function use(turn = 0) {
+    const mine = ++asked;
     const found = await api.get(`/api/samples/${template.value}`, { channel: channel.control.value, turn });
+    if (mine !== asked) return; // something else was chosen or typed meanwhile
     event.control.value = found.event;
     data.control.value = JSON.stringify(found.data, null, 2);
     data.complain("");
     arrives.replaceChildren("Arrives at ", found.arrivesAt.join(", "));
     sample = found;
+  }
+
+  /** What is typed stays, whichever template comes. */
+  function keep() {
+    asked++;
+    sample = null;
   }
 
   /** The event in the fields, or null, with the first field that is wrong in focus. */
@@ -127,13 +136,13 @@ export async function show(root, context) {
   }
 
   template.addEventListener("change", () => {
-    sample = null;
+    keep();
     if (template.value === NO_TEMPLATE) return arrives.replaceChildren();
     channel.control.value = items.find(({ name }) => name === template.value).channel;
     return use().catch(refused);
   });
   channel.control.addEventListener("change", () => sample && use().catch(refused));
-  for (const each of [event, data]) each.control.addEventListener("input", () => (sample = null));
+  for (const each of [event, data]) each.control.addEventListener("input", keep);
   data.control.addEventListener("input", () => {
     try {
       parse(data.control.value);
@@ -154,18 +163,10 @@ export async function show(root, context) {
   form.addEventListener("keydown", (pressed) => {
     if (pressed.key === "Enter" && (pressed.ctrlKey || pressed.metaKey)) form.requestSubmit();
   });
-  root.append(
-    el("h1", {}, "Publish"),
-    form,
-    published,
-  );
-  // The view of a channel leads to #/publish?channel=…: a template of its kind, if there is one.
-  const wanted = new URLSearchParams(location.hash.split("?")[1] ?? "").get("channel");
-  const kind = (name) => name.split(":")[0];
-  const first = wanted === null ? items[0] : items.find((each) => kind(each.channel) === kind(wanted));
-  channel.control.value = wanted ?? first.channel;
-  template.value = first?.name ?? NO_TEMPLATE;
-  if (first) await use();
+  template.value = items[0].name;
+  channel.control.value = items[0].channel;
+  await use();
+  root.append(el("h1", {}, "Publish"), form, published);
   return () => running?.abort();
 }
 
