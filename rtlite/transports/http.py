@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 log = get_logger(__name__)
 
 _MAX_PIECES: Final = 1024
+_WITHOUT_LENGTH: Final = frozenset({204, 304})  # RFC 9110, section 8.6: a cache would take it for that of the content
 _SMALL: Final = 16  # bytes; a line of a log that is sent chunk by chunk has more
 
 
@@ -114,6 +115,8 @@ async def _body(router: Router, head: Head, trusted: bool) -> bytes:
 def _response(reply: Reply) -> Response:
     response = Response(reply.body, reply.status, content_type=reply.content_type)
     response.headers.update(reply.headers)
+    if reply.status in _WITHOUT_LENGTH:
+        del response.headers["Content-Length"]
     return response
 
 

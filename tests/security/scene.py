@@ -94,7 +94,7 @@ class Line:
         first, *fields = self.until(b"\r\n\r\n").decode("latin-1").split("\r\n")[:-2]
         headers = {name.lower(): value.strip() for name, _, value in (field.partition(":") for field in fields)}
         status = int(first.split(" ")[1])
-        body = b"" if status in {100, 101, 204} else self.exactly(int(headers["content-length"]))
+        body = b"" if status in {100, 101, 204, 304} else self.exactly(int(headers["content-length"]))
         return Answer(status, headers, body)
 
     def frame(self) -> tuple[int, bytes]:

@@ -143,7 +143,7 @@ class Peer:
             name, _, value = line.partition(":")
             headers[name.lower()] = value.strip()
         status = int(lines[0].split(" ")[1])
-        if bodiless or status in {100, 101, 204} or (streaming and "content-length" not in headers):
+        if bodiless or status in {100, 101, 204, 304} or (streaming and "content-length" not in headers):
             return Answer(status, headers, b"")
         return Answer(status, headers, await self.exactly(int(headers["content-length"])))
 

@@ -85,14 +85,16 @@ async def test_a_head_request_gets_the_headers_of_a_get(autojump_clock) -> None:
         assert (await peer.answer()).status == 200
 
 
-async def test_an_empty_answer_has_no_body(autojump_clock) -> None:
+@pytest.mark.parametrize("status", [204, 304])
+async def test_an_empty_answer_has_no_body_and_no_length(status: int, autojump_clock) -> None:
     async def nothing(call: Call) -> Reply:
-        return Reply(204)
+        return Reply(status)
 
     async with open_door([*ROUTES, route("DELETE", "/it", nothing)]) as door:
         peer = door.connect()
         await peer.send(head("DELETE /it"), GET)
-        assert (await peer.answer()).status == 204
+        answer = await peer.answer(bodiless=True)
+        assert answer.status == status and "content-length" not in answer.headers
         assert (await peer.answer()).status == 200
 
 
