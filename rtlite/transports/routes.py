@@ -36,6 +36,7 @@ R = TypeVar("R")
 W = TypeVar("W", bound=Hashable)
 
 _ASKED_FOR: Final = {Kind.JWT, Kind.STREAM}  # whose rights may depend on what is stored
+_READING: Final = {"GET", "HEAD"}
 _NONE: Final[Mapping[str, str]] = MappingProxyType({})
 ANONYMOUS: Final = Identity(Kind.ANONYMOUS, "", "anonymous")
 OPERATOR: Final = Identity(Kind.ADMIN, "operator", "control")
@@ -241,6 +242,9 @@ class Router:
         except Exception as error:  # noqa: BLE001  # logged where it is our own
             reply = self._failed(error, path)
         self.count(lane, [reply.status])
+        if call.method in _READING and call.identity is not ANONYMOUS and "Cache-Control" not in reply.headers:
+            # Shared caches know that Authorization makes an answer private, not that X-Api-Key or ?token= does.
+            reply = attrs.evolve(reply, headers={**reply.headers, "Cache-Control": "no-store"})
         if origin is not None:
             cors = origins.cors_headers(origin, self._settings, public=public)
             reply = attrs.evolve(reply, headers={**reply.headers, **cors})

@@ -98,6 +98,16 @@ async def test_an_empty_answer_has_no_body_and_no_length(status: int, autojump_c
         assert (await peer.answer()).status == 200
 
 
+async def test_no_cache_keeps_what_a_credential_was_shown_for(autojump_clock) -> None:
+    routes = [route("GET", "/keyed", access=Access.OPERATOR), route("GET", "/open")]
+    async with open_door(routes) as door:
+        peer = door.connect()
+        key = {"X-Api-Key": "rtk_test"}
+        await peer.send(head("GET /keyed", **key), head("GET /open", **key), head("GET /nowhere", **key))
+        kept = [(await peer.answer()).headers.get("cache-control") for _ in range(3)]
+        assert kept == ["no-store", None, None]
+
+
 # --- bodies
 
 
