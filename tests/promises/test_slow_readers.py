@@ -66,6 +66,7 @@ async def latencies(server: ServerProcess, key: str, channel: str, count: int) -
     client = server.http(key)
     times = []
     async with server.websocket(f"/blog/ws/articles/{channel.partition(':')[2]}", key) as websocket:
+        await server.subscribed(channel)
         await client.post("/api/publish", json={"channel": channel, "event": "first"})
         await websocket.get_message()
         for _ in range(count):
@@ -97,6 +98,7 @@ async def read_after_a_flood(tmp_path: Path, total: int, pause: float = 0.0) -> 
         # The same flood with nobody slow: it fills the caches, and says what latency the flood itself costs.
         _, alone = await flood_and_watch(server, key, "article:control", total)
         async with reluctant_reader(server, f"/blog/ws/articles/slow?token={key}") as (reader, _):
+            await server.subscribed("article:slow")
             before, begun = resident(server.pid), trio.current_time()
             count, beside = await flood_and_watch(server, key, "article:slow", total)
             await trio.sleep(max(0.0, begun + pause - trio.current_time()))
@@ -131,6 +133,7 @@ async def test_reader_that_stops_on_a_channel_without_history_is_closed_with_its
         key = server.admin_key
         assert key is not None
         async with reluctant_reader(server, f"/blog/ws/articles/slow?token={key}") as (reader, _):
+            await server.subscribed("article:slow")
             await flood(server, key, "article:slow", 64 * 1024, 16 * MIB)
             numbers = []
             with trio.fail_after(10), pytest.raises(trio_websocket.ConnectionClosed) as closed:
