@@ -23,7 +23,7 @@ from rtlite.errors import StartError
 from rtlite.server import serve
 from rtlite.settings import Settings
 from rtlite.store.database import _connect, open_database
-from tests.servers import ServerProcess, running_server
+from tests.servers import START_SECONDS, ServerProcess, running_server
 
 ROOT = Path(rtlite.__file__).parent.parent
 SOURCES = sorted((ROOT / "rtlite").rglob("*.py"))
@@ -213,7 +213,7 @@ def test_dev_refuses_everything_but_loopback() -> None:
 
 def test_dev_on_the_command_line_refuses_everything_but_loopback() -> None:
     command = [sys.executable, "-m", "rtlite", "serve", "--dev", "--host", "0.0.0.0", "--port", "0"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=20)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=START_SECONDS)
     assert done.returncode == 1 and "loopback" in done.stderr and "Traceback" not in done.stderr
 
 
