@@ -1,7 +1,8 @@
 """The one door for credentials: a secret and an address in, an identity out, or a refusal.
 
 What is refused looks the same whatever the reason (unknown, wrong, expired, revoked), and
-failures are counted per address, so that guessing is neither guided nor quick.
+failures are counted per address, so that guessing is neither guided nor quick. What once held is no
+guess: a client that does not let go of it must not lock out all others at its address.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from rtlite.auth.keyring import Keyring
 from rtlite.auth.logins import Logins
 from rtlite.auth.throttle import Buckets, address_key
 from rtlite.auth.tickets import Tickets
-from rtlite.auth.tokens import INVALID, Tokens
+from rtlite.auth.tokens import INVALID, NoGuess, Tokens
 from rtlite.errors import InvalidRequest, TooMany, Unauthorized
 from rtlite.log import get_logger
 from rtlite.metrics import Metrics
@@ -80,7 +81,8 @@ class Gate:
         try:
             return self._check(secret)
         except Unauthorized as refusal:
-            self._failures.take(who)
+            if not isinstance(refusal, NoGuess):
+                self._failures.take(who)
             self._metrics.logins_failed.inc()
             log.info("login refused", address=who, reason=_reason(refusal))
             raise Unauthorized(INVALID, headers=_NOT_VALID) from None
@@ -116,7 +118,8 @@ class Gate:
         if secret.startswith(keyrings.PREFIXES):
             key = self._keyring.find(secret)
             if key is None:
-                raise Unauthorized("unknown, expired or revoked key")
+                refusal = NoGuess if self._keyring.knew(secret) else Unauthorized
+                raise refusal("unknown, expired or revoked key")
             return keyrings.identity_of(key)
         return self._tokens.verify(secret)
 

@@ -157,6 +157,10 @@ class Keyring:
         self._used[key.id] = at
         return key
 
+    def knew(self, secret: str) -> bool:
+        """Whether there was ever a key with this secret."""
+        return _digest(secret) in self._by_digest
+
     async def flush_last_used(self) -> None:
         """Store when keys were last used, all in one transaction; nothing if none was.
 

@@ -29,6 +29,10 @@ _LEAST_SECRET: Final = {"HS256": 32, "HS384": 48, "HS512": 64}
 _OPTIONS: Final[Any] = {"verify_signature": True, "enforce_minimum_key_length": True}
 
 
+class NoGuess(Unauthorized):
+    """What is shown does not hold (any more), but nobody came by it by guessing."""
+
+
 class Tokens:
     """Verifies tokens, and signs them if the algorithm is an HMAC.
 
@@ -73,15 +77,19 @@ class Tokens:
         accepted, since a token's audience is then nothing that we could compare.
 
         :raises Unauthorized: it does not hold; why is in ``__cause__`` for the log, and not in the text.
+        :raises NoGuess: the same, though its signature is good.
         """
         try:
             decoded = self._decoded(token)
+        except (jwt.PyJWTError, ValueError) as error:
+            raise Unauthorized(INVALID) from error
+        try:
             identity = claims.identity(decoded, self._settings, self._now())
             if self.outdated is not None and self.outdated(identity.user, decoded.get("iat")):
                 raise ValueError("expired by a fault")
             return identity
-        except (jwt.PyJWTError, ValueError, InvalidRequest) as error:
-            raise Unauthorized(INVALID) from error
+        except (ValueError, InvalidRequest) as error:
+            raise NoGuess(INVALID) from error
 
     def sign(
         self,

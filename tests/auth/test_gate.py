@@ -174,6 +174,25 @@ async def test_after_too_many_failures_even_a_good_credential_is_not_looked_at()
         assert it.gate.identify(ticket, AWAY).user == "ann"  # it was not used up by the refusals
 
 
+async def test_what_once_held_is_refused_but_is_no_guess_and_locks_nobody_out():
+    async with door(login_rate=3) as it:
+        _, good = await it.keyring.create(Kind.BLOG, "ann")
+        _, expired = await it.keyring.create(Kind.BLOG, "ann", expires_in=1)
+        key, revoked = await it.keyring.create(Kind.BLOG, "ann")
+        await it.keyring.revoke(key.id)
+        token = it.tokens.sign("ann", ttl=1)
+        it.clock.seconds += 60
+        for _ in range(10):
+            for secret in (expired, revoked, token):
+                it.refused(secret)
+        assert it.gate.identify(good, HOME).user == "ann"
+        assert it.failures() == 30
+        for guess in (token[:-2], "mbk_wrong", token[:-2]):
+            it.refused(guess)
+        with pytest.raises(TooMany):
+            it.gate.identify(good, HOME)
+
+
 async def test_other_addresses_are_not_locked_out():
     async with door(login_rate=1) as it:
         _, good = await it.keyring.create(Kind.BLOG, "ann")

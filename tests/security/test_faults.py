@@ -75,6 +75,15 @@ async def test_whatever_is_set_the_operator_looks_at_it_and_ends_it(kind: str) -
         assert (await operator.post("/api/publish", json=event)).status_code == 201
 
 
+async def test_clients_that_do_not_let_go_of_an_expired_token_keep_the_operator_from_nothing() -> None:
+    async with running_server(dev=True, login_rate=3) as server:
+        operator, client = await server.operator(), server.http(server.token("ann"))
+        assert (await operator.post("/api/faults", json={"kind": "expire"})).status_code == 201
+        assert [(await client.get("/jobs")).status_code for _ in range(5)] == [401] * 5
+        assert (await operator.delete("/api/faults")).json() == {"ended": 1}
+        assert (await client.get("/jobs")).status_code == 200
+
+
 async def test_faults_end_with_the_server(tmp_path: Path) -> None:
     path = str(tmp_path / "rtlite.db")
     async with running_server(data=path, faults=True) as server:
