@@ -8,10 +8,10 @@ from typing import Any
 from rtlite.domain.documents import Documents
 from rtlite.domain.visitors import Visitor
 from rtlite.faults import Fault, Level
-from rtlite.hub.fanout import Encoder, Subscription
 from rtlite.hub.hub import Hub
 from rtlite.hub.impaired import Impaired
 from rtlite.hub.parcels import Apart
+from rtlite.hub.topics import Encoder, Subscription
 from rtlite.settings import Settings
 from rtlite.transports.connections import Connection
 

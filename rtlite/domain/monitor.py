@@ -20,8 +20,8 @@ from typing import Annotated, Any, Final
 import attrs
 import trio
 
-from rtlite.hub.fanout import Outbox
 from rtlite.hub.hub import Hub
+from rtlite.hub.topics import Outbox
 from rtlite.log import get_logger
 from rtlite.metrics import Metrics, by_label, value
 from rtlite.model import Event, now_ms, rfc3339

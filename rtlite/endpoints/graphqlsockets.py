@@ -21,10 +21,10 @@ from rtlite.endpoints.graphqlmessages import MESSAGES
 from rtlite.endpoints.operations import Executions, Outlet, channel_of
 from rtlite.endpoints.sessions import Sessions
 from rtlite.errors import CloseCode, Reason, Refused, TooMany, Unauthorized
-from rtlite.hub.fanout import CHUNK_BYTES
 from rtlite.hub.hub import Hub, Subscribed
 from rtlite.hub.since import parse_since
 from rtlite.hub.slices import Pace
+from rtlite.hub.topics import CHUNK_BYTES
 from rtlite.log import get_logger
 from rtlite.metrics import Metrics
 from rtlite.model import Identity, Kind, Position, now_ms, rfc3339

@@ -19,7 +19,7 @@ import attrs
 import orjson
 
 from rtlite.errors import InvalidRequest
-from rtlite.hub.fanout import Outbox
+from rtlite.hub.topics import Outbox
 from rtlite.log import get_logger
 from rtlite.model import Event, Identity, Position, check_pattern, is_pattern, rfc3339
 from rtlite.protocols import graphqlws

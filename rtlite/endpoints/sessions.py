@@ -12,9 +12,9 @@ from rtlite.auth.gate import Gate, presented, presented_beside
 from rtlite.auth.throttle import Bucket
 from rtlite.domain.access import Access
 from rtlite.errors import Forbidden, InvalidRequest, Reason, TooMany, Unauthorized
-from rtlite.hub.fanout import Encoder
 from rtlite.hub.hub import Hub, Subscribed
 from rtlite.hub.since import Since, parse_since
+from rtlite.hub.topics import Encoder
 from rtlite.model import Identity, Kind, Position, check_pattern, now_ms
 from rtlite.settings import Settings
 from rtlite.transports.link import Link

@@ -18,9 +18,9 @@ from rtlite.auth.gate import presented
 from rtlite.endpoints import messages
 from rtlite.endpoints.sessions import Sessions
 from rtlite.errors import InvalidRequest, Reason
-from rtlite.hub.fanout import Encoder
 from rtlite.hub.presence import Presence
 from rtlite.hub.since import Since, parse_since
+from rtlite.hub.topics import Encoder
 from rtlite.model import Identity, Position, is_pattern, now_ms
 from rtlite.protocols import jsonframes, sse
 from rtlite.protocols.jsonschema import Shape, fields_of

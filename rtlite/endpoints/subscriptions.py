@@ -10,9 +10,9 @@ import attrs
 from rtlite.domain.access import Access
 from rtlite.endpoints.attendance import Attendance
 from rtlite.errors import Forbidden, Refused
-from rtlite.hub.fanout import Encoder, Subscription
 from rtlite.hub.hub import Hub
 from rtlite.hub.since import Since, parse_since
+from rtlite.hub.topics import Encoder, Subscription
 from rtlite.hub.watchers import PresenceEncoder
 from rtlite.model import Identity, Position, PresenceNotice, is_pattern, now_ms
 from rtlite.protocols.verbs import Request, RequestId, Subscribe

@@ -2,7 +2,8 @@
 
     hub.py        the face: publish, transact, subscribe
     committer.py  one task: queue → one transaction → fan-out in order → wake the publishers
-    fanout.py     topics and their subscriptions; encode once, write once per connection
+    topics.py     who listens to what: topics and their subscriptions
+    fanout.py     delivering a batch to them; encode once, write once per connection
     parcels.py    events that are handed over one by one
     impaired.py   what faults do to them on their way
     replay.py     from a place in history to live, without gap or repeat

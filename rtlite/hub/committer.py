@@ -23,8 +23,9 @@ import orjson
 import trio
 
 from rtlite.errors import Overloaded, Refused, StorageFailed
-from rtlite.hub.fanout import Fanout, Outbox, Topic
+from rtlite.hub.fanout import Fanout
 from rtlite.hub.slices import Pace
+from rtlite.hub.topics import Outbox, Topic
 from rtlite.log import get_logger
 from rtlite.metrics import Metrics
 from rtlite.model import Event, NewEvent, Published, new_epoch, new_event_id, now_ms

@@ -20,9 +20,9 @@ import orjson
 import trio
 
 from rtlite.errors import InvalidRequest, NotFound, Refused, TooLarge
-from rtlite.hub.fanout import Outbox
 from rtlite.hub.members import Members
 from rtlite.hub.slices import Pace
+from rtlite.hub.topics import Outbox
 from rtlite.hub.watchers import PresenceEncoder, Watch, Watchers
 from rtlite.log import get_logger
 from rtlite.metrics import Metrics

@@ -20,8 +20,8 @@ import attrs
 import trio
 
 from rtlite.errors import Reason, Refused
-from rtlite.hub.fanout import Name, Subscription, Topic
 from rtlite.hub.since import EventId, Since
+from rtlite.hub.topics import Name, Subscription, Topic
 from rtlite.log import get_logger
 from rtlite.metrics import Metrics
 from rtlite.model import Event, Position, is_pattern

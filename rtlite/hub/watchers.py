@@ -16,8 +16,8 @@ from typing import Any, Final
 import attrs
 import trio
 
-from rtlite.hub.fanout import CHUNK_BYTES, Outbox
 from rtlite.hub.slices import Pace
+from rtlite.hub.topics import CHUNK_BYTES, Outbox
 from rtlite.log import get_logger
 from rtlite.metrics import Metrics
 from rtlite.model import Member, PresenceNotice

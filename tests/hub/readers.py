@@ -10,9 +10,9 @@ from typing import Any
 import trio
 
 from rtlite.errors import Reason
-from rtlite.hub.fanout import Name
 from rtlite.hub.hub import Hub, Subscribed
 from rtlite.hub.since import Since
+from rtlite.hub.topics import Name
 from rtlite.metrics import Metrics
 from rtlite.model import Event, NewEvent, Position
 from rtlite.settings import Settings

@@ -9,7 +9,7 @@ import pytest
 import trio
 
 from rtlite.errors import NotFound, Overloaded, Reason, StorageFailed
-from rtlite.hub import fanout
+from rtlite.hub import fanout, topics
 from rtlite.hub.since import EventId
 from rtlite.model import Position
 from rtlite.settings import KindSettings
@@ -496,7 +496,8 @@ async def test_full_queue_refuses_with_overloaded_and_takes_more_once_drained(tm
 
 @pytest.mark.parametrize("seed", range(6))
 async def test_reader_that_resumes_during_a_flood_sees_no_gap_and_no_repeat(tmp_path, monkeypatch, seed):
-    monkeypatch.setattr(fanout, "CHUNK_BYTES", [100, 64 * 1024][seed % 2])  # refusals fall between events, too
+    for module in (fanout, topics):
+        monkeypatch.setattr(module, "CHUNK_BYTES", [100, 64 * 1024][seed % 2])  # refusals fall between events, too
     history = await flood(tmp_path / "r.db", seed)
 
     assert check_history(history) == []

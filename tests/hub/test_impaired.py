@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rtlite.faults import KINDS, Draws, Fault, NewFault
-from rtlite.hub.fanout import Subscription
 from rtlite.hub.hub import Hub
 from rtlite.hub.impaired import Impaired
 from rtlite.hub.parcels import Apart, Parcel
+from rtlite.hub.topics import Subscription
 from rtlite.model import Event
 from tests.hub.readers import Reader, line, new, running_hub
 

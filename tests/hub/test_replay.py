@@ -6,7 +6,7 @@ import pytest
 import trio
 
 from rtlite.errors import Reason, StorageFailed
-from rtlite.hub import fanout, replay
+from rtlite.hub import replay, topics
 from rtlite.hub.replay import Start
 from rtlite.hub.since import EventId
 from rtlite.model import Position
@@ -205,7 +205,7 @@ async def test_history_that_cannot_be_read_closes_the_reader(tmp_path):
 
 @pytest.mark.parametrize("remembered", [1, 3, 1000])
 async def test_replay_ends_however_little_the_topic_remembers(tmp_path, monkeypatch, remembered):
-    monkeypatch.setattr(fanout, "RECENT_EVENTS", remembered)
+    monkeypatch.setattr(topics, "RECENT_EVENTS", remembered)
     monkeypatch.setattr(replay, "PAGE_EVENTS", 7)
     async with running_hub(tmp_path / "r.db") as hub:
         await hub.publish_all([new() for _ in range(50)])
@@ -222,7 +222,7 @@ async def test_replay_ends_however_little_the_topic_remembers(tmp_path, monkeypa
 
 
 async def test_event_larger_than_what_a_topic_remembers_is_delivered(tmp_path, monkeypatch):
-    monkeypatch.setattr(fanout, "RECENT_BYTES", 100)
+    monkeypatch.setattr(topics, "RECENT_BYTES", 100)
     async with running_hub(tmp_path / "r.db") as hub:
         slow = Reader()
         await slow.subscribe(hub)

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import trio
 
-from rtlite.hub.fanout import Topic
+from rtlite.hub.topics import Topic
 from rtlite.model import Event, NewEvent
 from rtlite.settings import KIB
 from rtlite.store.selections import Selection
