@@ -116,13 +116,17 @@ async function ask(text = "") {
 
 /** Sessions end by time, with their key, or with the server. With --dev a new one is there for the asking. */
 async function sessionEnded() {
-  if (context.session === null) return;
+  const { session } = context;
+  if (session === null) return;
   context.session = null;
   if (context.dev) {
     try {
       return enter(await api.post("/api/session"), { focus: false });
     } catch (error) {
-      if (error.status === 0) throw error;
+      if (error.status === 0) { // the server is away again: the feed asks until it answers
+        context.session = session;
+        return feed.start();
+      }
     }
   }
   ask("Your session is over: it expired, its key was revoked, or the server was started anew. Log in again.");
