@@ -83,8 +83,9 @@ class Scene:
         while True:
             try:
                 await self.listen(CHANNELS, [])
-            except (trio_websocket.ConnectionClosed, trio_websocket.HandshakeError, OSError):
-                await trio.sleep(0.01)
+            except* (trio_websocket.ConnectionClosed, trio_websocket.HandshakeError, OSError):
+                pass  # as it was to be
+            await trio.sleep(0.01)
 
 
 async def scene(tmp_path: Path, faults: Sequence[Any], seed: int, again: bool, batches: int) -> list[list[Place]]:
