@@ -17,6 +17,8 @@ from pathlib import Path
 
 import pytest
 import trio
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 import rtlite
 from rtlite.errors import StartError
@@ -247,11 +249,11 @@ def _numbers(version: str) -> tuple[int, ...]:
     return tuple(int(number) for number in re.findall(r"\d+", version.split("+")[0])[:3])
 
 
-def _locked() -> dict[str, str]:
-    lock = (ROOT / "requirements.lock").read_text()
+def _locked(lock: str = "requirements.lock") -> dict[str, str]:
+    text = (ROOT / lock).read_text()
     return {
         name.lower().replace("_", "-"): version
-        for name, version in re.findall(r"(?m)^([\w.-]+)(?:\[.*?\])?==(\S+)", lock)
+        for name, version in re.findall(r"(?m)^([\w.-]+)(?:\[.*?\])?==(\S+)", text)
     }
 
 
@@ -283,12 +285,34 @@ def test_the_floors_in_pyproject_are_the_safe_versions() -> None:
             assert _numbers(match[2].replace("*", "0")) >= _numbers(SAFE[match[1]]), wanted
 
 
+def _entries(lock: str) -> list[str]:
+    text = (ROOT / lock).read_text().replace("\\\n", " ")
+    return [line for line in text.splitlines() if re.match(r"[\w.-]+(\[.*?\])?==", line)]
+
+
 def test_every_package_in_the_lock_has_a_hash() -> None:
-    lock = (ROOT / "requirements.lock").read_text().replace("\\\n", " ")
-    entries = [line for line in lock.splitlines() if re.match(r"[\w.-]+(\[.*?\])?==", line)]
+    entries = _entries("requirements.lock")
     assert entries
     for entry in entries:
         assert "--hash=sha256:" in entry, entry[:60]
+
+
+def _needed(wanted: list[Requirement]) -> Iterator[str]:
+    """Packages that these stand on, on this machine."""
+    for each in wanted:
+        extras = each.extras or {""}
+        below = map(Requirement, importlib.metadata.requires(each.name) or ())
+        yield canonicalize_name(each.name)
+        yield from _needed(
+            [one for one in below if one.marker is None or any(one.marker.evaluate({"extra": it}) for it in extras)]
+        )
+
+
+def test_a_server_is_made_of_what_was_tested_and_not_of_what_tests_it() -> None:
+    served = set(_locked("runtime.lock"))
+    assert set(_entries("runtime.lock")) < set(_entries("requirements.lock"))
+    assert set(_needed([Requirement(each) for each in _wanted()])) <= served
+    assert not served & {"bandit", "django", "mypy", "pytest", "ruff", "schemathesis", "uv"}
 
 
 def test_the_linters_security_rules_are_on_and_each_exception_gives_its_reason() -> None:
