@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 FOLDER: Final = resources.files("rtlite.console").joinpath("docs")
 INDEX: Final = "index"
+SHORT: Final = 16  # characters of code that is not broken
 _ENTRY: Final = re.compile(
     r"^(?:## (?P<section>.+)|- \[(?P<title>[^]]+)\]\((?P<name>[a-z0-9-]+)\.md\).*)$", re.MULTILINE
 )
@@ -102,6 +103,14 @@ def _parser() -> MarkdownIt:
             return "</table></div>"
 
         @staticmethod
+        def code_inline(tokens: Sequence[Token], number: int, *_: object) -> str:
+            """A name stays in one line, and an option, which would break after a hyphen. A path breaks at slashes."""
+            content = tokens[number].content
+            if len(content) <= SHORT:
+                return f'<code class="short">{escapeHtml(content)}</code>'
+            return f"<code>{re.sub(r'(?<=[a-z}]/)(?=[a-z{])', '<wbr>', escapeHtml(content))}</code>"
+
+        @staticmethod
         def fence(tokens: Sequence[Token], number: int, *_: object) -> str:
             token = tokens[number]
             words = f'tabindex="0" role="region" aria-label="Code: {escape(token.info)}"'
@@ -110,6 +119,7 @@ def _parser() -> MarkdownIt:
     parser = MarkdownIt("commonmark").enable("table")
     rules: dict[str, Any] = parser.renderer.rules  # type: ignore[attr-defined]  # of its HTML renderer
     rules |= {"html_block": Html.nothing, "html_inline": Html.nothing, "fence": Html.fence}
+    rules |= {"code_inline": Html.code_inline}
     rules |= {"table_open": Html.table_open, "table_close": Html.table_close}
     parser.core.ruler.push("links", _point_links)
     return parser
