@@ -22,7 +22,7 @@ export async function showChannel(root, context, channel) {
     el("p", {}, el("a", { href: "#/channels" }, "All channels")),
     el("div", { class: "head" }, el("h1", { class: "mono" }, channel),
       el("a", { class: "button", href: `#/publish?channel=${encodeURIComponent(channel)}` }, "Publish to it")),
-    facts, again.element, history.element, there.element);
+    facts, again.element, there.element, history.element); // the history is long
 
   let kept = null;
   let behind = false;

@@ -72,7 +72,7 @@ export async function show(root, context) {
       listen();
       context.announce("The filter is set");
     } },
-    el("label", { class: "grow" }, "Channel, or how it begins and *", fields.channel),
+    el("label", { class: "grow" }, "Channel, or its beginning and *", fields.channel),
     el("label", { class: "grow" }, "Event", fields.event),
     el("label", { class: "grow" }, "Text in the data", fields.text),
     el("button", {}, "Filter"), hold, clear),

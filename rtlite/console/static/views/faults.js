@@ -5,13 +5,13 @@ import { table } from "../table.js";
 
 const OFTEN = 1000; // ms between two looks
 const FIELDS = {
-  latency: { label: "Latency (ms)", type: "number", min: 0 },
-  jitter: { label: "Jitter (ms)", type: "number", min: 0 },
+  latency: { label: "Latency (ms)", unit: " ms", type: "number", min: 0 },
+  jitter: { label: "Jitter (ms)", unit: " ms", type: "number", min: 0 },
   code: { label: "Close code", type: "number", min: 1000 },
   text: { label: "Reason", type: "text" },
-  rate: { label: "Bytes a second", type: "number", min: 1 },
+  rate: { label: "Bytes a second", unit: " bytes/s", type: "number", min: 1 },
   status: { label: "Status", type: "number", min: 400 },
-  retry_after: { label: "Retry-After (s)", type: "number", min: 0 },
+  retry_after: { label: "Retry-After (s)", unit: " s", type: "number", min: 0 },
 };
 const CHOICES = { protocol: "Protocol", channel: "Channel or kind:*", user: "User", connection: "Connection" };
 const PROTOCOLS = ["http", "blog", "commands", "events", "sse", "socketio", "graphql", "collab"];
@@ -24,7 +24,7 @@ function whom(fault) {
 
 function what(fault) {
   const given = Object.keys(FIELDS).filter((name) => fault[name] !== undefined && fault[name] !== null && fault[name] !== "");
-  const parts = given.map((name) => `${name.replace("_", "-")} ${fault[name]}`);
+  const parts = given.map((name) => `${name.replace("_", "-")} ${fault[name]}${FIELDS[name].unit ?? ""}`);
   if (fault.probability < 1) parts.push(`probability ${fault.probability}, seed ${fault.seed}`);
   if (fault.count !== null) parts.push(`at most ${fault.count} times`);
   return parts.join(", ");

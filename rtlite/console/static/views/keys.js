@@ -109,7 +109,7 @@ export async function show(root, context) {
   root.append(
     el("h1", {}, "Keys and tokens"), secrets,
     el("div", { class: "head" }, el("h2", {}, "Keys"),
-      el("div", { class: "row" }, el("label", { class: "check" }, revoked, "Show revoked ones"), el("label", {}, "User, name, kind or beginning", search))),
+      el("div", { class: "row" }, el("label", { class: "check" }, revoked, "Show revoked ones"), el("label", {}, "Find by user, name, kind or key", search))),
     list.element, more, keyForm, tokenForm);
   await load();
 }
