@@ -5,73 +5,18 @@ from __future__ import annotations
 import json
 import re
 import subprocess
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import Any, Final
+from typing import Final
 
 import pytest
 
-from tests.clients.browser import Tab, open_tab
 from tests.clients.runtimes import why_no_npm
 from tests.console.axe import violations
-from tests.console.test_console import STATIC, opened, press, publish, says, show
+from tests.console.pages import IDS, LOOKS, STATIC, logged_in, look, opened, press, publish, says, show
 from tests.console.test_snippets import FOLDER, PROTOCOLS
-from tests.servers import InProcess, running_server
+from tests.console.tryouts import LOG, PUBLISH, choose, connect, hears
 
-LOG: Final = "main .log"
-PUBLISH: Final = {"collab": "Publish a test edit"}
-COME_BACK: Final = {"collab": "Disconnect 1, write 3 in 2, reconnect"}
-# The short run looks at some views each.
-LOOKS: Final = [(1280, 800, "light", ["connect/collab"]), (360, 740, "dark", ["publish", "faults", "connect/webhooks"])]
-
-
-@asynccontextmanager
-async def logged_in(chromium: str, **settings: Any) -> AsyncIterator[tuple[InProcess, Tab]]:
-    """A server without ``--dev``, and its console, where an operator is logged in."""
-    async with running_server(**settings) as server, open_tab(chromium) as tab:
-        await tab.goto(f"{server.url}/console/icon.svg")
-        login = json.dumps({"key": await server.key("admin", "op")})
-        asked = f"fetch('/api/session', {{method: 'POST', body: {json.dumps(login)}}}).then(it => it.ok)"
-        assert await tab.evaluate(asked)
-        await tab.goto(server.url)
-        yield server, tab
-        assert tab.errors == []
-
-
-async def choose(tab: Tab, protocol: str) -> None:
-    await show(tab, f"connect/{protocol}")
-    await tab.until("document.querySelector('.snippet code')?.textContent")
-
-
-async def connect(tab: Tab, *, dev: bool = True) -> None:
-    """Once all is in its place; with ``--dev`` a token comes by itself."""
-    code = "document.querySelector('.snippet code')?.textContent"
-    await tab.until(f"{code} && !({json.dumps(dev)} && {code}.includes('YOUR_TOKEN'))")
-    await press(tab, "Connect", "main")
-    await tab.until("document.querySelector('main .state')?.dataset.state === 'connected'")
-
-
-async def hears(tab: Tab, count: int = 1) -> None:
-    """So many events have come by the protocol."""
-    await tab.until(f"document.querySelectorAll('{LOG} [data-kind=event]').length >= {count}")
-
-
-async def try_all(tab: Tab) -> int:
-    """With ``--dev``: each try-out connects, hears its event and gets what it missed; returns how many there are."""
-    chosen = "document.querySelectorAll('[aria-label=Protocols] [role=tab]')"
-    count = int(await tab.evaluate(f"{chosen}.length"))
-    for number in range(count):
-        await tab.evaluate(f"{chosen}[{number}].click()")
-        protocol = await tab.evaluate("location.hash.split('/')[2]")
-        await connect(tab)
-        await press(tab, PUBLISH.get(protocol, "Publish a test event"))
-        await hears(tab)
-        await press(tab, COME_BACK.get(protocol, "Disconnect, publish 3, reconnect"))
-        await says(tab, "All 3 that were missed have arrived, in order.", LOG)
-        if protocol == "webhooks":  # which is a stream of this server: what it gets is seen, too
-            await tab.until(f"document.querySelector('{LOG}').innerText.split('The endpoint got').length === 5")
-        assert await tab.evaluate(f"document.querySelectorAll('{LOG} [data-kind=bad]').length") == 0, protocol
-    return count
+# What the short run looks at; the long one looks at all.
+SOME: Final = {"light": ["connect/collab"], "dark": ["publish", "faults", "connect/webhooks"]}
 
 
 async def test_without_dev_each_try_out_makes_a_credential_of_its_own_for_a_while(chromium: str) -> None:
@@ -173,17 +118,15 @@ async def test_the_arrow_keys_go_from_tab_to_tab_and_the_address_says_which(chro
         assert await tab.evaluate(f"{chosen}.textContent") == "Terminal"
 
 
-@pytest.mark.parametrize(("width", "height", "theme", "views"), LOOKS)
+@pytest.mark.parametrize("size", LOOKS, ids=IDS)
 async def test_publish_connect_and_faults_can_be_used_by_all(
-    width: int, height: int, theme: str, views: list[str], chromium: str, full: bool
+    size: tuple[int, int, str], chromium: str, full: bool
 ) -> None:
+    every = ("publish", "faults", *(f"connect/{name}" for name in PROTOCOLS))
     async with opened(chromium) as (server, tab):
-        await tab.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": theme}])
-        await tab.call(
-            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False
-        )
+        await look(tab, *size)
         await server.http("rtk_dev").post("/api/faults", json={"kind": "drop", "user": "nobody", "duration": "1m"})
-        for view in ("publish", "faults", *(f"connect/{name}" for name in PROTOCOLS)) if full else views:
+        for view in every if full else SOME[size[2]]:
             await show(tab, view)
             if view.startswith("connect"):
                 await connect(tab)

@@ -4,10 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from importlib import resources
-from typing import Any
 
 import pytest
 import trio
@@ -16,57 +12,9 @@ from rtlite.endpoints.staticfiles import POLICY
 from rtlite.settings import KindSettings
 from tests.clients.browser import Tab, open_tab
 from tests.console.axe import violations
+from tests.console.pages import IDS, LIVE, LOOKS, STATIC, fill, look, opened, press, publish, says, show
 from tests.receivers import receiving
-from tests.servers import InProcess, running_server
-
-STATIC = resources.files("rtlite.console").joinpath("static")
-LIVE = "document.querySelector('#status').dataset.state === 'live'"
-
-
-@asynccontextmanager
-async def opened(chromium: str, view: str = "", **settings: Any) -> AsyncIterator[tuple[InProcess, Tab]]:
-    """A server with ``--dev``, whose console is open at a view; in the end nothing went wrong in the page."""
-    async with running_server(dev=True, **settings) as server, open_tab(chromium) as tab:
-        await tab.goto(f"{server.url}/#/{view}")
-        await tab.until("document.querySelector('main h1') && " + LIVE)
-        yield server, tab
-        assert tab.errors == []
-
-
-async def show(tab: Tab, view: str) -> None:
-    """Go to a view, and wait until it is there."""
-    hash = json.dumps("#/" + view)
-    await tab.evaluate(
-        f"location.hash === {hash} || (document.querySelector('main h1')?.remove(), location.hash = {hash})"
-    )
-    await tab.until("document.querySelector('main h1') !== null && " + LIVE)
-
-
-async def says(tab: Tab, text: str, within: str = "main") -> None:
-    await tab.until(f"document.querySelector({json.dumps(within)})?.innerText.includes({json.dumps(text)})")
-
-
-async def fill(tab: Tab, **fields: str) -> None:
-    for name, value in fields.items():
-        await tab.evaluate(f"document.querySelector('main [name={name}]').value = {json.dumps(value)}")
-
-
-async def press(tab: Tab, text: str, within: str = "body") -> None:
-    """Click the last button with this text: a dialog stands at the end."""
-    button = (
-        f"[...document.querySelectorAll('{within} button')].filter(it => it.textContent === {json.dumps(text)}).at(-1)"
-    )
-    await tab.until(f"{button} && !{button}.disabled")
-    await tab.evaluate(f"document.querySelector('#aimed')?.removeAttribute('id'); {button}.id = 'aimed'")
-    await tab.click("#aimed")
-
-
-async def publish(server: InProcess, channel: str, data: Any, event: str = "view_update") -> dict[str, Any]:
-    body = {"channel": channel, "event": event, "data": data}
-    answer = await server.http("rtk_dev").post("/api/publish", json=body)
-    assert answer.status_code == 201, answer.text
-    return dict(answer.json())
-
+from tests.servers import running_server
 
 # --- logging in
 
@@ -391,26 +339,20 @@ VIEWS = [
     "webhooks",
     "keys",
 ]
-LOOKS = [
-    (1280, 800, "light"),
-    (360, 740, "dark"),
-    pytest.param((1280, 800, "dark"), marks=pytest.mark.full),
-    pytest.param((360, 740, "light"), marks=pytest.mark.full),
-]
 SMALL = """[...document.querySelectorAll("a.button, button, summary, nav a, input:not([type=checkbox]), select")]
   .map(it => [it.getBoundingClientRect(), it])
   .filter(([box, it]) => it.checkVisibility() && (box.height < 44 || box.width < 44))
   .map(([box, it]) => it.outerHTML)"""
 
 
-async def look(tab: Tab, width: int, height: int, theme: str) -> None:
-    await tab.call(
-        "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 500
-    )
-    await tab.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": theme}])
+async def fits(tab: Tab, size: tuple[int, int, str], what: str) -> None:
+    assert await violations(tab) == [], what
+    assert await tab.evaluate("document.documentElement.scrollWidth <= innerWidth"), f"{what} is too wide"
+    if size[0] == 360:
+        assert await tab.evaluate(SMALL) == [], what
 
 
-@pytest.mark.parametrize("size", LOOKS, ids=["wide, light", "phone, dark", "wide, dark", "phone, light"])
+@pytest.mark.parametrize("size", LOOKS, ids=IDS)
 async def test_each_view_is_for_everyone(chromium: str, size: tuple[int, int, str]) -> None:
     async with opened(chromium) as (server, tab):
         await server.http("rtk_dev").post("/api/webhooks", json={"url": "http://127.0.0.1:9/", "channels": ["room:*"]})
@@ -423,10 +365,40 @@ async def test_each_view_is_for_everyone(chromium: str, size: tuple[int, int, st
                     await publish(server, "article:hello", {"n": [1, True, None]})
                     await tab.until("document.querySelector('.events details')")
                     await tab.evaluate("document.querySelector('.events details').open = true")
-                assert await violations(tab) == [], view
-                assert await tab.evaluate("document.documentElement.scrollWidth <= innerWidth"), f"{view} is too wide"
-                if size[0] == 360:
-                    assert await tab.evaluate(SMALL) == [], view
+                await fits(tab, size, view)
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("size", LOOKS, ids=IDS)
+async def test_what_comes_up_in_a_view_is_for_everyone(chromium: str, size: tuple[int, int, str]) -> None:
+    async with opened(chromium, "channels", webhook_private=True) as (server, tab):
+        await look(tab, *size)
+        hook = {"url": "http://127.0.0.1:9/a/rather/long/path", "channels": ["article:*"]}
+        made = (await server.http("rtk_dev").post("/api/webhooks", json=hook)).json()
+        for number in range(3):
+            await publish(server, "article:hello", {"n": number})
+        await show(tab, f"webhooks/{made['id']}")
+        await says(tab, "could not be connected to")
+        await fits(tab, size, "a webhook that fails")
+        await show(tab, "channels/article%3Ahello")
+        await tab.until("document.querySelector('.events details')")
+        await tab.evaluate("document.querySelector('.events li:last-child details').open = true")
+        await press(tab, "Replay from here")
+        await press(tab, "Play")
+        await tab.until("document.querySelectorAll('.events.plain li').length === 3")
+        await fits(tab, size, "a replay")
+        await show(tab, "keys")
+        await fill(tab, user="ann")
+        await press(tab, "Make the key")
+        await tab.until("document.querySelector('.secret code')")
+        await fits(tab, size, "a secret that is shown once")
+        await press(tab, "Revoke")
+        await tab.until("document.querySelector('dialog[open]')")
+        await fits(tab, size, "a question")
+        await press(tab, "Cancel")
+        await press(tab, "Log out")
+        await says(tab, "You are logged out")
+        await fits(tab, size, "the login")
 
 
 async def test_the_keyboard_reaches_everything_and_the_focus_is_where_one_looks(chromium: str) -> None:

@@ -14,9 +14,9 @@ import pytest
 import trio
 
 from tests.clients.browser import Tab, open_tab
-from tests.console.test_connect import try_all
-from tests.console.test_console import press, says
+from tests.console.pages import press, says
 from tests.console.test_snippets import PROTOCOLS
+from tests.console.tryouts import try_all
 from tests.docs.blocks import ROOT
 from tests.servers import running_server
 

@@ -8,8 +8,7 @@ from typing import Any, Final
 from rtlite.domain.samples import SAMPLES
 from rtlite.faults import KINDS, PROTOCOLS
 from tests.clients.browser import Tab
-from tests.console.test_connect import logged_in
-from tests.console.test_console import opened, press, says, show
+from tests.console.pages import logged_in, opened, press, says, show
 from tests.servers import InProcess
 
 WRONG: Final = "document.querySelector('#%s-wrong').textContent"
