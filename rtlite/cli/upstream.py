@@ -15,19 +15,19 @@ from trio_websocket import ConnectionClosed, WebSocketConnection
 
 from rtlite.cli.dialects import Dialect, GraphQL, Plain, SocketIO, Step, is_socket_io
 from rtlite.client import CallFailed, Client
-from rtlite.client.failures import not_rtlite
 from rtlite.client.follower import Deliver, Follower, Page
 from rtlite.client.websocket import open_websocket
 from rtlite.protocols.eventsource import BrokenStream, Decoder
 
 _SILENCE: Final = 3600.0  # seconds; others may have nothing to say for long
+_OTHER_SUBPROTOCOL: Final = 4406
 # Close codes after which no later try can succeed, and the statuses that mean the same.
 _FOR_GOOD: Final = {
     1008: 403,
     4400: 400,
     4401: 401,
     4403: 403,
-    4406: 406,
+    _OTHER_SUBPROTOCOL: 406,
 }
 _ANSWERS: Final = frozenset({"connected", "subscribed", "unsubscribed", "ping", "pong", "presence", "error", "warning"})
 _JOB_ENDS: Final = frozenset({"completed", "failed", "cancelled"})
@@ -81,6 +81,15 @@ class _Events(Follower):
         self._place: str | None = None
 
     async def connection(self, deliver: Deliver) -> None:
+        try:
+            await self._listen(deliver)
+        except (BrokenStream, CallFailed) as error:
+            if isinstance(error, CallFailed) and error.code != "not_rtlite":
+                raise
+            text = f"{self._client.url} answers, but not with server-sent events"
+            raise CallFailed(text, 200, "no_event_stream") from error
+
+    async def _listen(self, deliver: Deliver) -> None:
         headers = {"Accept": "text/event-stream"} | ({"Last-Event-ID": self._place} if self._place else {})
         query = parse_qs(self._parts.query, keep_blank_values=True)
         decoder = Decoder(self._place)
@@ -88,10 +97,7 @@ class _Events(Follower):
         async with self._client.stream(path, query, headers, silence=_SILENCE) as pieces:
             self.is_up()
             async for piece in pieces:
-                try:
-                    items: list[Any] = [{"raw": event.data} for event in decoder.feed(piece)]
-                except BrokenStream as error:
-                    raise not_rtlite(self._client.url) from error
+                items: list[Any] = [{"raw": event.data} for event in decoder.feed(piece)]
                 self._place = decoder.last_id
                 if items:
                     await deliver(Page(items, True, path))
@@ -127,6 +133,8 @@ class _Socket(Follower):
             except ConnectionClosed as error:
                 if (reason := error.reason) is not None and reason.code in _FOR_GOOD:
                     text = f"{self._client.url} closed the connection: {reason.reason or reason.name} ({reason.code})"
+                    if reason.code == _OTHER_SUBPROTOCOL and dialect.subprotocol is None:
+                        text += "; a GraphQL subscription is asked for with --query"
                     raise CallFailed(text, _FOR_GOOD[reason.code], str(reason.code)) from error
 
     async def _take(self, step: Step, socket: WebSocketConnection, deliver: Deliver) -> None:

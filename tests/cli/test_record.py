@@ -165,6 +165,8 @@ async def test_an_upstream_that_refuses_is_named_and_ends_the_recording(dev_serv
     for arguments, why in [
         ((f"{dev_server.ws_url}/graphql/ws", "--query", "subscription { event(channel: 1) }"), "4403"),
         ((f"{dev_server.url}/socket.io/?stream=s1&token=nobody",), "the credential is not valid"),
+        ((f"{dev_server.ws_url}/graphql/ws",), "(4406); a GraphQL subscription is asked for with --query"),
+        ((f"{dev_server.url}/docs/sse",), "answers, but not with server-sent events"),
     ]:
         refused = await rtlite("record", "a.jsonl", "--for", "9s", "--from", *arguments)
         assert (refused.code, why in refused.err) == (1, True), refused.err
