@@ -96,11 +96,13 @@ class Target:
             owed = [event for event in covered if event.id not in heard.muted]
             keys = [event.sequence if self.many else event.offset for event in owed]
             rank = {key: place for place, key in enumerate(keys, 1)}
+            # Who heard the last of every channel is gone; what others publish of their own after that is not owed.
+            last = max((place for place, event in enumerate(owed, 1) if event.name == LAST), default=len(owed))
             session = Session(
                 f"{who} {self.names} session {number}",
                 [(rank.get(key, 10**9), id) for key, id in heard.arrivals],
                 after=bisect_right(keys, heard.after),
-                until=len(owed) if heard is self.heard[-1] else None,
+                until=last if heard is self.heard[-1] else None,
             )
             attempts = [Attempt("anyone", event.id, 0, 0, Outcome.UNKNOWN) for event in owed]
             log = [(place, event.id) for place, event in enumerate(owed, 1)]
