@@ -163,9 +163,13 @@ export async function show(root, context) {
   form.addEventListener("keydown", (pressed) => {
     if (pressed.key === "Enter" && (pressed.ctrlKey || pressed.metaKey)) form.requestSubmit();
   });
-  template.value = items[0].name;
-  channel.control.value = items[0].channel;
-  await use();
+  // The view of a channel leads to #/publish?channel=…: a template of its kind, if there is one.
+  const wanted = new URLSearchParams(location.hash.split("?")[1] ?? "").get("channel");
+  const kind = (name) => name.split(":")[0];
+  const first = wanted === null ? items[0] : items.find((each) => kind(each.channel) === kind(wanted));
+  channel.control.value = wanted ?? first.channel;
+  template.value = first?.name ?? NO_TEMPLATE;
+  if (first) await use();
   root.append(el("h1", {}, "Publish"), form, published);
   return () => running?.abort();
 }
