@@ -57,7 +57,7 @@ async def press(tab: Tab, text: str, within: str = "body") -> None:
     button = (
         f"[...document.querySelectorAll('{within} button')].filter(it => it.textContent === {json.dumps(text)}).at(-1)"
     )
-    await tab.until(f"{button} && !{button}.disabled")
+    await tab.until(f"{button} && !{button}.disabled && {button}.ariaDisabled !== 'true'")
     await tab.evaluate(f"document.querySelector('#aimed')?.removeAttribute('id'); {button}.id = 'aimed'")
     await tab.click("#aimed")
 

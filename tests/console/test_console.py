@@ -47,7 +47,7 @@ async def test_an_admin_key_opens_it_a_wrong_one_does_not_and_its_end_closes_it(
         await tab.until("document.querySelector('dialog[open]')")
         await server.revoke(key)
         await says(tab, "Your session is over")
-        assert await tab.evaluate("document.querySelector('dialog') === null && document.querySelector('nav').hidden")
+        await tab.until("document.querySelector('dialog') === null && document.querySelector('nav').hidden")
         assert tab.errors == []
 
 
@@ -124,9 +124,8 @@ async def test_a_channel_shows_its_history_without_a_gap_and_plays_it_again(chro
                 await publish(server, "article:hello", {"n": number})
             await says(tab, '{"n":129}')
             seen = "[...document.querySelectorAll('.events .preview')].map(it => JSON.parse(it.textContent).n)"
-            await tab.until(f"{seen}.length >= 80")
-            shown = await tab.evaluate(seen)
-            assert shown == list(range(129, 129 - len(shown), -1))
+            # What the feed left out is read from the history within a second, and what is below a gap is let go.
+            await tab.until(f"(shown => shown.length >= 50 && shown.every((n, at) => n === 129 - at))({seen})")
             while await tab.evaluate(f"{seen}.length") < 130:
                 before = await tab.evaluate(f"{seen}.length")
                 await press(tab, "Older events")
@@ -423,6 +422,62 @@ async def test_the_keyboard_reaches_everything_and_the_focus_is_where_one_looks(
         await tab.click("nav a[href='#/events']")
         await tab.until("document.title.startsWith('Events')")
         assert await tab.evaluate("document.querySelector('#menu').ariaExpanded") == "false"
+
+
+async def tab_to(tab: Tab, text: str) -> None:
+    """Press Tab until the focus is at what says this."""
+    for _ in range(30):
+        await tab.press("Tab", 9)
+        if await tab.evaluate("document.activeElement.textContent") == text:
+            assert await tab.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
+            return
+    raise AssertionError(f"Tab does not lead to {text}")
+
+
+FOCUSED = "document.activeElement.textContent"
+
+
+async def test_by_the_keyboard_alone_one_logs_in_publishes_connects_and_never_loses_the_focus(chromium: str) -> None:
+    async with running_server() as server, open_tab(chromium) as tab:
+        await tab.goto(server.url)
+        await tab.until("document.activeElement?.name === 'key'")
+        await tab.call("Input.insertText", text=await server.key("admin", "op"))
+        await tab.press("Enter", 13)
+        await tab.until(f"{FOCUSED} === 'Overview'")
+        for view in ("Publish", "Connect"):
+            await tab.evaluate("document.querySelector('.brand').focus()")
+            await tab_to(tab, view)
+            await tab.press("Enter", 13)
+            await tab.until(f"document.activeElement.tagName === 'H1' && {FOCUSED} === '{view}'")
+            if view == "Publish":
+                await tab_to(tab, "Publish")
+                await tab.press("Enter", 13)
+                await says(tab, "offset 1")
+                assert await tab.evaluate(FOCUSED) == "Publish"
+        await tab_to(tab, "Connect")
+        await tab.press("Enter", 13)
+        await tab.until("document.querySelector('main .state').dataset.state === 'connected'")
+        await tab_to(tab, "Disconnect, publish 3, reconnect")
+        await tab.press("Enter", 13)
+        await says(tab, "All 3 that were missed have arrived, in order.", "main .log")
+        assert await tab.evaluate(FOCUSED) == "Disconnect, publish 3, reconnect"
+        await tab.goto(f"{server.url}/?keys#/keys")
+        await tab.until("document.querySelector('td.actions button')")
+        await tab.evaluate("document.querySelector('main form [name=user]').focus()")
+        await tab.call("Input.insertText", text="ann")
+        await tab.press("Enter", 13)
+        await tab.until("document.activeElement.classList.contains('shown-once')")
+        await tab_to(tab, "Done")
+        await tab.press("Enter", 13)
+        assert await tab.evaluate(FOCUSED) == "Keys and tokens"
+        await tab_to(tab, "Revoke")  # the newest is the first: ann's
+        await tab.press("Enter", 13)
+        await tab.until("document.querySelector('dialog[open]')")
+        await tab_to(tab, "Revoke it")
+        await tab.press("Enter", 13)
+        await tab.until("document.querySelectorAll('td.actions button').length === 2")
+        assert await tab.evaluate("document.activeElement.ariaLabel") == "API keys"
+        assert tab.errors == []
 
 
 async def test_the_theme_is_the_systems_until_one_chooses(chromium: str) -> None:

@@ -112,7 +112,7 @@ async def test_a_template_is_repeated_with_what_differs_and_can_be_stopped(chrom
         await press(tab, "Publish", "main")
         await says(tab, "1 of 3 published")
         await press(tab, "Stop", "main")
-        await tab.until("!document.querySelector('main .primary').disabled")
+        await tab.until("document.querySelector('main .primary').ariaDisabled !== 'true'")
         assert len(await history(server, "article:hello")) == 4
 
 

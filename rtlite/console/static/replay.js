@@ -21,6 +21,7 @@ export function replay(path, channel, context) {
   const hold = el("button", { type: "button", hidden: true, "aria-pressed": "false", onclick: () => pause(!paused) }, "Pause");
   const close = el("button", { type: "button", onclick: () => {
     stop();
+    opener.focus();
     element.hidden = true;
   } }, "Close");
   const title = el("h2", { tabindex: "-1" }, "Replay");
@@ -31,6 +32,7 @@ export function replay(path, channel, context) {
     state, log);
 
   let from = null;
+  let opener = null; // what had the focus before
   let running = null; // what stops the one that runs
   let paused = false;
   let wake = () => {};
@@ -100,6 +102,7 @@ export function replay(path, channel, context) {
     } finally {
       if (running === mine) {
         running = null;
+        if (document.activeElement === hold) start.focus();
         hold.hidden = true;
       }
     }
@@ -112,6 +115,7 @@ export function replay(path, channel, context) {
     begin(event) {
       stop();
       from = event;
+      opener = document.activeElement;
       element.hidden = false;
       hold.hidden = true;
       log.replaceChildren();

@@ -1,6 +1,6 @@
 // What is shown once, and copying it.
 
-import { el } from "./dom.js";
+import { el, focusHeading } from "./dom.js";
 
 export function copyButton(text, context, label = "Copy") {
   return el("button", {
@@ -29,7 +29,10 @@ async function copy(text, context, button) {
 
 /** A secret that cannot be had again, in a place of its own. */
 export function secretPanel(title, secret, about, context) {
-  const close = el("button", { type: "button", onclick: () => panel.remove() }, "Done");
+  const close = el("button", { type: "button", onclick: () => {
+    panel.remove();
+    focusHeading();
+  } }, "Done");
   const panel = el("section", { class: "panel stack shown-once", tabindex: "-1", "aria-label": title },
     el("h2", {}, title),
     el("p", {}, about),

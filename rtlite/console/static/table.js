@@ -1,6 +1,6 @@
 // Tables whose rows change while one looks: a row keeps its place in the document, and so its focus.
 
-import { el } from "./dom.js";
+import { el, focusHeading } from "./dom.js";
 
 /**
  * `columns` are `{title, class?, cell}`, where `cell(item)` is a text or an element. A cell is written only if its
@@ -24,6 +24,7 @@ export function table({ caption, columns, key, empty, label }) {
 
   function update(items) {
     const kept = new Set(items.map(key));
+    const focused = body.contains(document.activeElement);
     for (const [id, { element }] of rows) {
       if (kept.has(id)) continue;
       element.remove();
@@ -45,6 +46,9 @@ export function table({ caption, columns, key, empty, label }) {
     }
     note.hidden = items.length > 0;
     scroll.hidden = items.length === 0;
+    if (!focused || body.contains(document.activeElement)) return;
+    if (items.length > 0) scroll.focus();
+    else focusHeading();
   }
 
   update([]);

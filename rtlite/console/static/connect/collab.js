@@ -1,6 +1,6 @@
 // A document that two editors have open: npm's yjs and y-websocket, twice in one page.
 
-import { el } from "../dom.js";
+import { allow, el } from "../dom.js";
 import { time } from "../format.js";
 import { Doc, WebsocketProvider } from "../vendor/yjs.js";
 import { journal } from "./journal.js";
@@ -83,7 +83,7 @@ function tryout(protocol, credential) {
   const place = el("div", { class: "grid" }, el("p", { class: "empty" }, "Two editors of the document appear here."));
   const open = el("button", { type: "button", class: "primary", onclick: () => guarded(toggle) }, "Connect");
   const write = el("button", { type: "button", onclick: () => guarded(writeOverHttp) }, "Publish a test edit");
-  const away = el("button", { type: "button", disabled: true, onclick: () => guarded(comeBack) },
+  const away = el("button", { type: "button", "aria-disabled": "true", onclick: () => guarded(comeBack) },
     "Disconnect 1, write 3 in 2, reconnect");
   let editors = null;
   let lines = 0;
@@ -106,7 +106,7 @@ function tryout(protocol, credential) {
     const connecting = !editors[1].provider.shouldConnect;
     for (const { provider } of editors) provider[connecting ? "connect" : "disconnect"]();
     open.textContent = connecting ? "Disconnect" : "Connect";
-    away.disabled = !connecting;
+    allow(away, connecting);
   }
 
   async function writeOverHttp() {
@@ -120,7 +120,7 @@ function tryout(protocol, credential) {
 
   async function comeBack() {
     const [one, two] = editors;
-    away.disabled = true;
+    allow(away, false);
     one.provider.disconnect();
     for (let n = 1; n <= 3; n++) two.text.insert(two.text.length, `Edit ${n} while editor 1 was away\n`);
     say("out", "Editor 1 is away; editor 2 has written 3 lines");
@@ -135,7 +135,7 @@ function tryout(protocol, credential) {
     one.provider.connect();
     await caughtUp;
     say("good", "All 3 that were missed have arrived, in order.");
-    away.disabled = false;
+    allow(away, true);
   }
 
   return {

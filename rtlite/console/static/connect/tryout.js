@@ -1,6 +1,6 @@
 // A try-out: it connects with the protocol from this page, and shows what comes.
 
-import { el } from "../dom.js";
+import { allow, el } from "../dom.js";
 import { journal } from "./journal.js";
 
 const PATIENCE = 10_000; // ms for what was missed to arrive
@@ -19,7 +19,7 @@ export function tryout(protocol, credential, context) {
   const { element: log, say } = journal();
   const open = el("button", { type: "button", class: "primary", onclick: () => (hangUp ? disconnect() : connect()) });
   const test = el("button", { type: "button", onclick: () => busy(publish) }, "Publish a test event");
-  const resume = el("button", { type: "button", disabled: true, onclick: () => busy(comeBack) },
+  const resume = el("button", { type: "button", "aria-disabled": "true", onclick: () => busy(comeBack) },
     "Disconnect, publish 3, reconnect");
   let hangUp = null;
   let number = 0; // of the connection: what an earlier one still says is not listened to
@@ -32,7 +32,7 @@ export function tryout(protocol, credential, context) {
     state.dataset.state = name;
     state.textContent = text;
     open.textContent = hangUp ? "Disconnect" : "Connect";
-    resume.disabled = atWork || name !== "connected";
+    allow(resume, !atWork && name === "connected");
   }
 
   async function connect() {
@@ -114,14 +114,17 @@ export function tryout(protocol, credential, context) {
   }
 
   async function busy(act) {
-    atWork = test.disabled = resume.disabled = true;
+    atWork = true;
+    allow(test, false);
+    allow(resume, false);
     try {
       await act();
     } catch (error) {
       say("bad", error.message);
     } finally {
-      atWork = test.disabled = false;
-      resume.disabled = state.dataset.state !== "connected";
+      atWork = false;
+      allow(test, true);
+      allow(resume, state.dataset.state === "connected");
     }
   }
 

@@ -1,7 +1,7 @@
 // Who is connected, how far behind, and who was until a moment ago.
 
 import { ask } from "../ask.js";
-import { el } from "../dom.js";
+import { allow, el } from "../dom.js";
 import { age, bytes, count, exact, time } from "../format.js";
 import { reasonTag } from "../reasons.js";
 import { table } from "../table.js";
@@ -46,8 +46,8 @@ export async function show(root, context) {
     empty: "No connection has ended since the server started.",
   });
   const total = el("p", { class: "muted" });
-  const back = el("button", { type: "button", disabled: true, onclick: () => turn(after.slice(0, -1)) }, "Previous");
-  const forth = el("button", { type: "button", disabled: true }, "Next");
+  const back = el("button", { type: "button", "aria-disabled": "true", onclick: () => turn(after.slice(0, -1)) }, "Previous");
+  const forth = el("button", { type: "button", "aria-disabled": "true" }, "Next");
   const search = el("input", { type: "search", name: "filter", autocomplete: "off", spellcheck: "false" });
 
   function turn(pages) {
@@ -59,8 +59,8 @@ export async function show(root, context) {
     const { items, next, total: all } = await context.api.get("/api/connections", { limit: PAGE, after: after.at(-1), filter });
     open.update(items);
     total.textContent = filter ? `${count(all)} fit` : `${count(all)} open`;
-    back.disabled = after.length === 1;
-    forth.disabled = next === null;
+    allow(back, after.length > 1);
+    allow(forth, next !== null);
     forth.onclick = () => turn([...after, next]);
   }
 

@@ -1,6 +1,6 @@
 // Faults: what is made slow, deaf or broken on purpose, for how long still, and a form to set more.
 
-import { el } from "../dom.js";
+import { el, focusHeading } from "../dom.js";
 import { table } from "../table.js";
 
 const OFTEN = 1000; // ms between two looks
@@ -72,6 +72,7 @@ export async function show(root, context) {
     try {
       const { items } = await api.get("/api/faults");
       list.update(items);
+      if (items.length === 0 && document.activeElement === clear) focusHeading();
       clear.hidden = items.length === 0;
     } catch (error) {
       problem.textContent = error.message;

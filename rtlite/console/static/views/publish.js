@@ -1,6 +1,6 @@
 // Publish: a template for each event that the protocols name, to change and to send, once or again and again.
 
-import { el } from "../dom.js";
+import { allow, el } from "../dom.js";
 import { time } from "../format.js";
 import { parse } from "../jsontext.js";
 
@@ -110,7 +110,7 @@ export async function show(root, context) {
     progress.textContent = "";
     running = new AbortController();
     stop.hidden = wanted === 1;
-    send.disabled = true;
+    allow(send, false);
     let done = 0;
     try {
       while (done < wanted && !running.signal.aborted) {
@@ -130,8 +130,9 @@ export async function show(root, context) {
       refused(error);
     } finally {
       running = null;
+      allow(send, true);
+      if (document.activeElement === stop) send.focus();
       stop.hidden = true;
-      send.disabled = false;
     }
   }
 
