@@ -86,4 +86,7 @@ async def look(tab: Tab, width: int, height: int, theme: str) -> None:
     await tab.call(
         "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 500
     )
-    await tab.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": theme}])
+    features = {"prefers-color-scheme": theme, "prefers-reduced-motion": "reduce"}  # no colour is halfway to another
+    await tab.call(
+        "Emulation.setEmulatedMedia", features=[{"name": name, "value": value} for name, value in features.items()]
+    )
