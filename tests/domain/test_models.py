@@ -9,6 +9,7 @@ from typing import Any
 import attrs
 import pytest
 import trio
+import trio.testing
 
 from rtlite.domain import models as module
 from rtlite.domain.models import channel_of
@@ -103,8 +104,7 @@ async def test_a_model_is_private_once_that_is_stored_though_who_asked_for_it_is
         await shelf.models.put("secret")
         async with trio.open_nursery() as nursery:
             nursery.start_soon(shelf.models.put, "secret", None, True)
-            while not shelf.hub.committer._queued_events:
-                await trio.lowlevel.checkpoint()
+            await trio.testing.wait_all_tasks_blocked()  # it is asked for, and at most under way to the disk
             nursery.cancel_scope.cancel()
         await shelf.hub.publish(NewEvent("free", "tick", b"1"))  # is stored behind it
         assert await shelf.database.read(tables.private) == ["secret"]
