@@ -12,7 +12,7 @@ from standardwebhooks import Webhook as Reference
 from trio.abc import Clock
 
 from rtlite.domain import courier
-from rtlite.domain.webhooks import Change
+from rtlite.domain.webhooks import WebhookChange
 from rtlite.errors import StorageFailed
 from rtlite.model import Event
 from rtlite.protocols import webhooks as wire
@@ -21,7 +21,7 @@ from rtlite.transports.outbound import Answer
 from tests.domain.hooked import HANG, OK, URL, hooked
 
 DAY = 86_400
-ENABLE = Change(enabled=True)
+ENABLE = WebhookChange(enabled=True)
 
 
 async def test_events_arrive_in_order_one_at_a_time(autojump_clock: Clock) -> None:
