@@ -11,13 +11,12 @@ import re
 import secrets
 from collections.abc import Mapping
 from functools import lru_cache, partial
-from typing import Any, Final, Literal, TypedDict
+from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict
 
 import attrs
 import orjson
 
 from rtlite.domain.models import Models, channel_of, check_model
-from rtlite.domain.schemas import Schema
 from rtlite.errors import Conflict, InvalidRequest, NotFound, TooLarge
 from rtlite.hub.committer import Transaction
 from rtlite.hub.hub import Hub
@@ -32,6 +31,9 @@ from rtlite.store.filters import Filter, parse_filter
 from rtlite.store.models import Model
 from rtlite.store.recordplans import Question, parse_order
 from rtlite.store.records import Record, RecordJson, Version
+
+if TYPE_CHECKING:
+    from rtlite.domain.schemas import Schema
 
 PAGE: Final = 100
 _ID: Final = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._~-]{0,63}")
@@ -63,7 +65,7 @@ class Records:
         self._models = models
         self._settings = settings
         # Used on the database's writing thread alone.
-        self._schema = lru_cache(maxsize=_SCHEMAS)(partial(Schema, steps=settings.model_schema_steps))
+        self._schema = lru_cache(maxsize=_SCHEMAS)(partial(_schema, steps=settings.model_schema_steps))
 
     # --- changes
 
@@ -340,3 +342,9 @@ def _tell(transaction: Transaction, type: Type, record: Record) -> None:
 
 def _no_record() -> NotFound:
     return NotFound("no such record")
+
+
+def _schema(text: bytes, steps: int) -> Schema:
+    from rtlite.domain.schemas import Schema  # most servers have none, and are ready 50 ms sooner
+
+    return Schema(text, steps)
