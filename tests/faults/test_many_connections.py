@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import resource
 import socket
 from collections.abc import Iterator
@@ -100,7 +99,9 @@ async def come_and_go(server: FaultyServer, count: int, patience: float = 20) ->
             await trio.sleep(0.1)
             after = await take_census(server)
     if after.descriptors != before.descriptors:
-        print({name: os.readlink(f"/proc/{server.pid}/fd/{name}") for name in os.listdir(f"/proc/{server.pid}/fd")})
+        for descriptor in Path(f"/proc/{server.pid}/fd").iterdir():
+            with contextlib.suppress(FileNotFoundError):  # closed since it was listed
+                print(f"left open: {descriptor.name} {descriptor.readlink()}")
     print(f"all left: the first answer after {first:.1f} s, all gone after {trio.current_time() - begun:.1f} s")
     return before, after
 
