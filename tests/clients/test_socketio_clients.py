@@ -292,9 +292,10 @@ class TestPython:
                 assert (await heard(4))[3:] == ["message 3"]
                 await server.revoke(key)
                 # It may tell of one end twice: of the packet that says so, and of the connection.
-                while (ends := set((await heard(6))[4:])) == {"disconnect"}:
-                    await heard(7)
-                assert ends == {"disconnect", "error revoked"}
+                ends = (await heard(6))[4:]
+                if "error revoked" not in ends:
+                    ends = (await heard(7))[4:]
+                assert set(ends) == {"disconnect", "error revoked"}
             finally:
                 process.kill()
                 with trio.CancelScope(shield=True):
