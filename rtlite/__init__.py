@@ -15,7 +15,8 @@ The package is a pipeline; a module imports only from what stands below it:
     store/       what survives a restart: one SQLite file
     rules.py      what names, ids and times look like, for the descriptions
     console/     files that are served: the web console, the built-in docs, GraphiQL, embed.js
-    settings.py, metrics.py, log.py, faults.py, model.py, errors.py: declared once, read everywhere
+    settings/    every setting, declared once
+    metrics.py, log.py, faults.py, model.py, errors.py: declared once, read everywhere
 """
 
 from __future__ import annotations

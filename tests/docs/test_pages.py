@@ -50,7 +50,7 @@ async def test_every_page_is_served_as_html_and_as_markdown_to_anyone() -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/docs/nothing", "/docs/page.html", "/docs/..%2F..%2Fsettings.py", "/docs/nothing.md"]
+    "path", ["/docs/nothing", "/docs/page.html", "/docs/..%2F..%2Fmodel.py", "/docs/nothing.md"]
 )
 async def test_nothing_but_pages_and_their_files_is_served(path: str) -> None:
     async with running_server() as server:
