@@ -9,6 +9,7 @@ missed, and every event carries its ``position``.
 from __future__ import annotations
 
 from collections.abc import Awaitable
+from functools import partial
 from importlib import resources
 from typing import Annotated, Any, Final, NotRequired, TypeVar
 
@@ -28,7 +29,7 @@ from rtlite.protocols.jsonschema import Shape, fields_of
 from rtlite.rules import NOT_BLANK, PositionText, Rule, SinceText, UserInChannel
 from rtlite.settings import Settings
 from rtlite.store.blog import ArticleJson, CommentJson, Slug, SubscriberJson
-from rtlite.transports.contract import JSON, Answer, Asked, Body, Message
+from rtlite.transports.contract import JSON, UNKNOWN, Answer, Asked, Body, Message
 from rtlite.transports.routes import Access, Call, Reply, Route, json_reply
 from rtlite.transports.websocket import WebSocket, WebSocketRoute, text_frame
 
@@ -129,7 +130,9 @@ class BlogEndpoint:
 
     def routes(self) -> list[Route]:
         article = "/blog/v1/articles/{slug}"
-        key, visitor, public = Access.CREDENTIAL, Access.VISITOR, Access.PUBLIC
+        key, public = Access.CREDENTIAL, Access.PUBLIC
+        to_visitors = partial(Route, access=Access.VISITOR, open_to_pages=True, refuses=UNKNOWN)
+        to_all = partial(Route, access=public, open_to_pages=True, refuses=UNKNOWN)
         return [
             Route(
                 "POST",
@@ -151,59 +154,29 @@ class BlogEndpoint:
                 asks=[AFTER],
                 gives={200: Page[ArticleJson]},
             ),
-            Route(
-                "GET",
-                article,
-                self.get_article,
-                "An article and its counters",
-                public,
-                open_to_pages=True,
-                gives={200: ArticleJson},
-                refuses={404: "not_found"},
+            to_all("GET", article, self.get_article, "An article and its counters", gives={200: ArticleJson}),
+            to_visitors(
+                "POST", f"{article}/views", self.view, "Count a view", lean=True, takes=View, gives={200: Viewed}
             ),
-            Route(
-                "POST",
-                f"{article}/views",
-                self.view,
-                "Count a view",
-                visitor,
-                lean=True,
-                open_to_pages=True,
-                takes=View,
-                gives={200: Viewed},
-                refuses={404: "not_found"},
-            ),
-            Route(
+            to_visitors(
                 "POST",
                 f"{article}/reactions",
                 self.react,
                 "Add or withdraw a reaction",
-                visitor,
-                open_to_pages=True,
                 takes=Reaction,
                 gives={200: Reacted},
-                refuses={404: "not_found", 409: "conflict"},
+                refuses={**UNKNOWN, 409: "conflict"},
             ),
-            Route(
-                "POST",
-                f"{article}/ticket",
-                self.ticket,
-                "A ticket for the live updates",
-                visitor,
-                open_to_pages=True,
-                gives={201: TicketJson},
-                refuses={404: "not_found"},
+            to_visitors(
+                "POST", f"{article}/ticket", self.ticket, "A ticket for the live updates", gives={201: TicketJson}
             ),
-            Route(
+            to_all(
                 "GET",
                 f"{article}/comments",
                 self.list_comments,
                 "List comments",
-                public,
-                open_to_pages=True,
                 asks=[AFTER],
                 gives={200: Page[CommentJson]},
-                refuses={404: "not_found"},
             ),
             Route(
                 "POST",
@@ -213,7 +186,7 @@ class BlogEndpoint:
                 key,
                 takes=Body({JSON: WrittenComment}, example=COMMENT),
                 gives={201: CommentJson},
-                refuses={404: "not_found"},
+                refuses=UNKNOWN,
             ),
             Route(
                 "POST",

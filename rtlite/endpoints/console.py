@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from rtlite.endpoints.staticfiles import ASKED, GIVEN, StaticFiles
+from rtlite.transports.contract import UNKNOWN
 from rtlite.transports.routes import Access, Call, Reply, Route
 
 _PAGE: Final = "index.html"
@@ -19,7 +20,7 @@ class Console:
 
     def routes(self) -> list[Route]:
         def route(pattern: str, summary: str) -> Route:
-            unknown = {404: "not_found"} if "{" in pattern else {}
+            unknown = UNKNOWN if "{" in pattern else {}
             return Route("GET", pattern, self.file, summary, Access.PUBLIC, asks=ASKED, gives=GIVEN, refuses=unknown)
 
         return [

@@ -19,6 +19,7 @@ from rtlite.protocols import jsonframes
 from rtlite.rules import Duration, Rule, Subscribable, User
 from rtlite.settings import Settings, duration
 from rtlite.store.keys import KeyJson
+from rtlite.transports.contract import UNKNOWN
 from rtlite.transports.routes import Access, Call, Reply, Route, json_reply
 
 Patterns = Annotated[
@@ -84,7 +85,7 @@ class CredentialsEndpoint:
                 self.revoke_key,
                 "Revoke a key and close its connections",
                 gives={200: KeyJson},
-                refuses={404: "not_found"},
+                refuses=UNKNOWN,
             ),
             Route(
                 "POST",

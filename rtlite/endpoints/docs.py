@@ -7,6 +7,7 @@ from typing import Final
 from rtlite.endpoints import docpages
 from rtlite.endpoints.staticfiles import ASKED, GIVEN, StaticFile, StaticFiles, page_headers, static_file
 from rtlite.errors import NotFound
+from rtlite.transports.contract import UNKNOWN
 from rtlite.transports.routes import Access, Call, Reply, Route
 
 _SERVED: Final = (".md", ".css", ".js")
@@ -31,7 +32,7 @@ class Docs:
                 Access.PUBLIC,
                 asks=ASKED,
                 gives=GIVEN,
-                refuses={404: "not_found"},
+                refuses=UNKNOWN,
             ),
         ]
 

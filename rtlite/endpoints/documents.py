@@ -7,6 +7,7 @@ rooms, and whatever deletes, is for those who may edit all.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Annotated, Any, Final, NotRequired, TypedDict
 
 import attrs
@@ -26,7 +27,7 @@ from rtlite.rules import Count, Rule, Timestamp
 from rtlite.settings import Settings
 from rtlite.store.documents import Document
 from rtlite.store.snapshots import SnapshotJson
-from rtlite.transports.contract import Answer, Asked, Body
+from rtlite.transports.contract import UNKNOWN, Answer, Asked, Body
 from rtlite.transports.routes import Access, Call, Reply, Route, json_reply
 
 UPDATE: Final = "application/octet-stream"
@@ -82,8 +83,7 @@ ROOM: Final = Asked("room", Annotated[str, Rule(minLength=1, maxLength=248, patt
 NAME: Final = Asked("name", str, "Of the root type that is meant")
 FORMAT: Final = Asked("format", Annotated[str, Rule(enum=list(_MEDIA))], "In place of `Accept`")
 CONTENTS: Final = Answer(Any, "In the format that was asked for", list(_MEDIA.values()), dict.fromkeys(_INERT, ""))
-UNKNOWN: Final = {404: "not_found"}
-READING: Final = {404: "not_found", 406: "not_acceptable", 409: "another_type"}
+READING: Final = {**UNKNOWN, 406: "not_acceptable", 409: "another_type"}
 
 
 @attrs.frozen
@@ -106,116 +106,56 @@ class DocumentsEndpoint:
     def routes(self) -> list[Route]:
         key = Access.CREDENTIAL
         one, all = "/collab/{room}", "/collab/{room}/snapshots"
-        past, limit = f"{all}/{{id}}", self._settings.collab_document
+        past = f"{all}/{{id}}"
+        of_room = partial(Route, access=key, asks=[ROOM], refuses=UNKNOWN)
+        contents = partial(Route, access=key, asks=[ROOM, FORMAT, NAME], gives={200: CONTENTS}, refuses=READING)
         return [
             Route(
                 "GET", "/collab", self.list, "Documents, by room", key, asks=ASKED, gives={200: Page[ListedDocument]}
             ),
-            Route(
-                "GET",
-                one,
-                self.show,
-                "A document's size, and who has it open",
-                key,
-                asks=[ROOM],
-                gives={200: DocumentJson},
-                refuses=UNKNOWN,
-            ),
-            Route(
-                "DELETE",
-                one,
-                self.delete,
-                "Delete a document and its snapshots",
-                key,
-                asks=[ROOM],
-                gives={204: None},
-                refuses=UNKNOWN,
-            ),
-            Route(
-                "GET",
-                f"{one}/document",
-                self.read,
-                "What is in a document",
-                key,
-                asks=[ROOM, FORMAT, NAME],
-                gives={200: CONTENTS},
-                refuses=READING,
-            ),
-            Route(
+            of_room("GET", one, self.show, "A document's size, and who has it open", gives={200: DocumentJson}),
+            of_room("DELETE", one, self.delete, "Delete a document and its snapshots", gives={204: None}),
+            contents("GET", f"{one}/document", self.read, "What is in a document"),
+            of_room(
                 "PUT",
                 f"{one}/document",
                 self.write,
                 "Change a document, or make one",
-                key,
-                limit,
+                limit=self._settings.collab_document,
                 publishing=True,
                 asks=[ROOM, NAME],
                 takes=Body({JSON: Any, TEXT: str, UPDATE: bytes}),
                 gives={204: None},
                 refuses={409: "another_type", 415: "unsupported_media_type"},
             ),
-            Route(
+            of_room(
                 "GET",
                 all,
                 self.list_snapshots,
                 "Snapshots of a document, the oldest first",
-                key,
                 asks=[ROOM, *ASKED],
                 gives={200: Page[SnapshotJson]},
-                refuses=UNKNOWN,
             ),
-            Route(
+            of_room(
                 "POST",
                 all,
                 self.take_snapshot,
                 "Keep what a document is now",
-                key,
                 publishing=True,
-                asks=[ROOM],
                 takes=NewSnapshot,
                 gives={201: SnapshotJson},
-                refuses={404: "not_found", 409: "too_many_snapshots"},
+                refuses={**UNKNOWN, 409: "too_many_snapshots"},
             ),
-            Route(
-                "GET",
-                past,
-                self.show_snapshot,
-                "A snapshot",
-                key,
-                asks=[ROOM],
-                gives={200: SnapshotJson},
-                refuses=UNKNOWN,
-            ),
-            Route(
-                "DELETE",
-                past,
-                self.delete_snapshot,
-                "Delete a snapshot",
-                key,
-                asks=[ROOM],
-                gives={204: None},
-                refuses=UNKNOWN,
-            ),
-            Route(
-                "GET",
-                f"{past}/document",
-                self.read_snapshot,
-                "What is in a snapshot",
-                key,
-                asks=[ROOM, FORMAT, NAME],
-                gives={200: CONTENTS},
-                refuses=READING,
-            ),
-            Route(
+            of_room("GET", past, self.show_snapshot, "A snapshot", gives={200: SnapshotJson}),
+            of_room("DELETE", past, self.delete_snapshot, "Delete a snapshot", gives={204: None}),
+            contents("GET", f"{past}/document", self.read_snapshot, "What is in a snapshot"),
+            of_room(
                 "POST",
                 f"{past}/restore",
                 self.restore,
                 "Make a document what it was",
-                key,
                 publishing=True,
-                asks=[ROOM],
                 gives={204: None},
-                refuses=UNKNOWN,
             ),
         ]
 

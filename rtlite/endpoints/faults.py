@@ -10,6 +10,7 @@ from rtlite.domain.faults import Faults
 from rtlite.faults import KINDS, NewFault
 from rtlite.protocols import jsonframes
 from rtlite.rules import Count, Rule, Timestamp
+from rtlite.transports.contract import UNKNOWN
 from rtlite.transports.routes import Call, Reply, Route, json_reply
 
 
@@ -87,7 +88,7 @@ class FaultsEndpoint:
                 self.remove,
                 "End a fault",
                 gives={204: None},
-                refuses={404: "not_found"},
+                refuses=UNKNOWN,
             ),
         ]
 

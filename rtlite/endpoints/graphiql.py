@@ -8,6 +8,7 @@ import attrs
 
 from rtlite.endpoints.staticfiles import ASKED, GIVEN, StaticFiles
 from rtlite.errors import NotFound
+from rtlite.transports.contract import UNKNOWN
 from rtlite.transports.routes import Access, Call, Reply, Route
 
 _PAGE: Final = "index.html"
@@ -23,9 +24,9 @@ class GraphiQL:
         self._files = StaticFiles("graphiql", POLICY)
 
     def routes(self) -> list[Route]:
-        path, unknown = "/graphql/graphiql/{file}", {404: "not_found"}
+        path = "/graphql/graphiql/{file}"
         what = "GraphiQL's own files"
-        return [Route("GET", path, self.file, what, Access.PUBLIC, asks=ASKED, gives=GIVEN, refuses=unknown)]
+        return [Route("GET", path, self.file, what, Access.PUBLIC, asks=ASKED, gives=GIVEN, refuses=UNKNOWN)]
 
     def page(self, call: Call) -> Reply:
         page = self._files.reply(_PAGE, call)

@@ -15,7 +15,7 @@ from rtlite.protocols import jsonframes
 from rtlite.rules import NOT_BLANK, Count, EventId, EventName, Flag, Rule, UserInChannel, of
 from rtlite.settings import Settings
 from rtlite.store.inbox import NotificationJson
-from rtlite.transports.contract import JSON, Asked, Body
+from rtlite.transports.contract import JSON, UNKNOWN, Asked, Body
 from rtlite.transports.routes import Access, Call, Reply, Route, json_reply
 
 
@@ -96,7 +96,7 @@ class InboxEndpoint:
                 publishing=True,
                 asks=[USER],
                 gives={200: NotificationJson},
-                refuses={404: "not_found"},
+                refuses=UNKNOWN,
             ),
         ]
 

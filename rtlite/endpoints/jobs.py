@@ -16,7 +16,7 @@ from rtlite.protocols import jsonframes
 from rtlite.rules import EventId, EventName, Percent, Rule, UserInChannel, of
 from rtlite.settings import Settings
 from rtlite.store.jobs import JobJson, Status
-from rtlite.transports.contract import JSON, Asked, Body
+from rtlite.transports.contract import JSON, UNKNOWN, Asked, Body
 from rtlite.transports.routes import Access, Call, Reply, Route, json_reply
 
 
@@ -65,7 +65,7 @@ class JobsEndpoint:
                 asks=[Asked("userId"), Asked("status", Status), *BY_NUMBER],
                 gives={200: Page[JobJson]},
             ),
-            Route("GET", "/jobs/{id}", self.show, "A job", key, gives={200: JobJson}, refuses={404: "not_found"}),
+            Route("GET", "/jobs/{id}", self.show, "A job", key, gives={200: JobJson}, refuses=UNKNOWN),
             Route(
                 "PATCH",
                 "/jobs/{id}",
@@ -76,7 +76,7 @@ class JobsEndpoint:
                 publishing=True,
                 takes=Body({JSON: JobChange}, example=example("job.progress", "status", "progress")),
                 gives={200: JobJson},
-                refuses={404: "not_found", 409: "job_over job_running"},
+                refuses={**UNKNOWN, 409: "job_over job_running"},
             ),
         ]
 

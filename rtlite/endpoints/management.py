@@ -31,7 +31,7 @@ from rtlite.rules import Channel, Count, Rule, of
 from rtlite.settings import KIB, MIB, Settings
 from rtlite.store.database import Database
 from rtlite.transports.connections import Connections
-from rtlite.transports.contract import JSON, NDJSON, Asked, Body
+from rtlite.transports.contract import JSON, NDJSON, UNKNOWN, Asked, Body
 from rtlite.transports.routes import Access, Call, Reply, Route, json_reply
 
 _LONG: Final = 64 * KIB
@@ -155,7 +155,7 @@ class Management:
                 self.close_connection,
                 "Close a connection",
                 gives={204: None},
-                refuses={404: "not_found"},
+                refuses=UNKNOWN,
             ),
             Route(
                 "POST",

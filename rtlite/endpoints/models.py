@@ -13,7 +13,7 @@ from rtlite.protocols import jsonframes
 from rtlite.rules import Id, Rule, of
 from rtlite.settings import Settings
 from rtlite.store.models import ModelJson
-from rtlite.transports.contract import Asked
+from rtlite.transports.contract import UNKNOWN, Asked
 from rtlite.transports.routes import Access, Call, Reply, Route, json_reply
 
 Field = Annotated[str, Rule(pattern=r"^\w[\w-]{0,63}(\.\w[\w-]{0,63}){0,7}$", description="A field of the data")]
@@ -45,7 +45,7 @@ class ModelsEndpoint:
                 "A model",
                 key,
                 gives={200: ModelJson},
-                refuses={404: "not_found"},
+                refuses=UNKNOWN,
             ),
             Route(
                 "PUT",
@@ -65,7 +65,7 @@ class ModelsEndpoint:
                 "Forget a model that has no records",
                 key,
                 gives={204: None},
-                refuses={404: "not_found", 409: "model_in_use"},
+                refuses={**UNKNOWN, 409: "model_in_use"},
             ),
         ]
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import partial
 from typing import Annotated, Any, Final
 
 import attrs
@@ -24,7 +25,7 @@ from rtlite.protocols import jsonframes
 from rtlite.rules import Id, Rule, User
 from rtlite.settings import Settings
 from rtlite.store.records import Data, Record, RecordJson, VersionJson
-from rtlite.transports.contract import JSON, Answer, Asked, Body
+from rtlite.transports.contract import JSON, UNKNOWN, Answer, Asked, Body
 from rtlite.transports.routes import Access, Call, Reply, Route, json_reply
 
 _FILTER: Final = re.compile(r"filter\[([^\[\]]+)\](?:\[([^\[\]]+)\])?")
@@ -65,7 +66,8 @@ FILTERS: Final = (
 )
 RECORD: Final = {name: example("CREATED")["record"][name] for name in ("naturalKey", "data")}
 ONE: Final = Answer(RecordJson, headers={"ETag": "The record's version"})
-CHANGES: Final = {404: "not_found", 409: "version_conflict", 412: "version_conflict"}
+CHANGES: Final = {**UNKNOWN, 409: "version_conflict", 412: "version_conflict"}
+NEW_DATA: Final = {400: "invalid_record", **CHANGES}
 
 
 class RecordsEndpoint:
@@ -77,6 +79,8 @@ class RecordsEndpoint:
     def routes(self) -> list[Route]:
         key = Access.CREDENTIAL
         all, one = "/records/{modelKey}", "/records/{modelKey}/{id}"
+        reading = partial(Route, access=key, asks=[MODEL], refuses=UNKNOWN)
+        change = partial(Route, access=key, publishing=True, asks=[MODEL, IF_MATCH], gives={200: ONE}, refuses=CHANGES)
         return [
             Route(
                 "POST",
@@ -101,97 +105,34 @@ class RecordsEndpoint:
                 gives={200: Page[RecordJson]},
                 refuses={400: "invalid_filter invalid_field index_needed too_costly invalid_cursor"},
             ),
-            Route(
-                "GET",
-                one,
-                self.show,
-                "A record",
-                key,
-                asks=[MODEL, PUBLISHED],
-                gives={200: ONE},
-                refuses={404: "not_found"},
-            ),
-            Route(
-                "PATCH",
-                one,
-                self.merge,
-                "Merge a patch into a record",
-                key,
-                lean=True,
-                publishing=True,
-                asks=[MODEL, IF_MATCH],
-                takes=NewData,
-                gives={200: ONE},
-                refuses={400: "invalid_record", **CHANGES},
-            ),
-            Route(
-                "PUT",
-                one,
-                self.replace,
-                "Replace a record's data",
-                key,
-                publishing=True,
-                asks=[MODEL, IF_MATCH],
-                takes=NewData,
-                gives={200: ONE},
-                refuses={400: "invalid_record", **CHANGES},
-            ),
-            Route(
+            reading("GET", one, self.show, "A record", asks=[MODEL, PUBLISHED], gives={200: ONE}),
+            change("PATCH", one, self.merge, "Merge a patch into a record", lean=True, takes=NewData, refuses=NEW_DATA),
+            change("PUT", one, self.replace, "Replace a record's data", takes=NewData, refuses=NEW_DATA),
+            change(
                 "DELETE",
                 one,
                 self.delete,
                 "Delete a record",
-                key,
-                publishing=True,
                 asks=[MODEL, IF_MATCH, Asked("version", VERSION, "The version that is meant")],
                 gives={204: None},
-                refuses=CHANGES,
             ),
-            Route(
-                "POST",
-                f"{one}/publish",
-                self.publish,
-                "Publish a record",
-                key,
-                lean=True,
-                publishing=True,
-                asks=[MODEL, IF_MATCH],
-                takes=Meant,
-                gives={200: ONE},
-                refuses=CHANGES,
-            ),
-            Route(
-                "POST",
-                f"{one}/unpublish",
-                self.unpublish,
-                "Unpublish a record",
-                key,
-                lean=True,
-                publishing=True,
-                asks=[MODEL, IF_MATCH],
-                takes=Meant,
-                gives={200: ONE},
-                refuses=CHANGES,
-            ),
-            Route(
+            change("POST", f"{one}/publish", self.publish, "Publish a record", lean=True, takes=Meant),
+            change("POST", f"{one}/unpublish", self.unpublish, "Unpublish a record", lean=True, takes=Meant),
+            reading(
                 "GET",
                 f"{one}/versions",
                 self.list_versions,
                 "What a record was, the newest first",
-                key,
                 asks=[MODEL, *BY_NUMBER],
                 gives={200: Page[VersionJson]},
-                refuses={404: "not_found"},
             ),
-            Route(
+            reading(
                 "GET",
                 f"{one}/versions/{{version}}",
                 self.show_version,
                 "A version of a record",
-                key,
                 asks=[MODEL, Asked("version", VERSION)],
                 gives={200: VersionJson},
-                refuses={404: "not_found"},
             ),
         ]
 

@@ -11,7 +11,7 @@ from rtlite.endpoints.pages import Page
 from rtlite.errors import InvalidRequest, NotFound
 from rtlite.model import MAX_CHANNEL, check_channel
 from rtlite.rules import Channel, EventName, Rule
-from rtlite.transports.contract import Asked
+from rtlite.transports.contract import UNKNOWN, Asked
 from rtlite.transports.routes import Call, Reply, Route, json_reply
 
 
@@ -44,7 +44,7 @@ class SamplesEndpoint:
                     Asked("turn", Annotated[int, Rule(minimum=0, maximum=999_999, default=0)]),
                 ],
                 gives={200: SampleJson},
-                refuses={400: "invalid_channel", 404: "not_found"},
+                refuses={400: "invalid_channel", **UNKNOWN},
             ),
         ]
 

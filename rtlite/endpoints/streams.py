@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterable, Callable
+from functools import partial
 from typing import Annotated, Any, Final, TypedDict
 
 import attrs
@@ -36,7 +37,7 @@ from rtlite.protocols import jsonframes, lines
 from rtlite.rules import Count, Duration, EventId, EventName, Id, Offset, Rule, Timestamp, User, of
 from rtlite.settings import Settings, duration
 from rtlite.store.streams import Stream, StreamJson
-from rtlite.transports.contract import JSON, NDJSON, TEXT, Answer, Asked, Body
+from rtlite.transports.contract import JSON, NDJSON, TEXT, UNKNOWN, Answer, Asked, Body
 from rtlite.transports.routes import Access, Call, Reply, Route, json_reply
 
 _PAUSE: Final = 0.05  # seconds
@@ -111,56 +112,38 @@ class StreamsEndpoint:
 
     def routes(self) -> list[Route]:
         key = Access.CREDENTIAL
-        messages = "/streams/{id}/messages"
+        one, messages = "/streams/{id}", "/streams/{id}/messages"
+        of_stream = partial(Route, access=key, refuses=UNKNOWN)
         return [
             Route(
                 "GET", "/streams", self.list_streams, "List streams", key, asks=[AFTER], gives={200: Page[StreamJson]}
             ),
-            Route(
-                "GET",
-                "/streams/{id}",
-                self.get,
-                "A stream: its owner, and what it keeps",
-                key,
-                gives={200: StreamJson},
-                refuses={404: "not_found"},
-            ),
-            Route(
+            of_stream("GET", one, self.get, "A stream: its owner, and what it keeps", gives={200: StreamJson}),
+            of_stream(
                 "PUT",
-                "/streams/{id}",
+                one,
                 self.put,
                 "Make a stream, or change what it keeps",
-                key,
                 asks=[STREAM],
                 takes=StreamChange,
                 gives={201: StreamJson, 200: StreamJson},
-                refuses={404: "not_found", 409: "stream_taken too_many_streams"},
+                refuses={**UNKNOWN, 409: "stream_taken too_many_streams"},
             ),
-            Route(
-                "DELETE",
-                "/streams/{id}",
-                self.delete,
-                "Delete a stream and all that it holds",
-                key,
-                gives={204: None},
-                refuses={404: "not_found"},
-            ),
-            Route(
+            of_stream("DELETE", one, self.delete, "Delete a stream and all that it holds", gives={204: None}),
+            of_stream(
                 "GET",
                 messages,
                 self.read,
                 "A stream's messages, page by page or as they come",
-                key,
                 asks=[STREAM, CHANNEL, *history.ASKED],
                 gives={200: HistoryPage[StreamMessage]},
                 refuses={400: "invalid_channel", 404: "not_found no_history"},
             ),
-            Route(
+            of_stream(
                 "POST",
                 messages,
                 self.append,
                 "Append to a stream: a message, or lines as they come",
-                key,
                 lean=True,
                 publishing=True,
                 streamed=True,
@@ -175,7 +158,7 @@ class StreamsEndpoint:
                     201: Answer(jsonframes.Receipt | Appended, "Published"),
                     200: Answer(jsonframes.Receipt | Appended, "There already; or there was no line"),
                 },
-                refuses={400: "invalid_channel invalid_json bad_request", 404: "not_found", 409: "too_many_streams"},
+                refuses={400: "invalid_channel invalid_json bad_request", **UNKNOWN, 409: "too_many_streams"},
             ),
         ]
 

@@ -13,7 +13,7 @@ from rtlite.errors import InvalidRequest
 from rtlite.protocols import jsonframes
 from rtlite.rules import Count, Offset, Rule, SinceText
 from rtlite.store.webhooks import AttemptJson, WebhookJson
-from rtlite.transports.contract import Asked
+from rtlite.transports.contract import UNKNOWN, Asked
 from rtlite.transports.routes import Call, Reply, Route, json_reply
 
 MAX_PAGE: Final = 1000
@@ -66,7 +66,6 @@ ATTEMPTS_ASKED: Final = (
     Asked("limit", Annotated[int, Rule(minimum=1, maximum=MAX_PAGE, default=100)]),
     Asked("before", Annotated[int, Rule(minimum=1, maximum=2**53)], "The `next` of the page before"),
 )
-UNKNOWN: Final = {404: "not_found"}
 
 
 class WebhooksEndpoint:

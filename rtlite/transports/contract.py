@@ -15,6 +15,8 @@ JSON: Final = "application/json"
 NDJSON: Final = "application/x-ndjson"
 TEXT: Final = "text/plain"
 BYTES: Final = "application/octet-stream"
+UNKNOWN: Final[Mapping[int, str]] = {404: "not_found"}
+"""What is refused by a route whose path names a thing that need not be there."""
 
 
 @attrs.frozen
