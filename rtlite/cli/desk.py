@@ -25,7 +25,7 @@ from rtlite.client import Client
 from rtlite.errors import StartError
 from rtlite.model import Kind, Role
 from rtlite.settings import DEV_JWT_SECRET, Settings
-from rtlite.store import schema
+from rtlite.store import backup, schema
 from rtlite.store.database import Database, open_database
 
 _PATIENCE: Final = 3.0  # seconds for a server that is starting or stopping: it has the file, and no socket
@@ -143,7 +143,7 @@ class OnFile:
         return signed(self._settings, secret, wanted)
 
     async def backup(self, file: str) -> None:
-        await self._database.backup(file)
+        await backup.write(self._database, file)
 
 
 def signed(chosen: Settings, secret: str, wanted: NewToken) -> str:

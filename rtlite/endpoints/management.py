@@ -29,6 +29,7 @@ from rtlite.protocols.jsonframes import EventJson, Receipt
 from rtlite.protocols.verbs import Publication
 from rtlite.rules import Channel, Count, Rule, of
 from rtlite.settings import KIB, MIB, Settings
+from rtlite.store import backup
 from rtlite.store.database import Database
 from rtlite.transports.connections import Connections
 from rtlite.transports.contract import JSON, NDJSON, UNKNOWN, Asked, Body
@@ -254,7 +255,7 @@ class Management:
         if not call.trusted:  # a file name from the network must not reach the disk
             raise Forbidden("backups are made through the control socket: rtlite backup FILE")
         try:
-            await self._database.backup(wanted.file)
+            await backup.write(self._database, wanted.file)
         except StartError as error:
             raise InvalidRequest(f"file: {error}") from error
         return json_reply({"file": wanted.file}, 201)

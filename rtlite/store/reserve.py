@@ -2,15 +2,18 @@
 
 SQLite writes before it deletes: on a disk that is full, what retention wants to let go
 cannot go, and the disk stays full. So a file beside the database takes up some room, and is
-removed when a write that must succeed finds none.
+removed when a write that must succeed finds none. From then on, until it is held again, the
+database must not grow: the room is for the log, through which everything goes that is deleted.
 """
 
 from __future__ import annotations
 
 import os
+import sqlite3
 from contextlib import suppress
 
 from rtlite.log import get_logger
+from rtlite.store import wal
 
 log = get_logger(__name__)
 
@@ -61,3 +64,18 @@ class Reserve:
     def _remove(self) -> None:
         with suppress(OSError):
             os.unlink(self._path)
+
+
+def stop_growing(connection: sqlite3.Connection) -> None:
+    """Once the reserve is given up, let the file have no page more than it has.
+
+    Then what the WAL holds can always be moved into it, the WAL has the reserve's room, and deleting
+    always goes; new events take the place of those that were deleted.
+    """
+    wal.truncate(connection)
+    connection.execute("PRAGMA max_page_count = 1")  # as far as that is possible: the present size
+
+
+def may_grow(connection: sqlite3.Connection) -> None:
+    """Once it is held again."""
+    connection.execute("PRAGMA max_page_count = 1073741822")  # SQLite's own limit

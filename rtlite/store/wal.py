@@ -1,4 +1,4 @@
-"""Looking at the write-ahead log before SQLite does, at the start.
+"""The write-ahead log: cutting it, and looking at it before SQLite does, at the start.
 
 SQLite takes a log for what it seems to be: it reads up to the first frame whose checksum is
 wrong, and forgets the rest without a word. That is right for the end of a log that a crash
@@ -18,12 +18,28 @@ from typing import Final
 from rtlite.errors import StartError
 from rtlite.log import get_logger
 from rtlite.store import schema
+from rtlite.store.connection import BUSY_MS
 
 log = get_logger(__name__)
 
+LIMIT: Final = 64 * 1024 * 1024
 _HEADER: Final = 32
 _FRAME: Final = 24
 _MAGIC: Final = (0x377F0682, 0x377F0683)
+
+
+def size(path: str) -> int:
+    """Bytes of a database's log; 0 if there is none."""
+    return _size(f"{path}-wal")
+
+
+def truncate(connection: sqlite3.Connection) -> None:
+    """Move the log into the file and cut it to nothing, as far as readers let it."""
+    connection.execute("PRAGMA busy_timeout = 0")  # a reader in the way, such as a backup, must not hold up publishers
+    try:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    finally:
+        connection.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
 
 
 def look_over(path: str) -> None:
@@ -31,7 +47,7 @@ def look_over(path: str) -> None:
 
     :raises StartError: commits that were acknowledged stand behind a damaged place of the log.
     """
-    if not _size(f"{path}-wal") or not _size(path):
+    if not size(path) or not _size(path):
         return
     if is_copy(path):
         # Whoever restored the backup removed the file that this log was of. A start that found the

@@ -26,7 +26,7 @@ from rtlite.errors import Refused
 from rtlite.hub.committer import Committer
 from rtlite.hub.fanout import Fanout
 from rtlite.hub.sweeper import Sweeper
-from rtlite.store import database, events, schema
+from rtlite.store import backup, database, events, failures, opening, schema
 from rtlite.transports import sockets
 from rtlite.transports.listener import Listener
 from rtlite.transports.routes import json_reply
@@ -52,8 +52,8 @@ def unsynced() -> None:
     def off(connection: sqlite3.Connection, path: str, durability: str) -> None:
         connection.execute("PRAGMA synchronous = OFF")
 
-    _after(database, "_configure", off)
-    _after(database, "_prepare", off)
+    _after(opening, "configure", off)
+    _after(opening, "prepare", off)
 
 
 class _Committers:
@@ -135,7 +135,7 @@ def forgetful() -> None:
     def drop(connection: sqlite3.Connection, path: str, durability: str) -> None:
         connection.execute("DROP INDEX IF EXISTS events_by_id")
 
-    _after(database, "_prepare", drop)
+    _after(opening, "prepare", drop)
 
 
 def apart() -> None:
@@ -195,7 +195,7 @@ def blocking() -> None:
         try:
             return work(connection._conn)
         except sqlite3.DatabaseError as error:
-            raise database._refusal(error, self.path) from error
+            raise failures.refusal(error, self.path) from error
 
     database.Database._run = _run  # type: ignore[method-assign]
 
@@ -220,15 +220,15 @@ def roomy() -> None:
 def stepwise() -> None:
     """The backup is made in many small steps."""
 
-    async def backup(self: Any, target: Any) -> None:
+    async def write(database: Any, target: Any) -> None:
         def copy(connection: sqlite3.Connection) -> None:
             with closing(sqlite3.connect(target, isolation_level=None)) as destination:
                 connection.backup(destination, pages=50, progress=lambda *_: time.sleep(0.005))
                 schema.mark_as_copy(destination)
 
-        await self.read(copy)
+        await database.read(copy)
 
-    database.Database.backup = backup  # type: ignore[method-assign]
+    backup.write = write
 
 
 def leaking() -> None:
@@ -255,7 +255,7 @@ def stubborn() -> None:
 
 def boot(name: str) -> None:
     """The machine says that this is its boot id."""
-    database._boot_id = lambda: name
+    opening._boot_id = lambda: name
 
 
 def census() -> None:

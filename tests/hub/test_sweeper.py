@@ -10,8 +10,8 @@ from rtlite.hub.sweeper import Sweeper
 from rtlite.metrics import Metrics
 from rtlite.model import now_ms
 from rtlite.settings import DAY, HOUR, MIB, KindSettings, Settings
-from rtlite.store import database as database_module
 from rtlite.store import retention
+from rtlite.store import wal as log
 from rtlite.store.policies import Policies
 from tests.hub.readers import Reader, history_of, new, reached, running_hub
 
@@ -173,7 +173,7 @@ async def test_sweep_bounds_the_write_ahead_log(tmp_path, monkeypatch):
         wal = tmp_path / "r.db-wal"
         await hub.database.keep_house()
         assert wal.stat().st_size > 0
-        monkeypatch.setattr(database_module, "WAL_LIMIT", 1_000_000)
+        monkeypatch.setattr(log, "LIMIT", 1_000_000)
         await hub.database.keep_house()
 
         assert wal.stat().st_size == 0

@@ -362,7 +362,7 @@ FINDINGS: Final[dict[str, list[str]]] = {
     "F7": [  # SQLite's WAL-reset bug: two connections that write
         "store/test_database.py::test_reader_cannot_write",
         "store/test_database.py::test_one_connection_alone_can_write_and_checkpoint",
-        "store/test_database.py::test_second_server_on_the_same_file_is_refused",
+        "store/test_lock.py::test_second_server_on_the_same_file_is_refused",
     ],
     "F8": [  # a backup in steps never ends
         "faults/test_backup_under_load.py::test_backup_of_100_mb_under_steady_writes_is_whole_and_holds_no_publisher_up",

@@ -24,7 +24,9 @@ import rtlite
 from rtlite.errors import StartError
 from rtlite.server import serve
 from rtlite.settings import Settings
-from rtlite.store.database import _connect, open_database
+from rtlite.store import backup
+from rtlite.store.connection import connect
+from rtlite.store.database import open_database
 from tests.servers import START_SECONDS, ServerProcess, running_server
 
 ROOT = Path(rtlite.__file__).parent.parent
@@ -45,7 +47,7 @@ async def test_every_file_that_is_made_is_for_its_owner_only_whatever_the_umask(
         async with running_server(data=str(tmp_path / "rtlite.db")) as server:
             client = await server.operator()
             await client.post("/api/publish", json={"channel": "a:b", "event": "e"})
-            await server.running.server.database.backup(tmp_path / "copy.db")
+            await backup.write(server.running.server.database, tmp_path / "copy.db")
             found = {path.name: mode(path) for path in tmp_path.iterdir()}
     finally:
         os.umask(before)
@@ -169,7 +171,7 @@ async def test_a_connection_trusts_no_schema_and_loads_no_extension(reading: boo
     path = tmp_path / "rtlite.db"
     async with open_database(str(path)):
         pass
-    connection = _connect(str(path), reading)
+    connection = connect(str(path), reading)
     try:
         assert connection.execute("PRAGMA trusted_schema").fetchone() == (0,)
         with pytest.raises(sqlite3.OperationalError, match=r"not authorized|no such function"):

@@ -10,7 +10,7 @@ import trio
 
 from rtlite.errors import StartError
 from rtlite.hub.since import EventId
-from rtlite.store import schema
+from rtlite.store import backup, schema
 from rtlite.store.check import check
 from rtlite.store.database import open_database
 from tests.hub.readers import Reader, history_of, new, running_hub
@@ -79,7 +79,7 @@ def test_secret_is_made_once_and_long(connection):
 async def test_restored_copy_has_new_epochs_once_and_keeps_its_events(tmp_path):
     async with running_hub(tmp_path / "r.db") as hub:
         events = [(await hub.publish(new(id=f"e{number}"))).event for number in range(3)]
-        await hub.database.backup(tmp_path / "copy.db")
+        await backup.write(hub.database, tmp_path / "copy.db")
         after = (await hub.publish(new(id="not in the copy"))).event
     async with running_hub(tmp_path / "copy.db") as hub:
         reader = Reader()
@@ -112,7 +112,7 @@ async def test_backup_taken_during_writes_is_consistent(tmp_path):
                 nursery.start_soon(publish, number)
             for copy in range(3):
                 await hub.publish(new("news:mark", id=f"before-{copy}"))
-                await hub.database.backup(tmp_path / f"copy{copy}.db")
+                await backup.write(hub.database, tmp_path / f"copy{copy}.db")
             done = True
 
     for copy in range(3):

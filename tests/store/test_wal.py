@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from rtlite.errors import StartError
+from rtlite.store import backup
 from rtlite.store.check import check
 from rtlite.store.database import Database, open_database
 from rtlite.store.wal import lost_commits
@@ -128,7 +129,7 @@ async def test_a_backup_can_take_the_place_of_a_file_whose_log_is_still_there(tm
     path, copy = tmp_path / "r.db", tmp_path / "copy.db"
     crash(path)
     async with open_database(str(path)) as database:
-        await database.backup(copy)
+        await backup.write(database, copy)
         before = await names(database)
     crash(path, commits=200)
     log = (tmp_path / "r.db-wal").read_bytes()
@@ -145,7 +146,7 @@ async def test_a_backup_can_take_the_place_of_a_file_whose_log_is_still_there(tm
 async def test_the_log_of_a_restored_backup_is_its_own_from_the_first_start_on(tmp_path: Path) -> None:
     path, copy = tmp_path / "r.db", tmp_path / "copy.db"
     async with open_database(str(path)) as database:
-        await database.backup(copy)
+        await backup.write(database, copy)
     crash(copy)
     async with open_database(str(copy)) as database:
         assert await names(database) == everything(COMMITS)
