@@ -14,7 +14,7 @@ from rtlite.auth.grants import may_edit, may_view
 from rtlite.domain.documents import Documents, room_channel
 from rtlite.domain.visitors import Visitor
 from rtlite.endpoints.sessions import Sessions
-from rtlite.errors import CloseCode, InvalidRequest, Reason, TooLarge
+from rtlite.errors import InvalidRequest, Reason, TooLarge
 from rtlite.protocols import yjs
 from rtlite.rules import Rule
 from rtlite.settings import Settings
@@ -49,10 +49,6 @@ def _messages() -> Iterator[Message]:
 MESSAGES: Final = tuple(_messages())
 
 
-def _code(row: CloseCode) -> int:
-    return row.commands
-
-
 class Collab:
     def __init__(self, documents: Documents, sessions: Sessions, settings: Settings) -> None:
         self._documents = documents
@@ -66,7 +62,7 @@ class Collab:
 
     def websockets(self) -> list[WebSocketRoute]:
         limit = self._settings.collab_message
-        return [WebSocketRoute("/collab/{room}", "collab", self.converse, _code, limit, messages=MESSAGES)]
+        return [WebSocketRoute("/collab/{room}", "collab", self.converse, max_message=limit, messages=MESSAGES)]
 
     async def info(self, call: Call) -> Reply:
         """Our own address, as the client knows it."""

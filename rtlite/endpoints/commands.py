@@ -14,7 +14,7 @@ from rtlite.endpoints.dialogue import Dialogue, Dialogues
 from rtlite.endpoints.messages import METADATA, RequestId
 from rtlite.endpoints.sessions import Sessions
 from rtlite.endpoints.subscriptions import Dialect
-from rtlite.errors import CloseCode, InvalidRequest
+from rtlite.errors import InvalidRequest
 from rtlite.hub.since import Since
 from rtlite.model import Event, Kind, Position, PresenceNotice, check_channel
 from rtlite.protocols import answers, commands
@@ -63,10 +63,6 @@ MESSAGES: Final = (
 )
 
 
-def _code(row: CloseCode) -> int:
-    return row.commands
-
-
 class CommandsEndpoint:
     def __init__(self, dialogues: Dialogues, sessions: Sessions, access: Access) -> None:
         self._dialogues = dialogues
@@ -74,7 +70,7 @@ class CommandsEndpoint:
         self._access = access
 
     def websockets(self) -> list[WebSocketRoute]:
-        return [WebSocketRoute("/ws", "commands", self.converse, _code, asks=ASKED, messages=MESSAGES)]
+        return [WebSocketRoute("/ws", "commands", self.converse, asks=ASKED, messages=MESSAGES)]
 
     async def converse(self, websocket: WebSocket) -> None:
         dialogue = self._dialogues.open(websocket, DIALECT, KINDS)

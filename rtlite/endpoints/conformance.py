@@ -18,4 +18,4 @@ async def echo(websocket: WebSocket) -> None:
 
 def websockets() -> list[WebSocketRoute]:
     path, size, frames = "/conformance/echo", 17 * MIB, 1_000_000
-    return [WebSocketRoute(path, "conformance", echo, lambda row: row.commands, size, frames)]
+    return [WebSocketRoute(path, "conformance", echo, max_message=size, max_fragments=frames)]

@@ -92,7 +92,6 @@ class Engine:
                 path,
                 PROTOCOL,
                 self._converse,
-                lambda row: row.commands,
                 max_message=self._settings.socketio_max_payload,
                 pings=False,
                 refuse=self._refuse,

@@ -12,7 +12,6 @@ from rtlite.endpoints import messages
 from rtlite.endpoints.dialogue import Dialogues
 from rtlite.endpoints.messages import METADATA, RequestId
 from rtlite.endpoints.subscriptions import Dialect
-from rtlite.errors import CloseCode
 from rtlite.model import Event, Kind, PresenceNotice
 from rtlite.protocols import answers, eventchannels
 from rtlite.protocols.jsonschema import Shape, fields_of
@@ -57,16 +56,12 @@ MESSAGES: Final = (
 )
 
 
-def _code(row: CloseCode) -> int:
-    return row.commands
-
-
 class EventsEndpoint:
     def __init__(self, dialogues: Dialogues) -> None:
         self._dialogues = dialogues
 
     def websockets(self) -> list[WebSocketRoute]:
-        return [WebSocketRoute("/_events", "events", self.converse, _code, messages=MESSAGES)]
+        return [WebSocketRoute("/_events", "events", self.converse, messages=MESSAGES)]
 
     async def converse(self, websocket: WebSocket) -> None:
         dialogue = self._dialogues.open(websocket, DIALECT, KINDS)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from operator import attrgetter
 from typing import Any, cast
 
 import attrs
@@ -51,7 +52,7 @@ class WebSocketRoute:
     :param pattern: with ``{name}`` for a path segment.
     :param protocol: the name in lists and metrics.
     :param endpoint: runs the connection; when it returns, the connection is closed as normal.
-    :param codes: picks this protocol's column of the close code table.
+    :param codes: picks this protocol's column of the close code table; that of ``/ws``, unless it has one of its own.
     :param max_message: the largest message, in bytes; ``None`` is the setting.
     :param max_fragments: the most frames that one message may come in.
     :param pings: whether we ping by frames of RFC 6455; a protocol with pings of its own needs none.
@@ -64,7 +65,7 @@ class WebSocketRoute:
     pattern: str
     protocol: str
     endpoint: Callable[[WebSocket], Awaitable[None]]
-    codes: Callable[[CloseCode], int]
+    codes: Callable[[CloseCode], int] = attrgetter("commands")
     max_message: int | None = None
     max_fragments: int = MAX_FRAGMENTS
     pings: bool = True

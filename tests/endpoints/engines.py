@@ -107,7 +107,7 @@ async def engine_door(application: Application = echo, **options: object) -> Asy
     async def converse(websocket: WebSocket) -> None:
         await found[0]._converse(websocket)
 
-    route = WebSocketRoute("/engine.io/", "socketio", converse, lambda row: row.commands, 1_000_000, pings=False)
+    route = WebSocketRoute("/engine.io/", "socketio", converse, max_message=1_000_000, pings=False)
     route = attrs.evolve(route, refuse=refuse)
     async with (
         open_door(websockets=[route], polls=[LongPollRoute("/engine.io/", answer)], **options) as door,

@@ -134,7 +134,7 @@ async def scene(**options: Any) -> AsyncIterator[Scene]:
         async def converse(websocket: WebSocket) -> None:
             await endpoints[path](websocket)
 
-        return WebSocketRoute(path, path, converse, lambda row: row.commands)
+        return WebSocketRoute(path, path, converse)
 
     async with open_door(websockets=[route("/ws"), route("/_events")], **options) as door:
         sessions = Sessions(hub, door.gate, access, settings)
