@@ -17,6 +17,7 @@ The package is a pipeline; a module imports only from what stands below it:
     console/     files that are served: the web console, the built-in docs, GraphiQL, embed.js
     settings/    every setting, declared once
     metrics.py, log.py, faults.py, model.py, errors.py: declared once, read everywhere
+    later.py     libraries that are imported when the server is ready, or first used
 """
 
 from __future__ import annotations

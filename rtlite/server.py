@@ -18,6 +18,7 @@ import attrs
 import trio
 from hypercorn.typing import ASGIFramework
 
+from rtlite import later
 from rtlite.auth.gate import Gate
 from rtlite.auth.keyring import Keyring
 from rtlite.auth.tickets import Tickets
@@ -54,10 +55,11 @@ from rtlite.endpoints.engine import Engine
 from rtlite.endpoints.events import EventsEndpoint
 from rtlite.endpoints.faults import FaultsEndpoint
 from rtlite.endpoints.graphiql import GraphiQL
-from rtlite.endpoints.graphql import GraphQLEndpoint, open_schema
+from rtlite.endpoints.graphql import GraphQLEndpoint
 from rtlite.endpoints.graphqlevents import EventFields
 from rtlite.endpoints.graphqljobs import JobFields
 from rtlite.endpoints.graphqlrecords import RecordFields
+from rtlite.endpoints.graphqlschema import Schema
 from rtlite.endpoints.graphqlsockets import GraphQLSockets
 from rtlite.endpoints.health import Health
 from rtlite.endpoints.history import History
@@ -174,9 +176,8 @@ class Server:
         self.routes += RecordsEndpoint(self.records, self.access, settings).routes()
         self.routes += JobsEndpoint(self.jobs, self.access, settings).routes()
         self.routes += InboxEndpoint(self.inbox, self.access, settings).routes()
-        documents = open_schema(settings)
+        self.schema = Schema(settings)
         self.resolvers = Resolvers(
-            documents,
             [
                 RecordFields(self.records, self.models, self.access, settings).fields(),
                 JobFields(self.jobs, self.inbox, self.access, settings).fields(),
@@ -186,7 +187,7 @@ class Server:
         )
         self.routes += Docs().routes()
         graphiql = GraphiQL() if settings.dev else None
-        self.routes += GraphQLEndpoint(documents, self.resolvers, self.gate, graphiql).routes()
+        self.routes += GraphQLEndpoint(self.schema.opened, self.resolvers, self.gate, graphiql).routes()
         self.webhooks = Webhooks(self.hub, database, settings, self.metrics)
         self.routes += WebhooksEndpoint(self.webhooks).routes()
         self.faults = Faults(settings, self.metrics)
@@ -198,7 +199,7 @@ class Server:
             *GraphQLSockets(
                 self.hub,
                 sessions,
-                documents,
+                self.schema.opened,
                 self.resolvers.answer,
                 self.jobs.ended,
                 dialogues.users,
@@ -274,6 +275,11 @@ class Server:
 
     def _why_not_ready(self) -> str | None:
         return "stopping" if self.stopping.is_set() else None
+
+    async def settle(self) -> None:
+        """Import and open what no start needs, so that the first who needs it does not wait for it."""
+        await self.schema.opened()
+        await trio.to_thread.run_sync(later.load)
 
     async def keep_books(self) -> None:
         """Now and then: store when keys were last used, refresh public keys."""
@@ -368,6 +374,7 @@ async def _serve(
                         port = None if settings.uds or not public else public[0].socket.getsockname()[1]
                         url = _url(settings, server, port) if public else ""
                         task_status.started(Running(server, url, port, admin_key))
+                        services.start_soon(server.settle)
                         await server.stopping.wait()
                         listeners.cancel_scope.cancel()
                 # The rest of the time is for the services, the last checkpoint and the process's own end.

@@ -10,14 +10,19 @@ import ipaddress
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-import httpx
 import trio
 
 from rtlite.auth.public_keys import MAX_BYTES, PublicKey, read_set
 from rtlite.errors import StartError
+from rtlite.later import later
 from rtlite.log import get_logger
+
+if TYPE_CHECKING:
+    import httpx
+else:
+    httpx = later("httpx")
 
 log = get_logger(__name__)
 

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-import httpx
 import jwt
 import orjson
 
@@ -21,6 +20,9 @@ from rtlite.auth.public_keys import PublicKey, read_pem
 from rtlite.errors import Conflict, InvalidRequest, StartError, Unauthorized
 from rtlite.model import Identity, Role, check_user
 from rtlite.settings import Settings
+
+if TYPE_CHECKING:
+    import httpx
 
 MAX_TOKEN: Final = 8 * 1024  # bytes
 INVALID: Final = "the credential is not valid"

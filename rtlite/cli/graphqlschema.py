@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from rtlite.endpoints.graphql import read_schema
+from rtlite.endpoints.graphqlschema import read_schema
 
 
 @click.command()

@@ -43,9 +43,9 @@ async def serve_until_signal(chosen: Settings, on_ready: Callable[[Running], Awa
 
     :raises StartError: it cannot start.
     """
-    with allocator.uncollected():
-        # Imported here, so that help and refused settings need not wait half a second for it.
-        from rtlite.server import serve as run_server
+    allocator.collect_nothing()
+    # Imported here, so that help and refused settings need not wait half a second for it.
+    from rtlite.server import serve as run_server
 
     with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
         async with trio.open_nursery() as outer:
@@ -55,6 +55,7 @@ async def serve_until_signal(chosen: Settings, on_ready: Callable[[Running], Awa
                 running: Running = await inner.start(run_server, chosen)
                 stop.stop = running.stop
                 await on_ready(running)
+                await running.server.settle()  # so that this is set aside too
                 allocator.set_aside()
             outer.cancel_scope.cancel()
 

@@ -8,17 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from enum import Enum
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import orjson
-import pycrdt
 
 from rtlite.domain.deepstack import on_a_deep_stack
 from rtlite.domain.replica import Broken
 from rtlite.errors import Conflict, InvalidRequest, NotFound
+from rtlite.later import later
 from rtlite.protocols import yjs
 
-_XML: Final = tuple(getattr(pycrdt._pycrdt, name) for name in ("XmlElement", "XmlText", "XmlFragment"))
+if TYPE_CHECKING:
+    import pycrdt
+else:
+    pycrdt = later("pycrdt")
+
+_XML: Final = {"XmlElement", "XmlText", "XmlFragment"}  # as Yrs calls them, beneath pycrdt's own
 _EVER: Final = 2**31  # ms
 _BRINGING: Final = "later changes"
 _EXACT: Final = 2**53  # whole numbers up to this are JavaScript's
@@ -35,12 +40,7 @@ class Kind(Enum):
     XML = "xml"
 
 
-_VIEWS: Final = {
-    Kind.TEXT: pycrdt.Text,
-    Kind.ARRAY: pycrdt.Array,
-    Kind.MAP: pycrdt.Map,
-    Kind.XML: pycrdt.XmlFragment,
-}
+_VIEWS: Final = {Kind.TEXT: "Text", Kind.ARRAY: "Array", Kind.MAP: "Map", Kind.XML: "XmlFragment"}
 
 
 async def aside(work: Callable[[], T], size: int) -> T:
@@ -143,7 +143,7 @@ class Contents:
             inner = transaction._txn
             array = self._view(name, Kind.ARRAY)._integrated
             if array.len(inner):
-                if isinstance(array.get(inner, 0), _XML):
+                if type(array.get(inner, 0)).__name__ in _XML:
                     return Kind.XML
                 return Kind.TEXT if self._view(name, Kind.TEXT)._integrated.get_string(inner) else Kind.ARRAY
             return Kind.MAP if self._view(name, Kind.MAP)._integrated.len(inner) else None
@@ -153,7 +153,7 @@ class Contents:
         return str(view).encode() if kind in {Kind.ARRAY, Kind.MAP} else orjson.dumps(str(view))
 
     def _view(self, name: str, kind: Kind) -> Any:
-        return self._doc.get(name, type=_VIEWS[kind])
+        return self._doc.get(name, type=getattr(pycrdt, _VIEWS[kind]))
 
 
 def read(document: bytes, format: str, name: str | None) -> bytes:

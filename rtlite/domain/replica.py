@@ -10,18 +10,23 @@ from __future__ import annotations
 import time
 from contextlib import suppress
 from math import inf
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import attrs
-import pycrdt
 
 from rtlite.domain.waiting import Waiting
 from rtlite.errors import InvalidRequest, Overloaded
+from rtlite.later import later
 from rtlite.protocols import yjs, yjsupdates
 from rtlite.protocols.yjsorder import Extent, Split, split
 from rtlite.protocols.yjspairs import Places, borders, may_have_pairs, pairs, parted
 from rtlite.protocols.yjsupdates import Contents, Id
 from rtlite.store.documents import Log
+
+if TYPE_CHECKING:
+    import pycrdt
+else:
+    pycrdt = later("pycrdt")
 
 _GROUP: Final = 256  # updates that take about a millisecond
 _SHALLOW: Final = 2_000  # 10,000 levels are fine on a stack of 8 MiB

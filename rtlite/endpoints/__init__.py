@@ -13,7 +13,8 @@ models.py         /models
 jobs.py           /jobs
 inbox.py          /notifications      pages.py: how these answer lists
 graphql.py        /graphql, on resolvers.py and the root fields in graphqlrecords.py, graphqljobs.py
-                  and graphqlevents.py; schema.graphql is the schema, graphiql.py the page with --dev
+                  and graphqlevents.py; schema.graphql is the schema, which graphqlschema.py opens,
+                  graphiql.py the page with --dev
 graphqlsockets.py WS /graphql/ws, on operations.py (subscriptions, executed once per event)
 collab.py         WS /collab
 documents.py      /collab: documents and their snapshots

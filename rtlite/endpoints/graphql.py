@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from importlib import resources
 from typing import Annotated, Any, Final, NotRequired, TypedDict
 
 import attrs
@@ -19,14 +18,13 @@ import trio
 
 from rtlite.auth.gate import Gate, presented_beside
 from rtlite.endpoints.graphiql import GraphiQL
+from rtlite.endpoints.graphqlschema import Opened
 from rtlite.endpoints.resolvers import Resolvers
 from rtlite.errors import InvalidRequest, MethodNotAllowed, NotAcceptable, Unauthorized, UnsupportedMediaType
 from rtlite.model import Kind
 from rtlite.protocols import jsonframes
-from rtlite.protocols.graphqldocuments import Documents
-from rtlite.protocols.graphqllimits import Limits, QueryRefused
+from rtlite.protocols.graphqllimits import QueryRefused
 from rtlite.rules import Rule
-from rtlite.settings import Settings
 from rtlite.transports.contract import Answer, Asked
 from rtlite.transports.routes import Access, Call, Reply, Route
 
@@ -62,21 +60,11 @@ WHAT: Final = (
 )
 
 
-def read_schema() -> str:
-    """The schema, as it stands in its file."""
-    return resources.files("rtlite.endpoints").joinpath("schema.graphql").read_text("utf-8")
-
-
-def open_schema(settings: Settings) -> Documents:
-    """The schema, with what the settings allow to ask of it."""
-    return Documents(read_schema(), Limits.of(settings), introspection=settings.graphql_introspection)
-
-
 class GraphQLEndpoint:
     """:param page: GraphiQL, which is shown with ``--dev`` only."""
 
-    def __init__(self, documents: Documents, resolvers: Resolvers, gate: Gate, page: GraphiQL | None) -> None:
-        self._documents = documents
+    def __init__(self, opened: Opened, resolvers: Resolvers, gate: Gate, page: GraphiQL | None) -> None:
+        self._opened = opened
         self._resolvers = resolvers
         self._gate = gate
         self._page = page
@@ -140,7 +128,7 @@ class GraphQLEndpoint:
     async def _answer(self, call: Call, request: GraphQLRequest, media: str) -> Reply:
         identity = self._gate.beside(call.identity, presented_beside(call.headers, call.query), call.address)
         try:
-            operation = self._documents.prepare(request.query, request.variables, request.operationName)
+            operation = (await self._opened()).prepare(request.query, request.variables, request.operationName)
             if operation.kind == "mutation" and call.method != "POST":
                 raise MethodNotAllowed("a mutation is sent with POST", headers={"Allow": "POST"})
             if operation.kind == "subscription":

@@ -11,13 +11,14 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 import trio
 
 from rtlite.auth.throttle import Bucket, Buckets
 from rtlite.endpoints.graphqlmessages import MESSAGES
+from rtlite.endpoints.graphqlschema import Opened
 from rtlite.endpoints.operations import Executions, Outlet, channel_of
 from rtlite.endpoints.sessions import Sessions
 from rtlite.errors import CloseCode, Reason, Refused, TooMany, Unauthorized
@@ -29,12 +30,14 @@ from rtlite.log import get_logger
 from rtlite.metrics import Metrics
 from rtlite.model import Identity, Kind, Position, now_ms, rfc3339
 from rtlite.protocols import graphqlws
-from rtlite.protocols.graphqldocuments import Documents, Operation
 from rtlite.protocols.graphqllimits import QueryRefused
 from rtlite.protocols.graphqlws import Answer, Begin, Close, Connect, Request, Session, State, Stop
 from rtlite.settings import Settings
 from rtlite.store.jobs import Job
 from rtlite.transports.websocket import WebSocket, WebSocketRoute, text_frame
+
+if TYPE_CHECKING:
+    from rtlite.protocols.graphqldocuments import Operation
 
 log = get_logger(__name__)
 
@@ -45,7 +48,7 @@ def _code(row: CloseCode) -> int:
     return row.graphql
 
 
-Answering = Callable[[Identity, Operation], Awaitable[Mapping[str, Any]]]
+Answering = Callable[[Identity, "Operation"], Awaitable[Mapping[str, Any]]]
 """Executes a query or a mutation for whoever asks; what is refused stands in the answer, as one of its errors."""
 Ended = Callable[[str], Awaitable[Job | None]]
 """What the job of a channel has come to, if it is over."""
@@ -63,7 +66,7 @@ class GraphQLSockets:
         self,
         hub: Hub,
         sessions: Sessions,
-        documents: Documents,
+        opened: Opened,
         answer: Answering,
         ended: Ended,
         users: Buckets,
@@ -72,13 +75,13 @@ class GraphQLSockets:
     ) -> None:
         self.hub = hub
         self.sessions = sessions
-        self.documents = documents
+        self.opened = opened
         self.answer = answer
         self.ended = ended
         self.users = users
         self.settings = settings
         self.metrics = metrics
-        self.executions = Executions(documents, settings)
+        self.executions = Executions(settings)
 
     def websockets(self) -> list[WebSocketRoute]:
         names = (graphqlws.NAME, graphqlws.OLD_NAME)
@@ -193,7 +196,7 @@ class Conversation:
         """:raises Refused: it was not done."""
         assert self._identity is not None  # noqa: S101  # before that no operation begins
         pace = Pace()
-        operation = self._shared.documents.prepare(request.query, request.variables, request.operation_name)
+        operation = (await self._shared.opened()).prepare(request.query, request.variables, request.operation_name)
         await pace.pause()
         if operation.kind == "subscription":
             await self._subscribe(self._identity, id, operation)
@@ -251,7 +254,7 @@ class Conversation:
         ended = await shared.ended(channel) if execution.last and since is None else None
         if ended is not None and self._held.get(id) is listening:
             self._complete(id)
-            answer = orjson.dumps(shared.documents.answer(operation, {execution.key: ended.as_json()}))
+            answer = orjson.dumps(operation.answer({execution.key: ended.as_json()}))
             await self._say(graphqlws.next_result(outlet.id, answer), graphqlws.complete(outlet.id))
 
     def _complete(self, id: str) -> None:

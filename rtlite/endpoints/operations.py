@@ -12,7 +12,7 @@ from __future__ import annotations
 import itertools
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakValueDictionary
 
 import attrs
@@ -23,11 +23,12 @@ from rtlite.hub.topics import Outbox
 from rtlite.log import get_logger
 from rtlite.model import Event, Identity, Position, check_pattern, is_pattern, rfc3339
 from rtlite.protocols import graphqlws
-from rtlite.protocols.graphqldocuments import Documents, Operation
-from rtlite.protocols.graphqlshares import share_of
 from rtlite.settings import Settings
 from rtlite.store.filters import Filter, parse_filter, passes
 from rtlite.transports.websocket import text_frame
+
+if TYPE_CHECKING:
+    from rtlite.protocols.graphqldocuments import Operation
 
 log = get_logger(__name__)
 
@@ -86,8 +87,7 @@ class Executions:
     :ivar count: how often one was executed.
     """
 
-    def __init__(self, documents: Documents, settings: Settings) -> None:
-        self._documents = documents
+    def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._shared: WeakValueDictionary[bytes, Execution] = WeakValueDictionary()
         self._numbers = itertools.count()
@@ -104,7 +104,7 @@ class Executions:
 
         :raises InvalidRequest: its variables are too large, or its filter is none.
         """
-        key = share_of(operation, self._settings.graphql_query) + channel.encode()
+        key = operation.share(self._settings.graphql_query) + channel.encode()
         execution = self._shared.get(key)
         if execution is None:
             asked = parse_filter(operation.roots[0].args.get("filter"), self._settings.record_conditions)
@@ -130,7 +130,7 @@ class Executions:
         if value is None:
             return b""
         self.count += 1
-        answer = self._documents.answer(execution.operation, {execution.key: value})
+        answer = execution.operation.answer({execution.key: value})
         if answer["data"] is None:
             log.debug("an event does not fit a subscription", channel=event.channel, event_name=event.name)
             return b""

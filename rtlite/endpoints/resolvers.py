@@ -6,7 +6,7 @@ A root field is awaited here; what it gives is data, with the names that the sch
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import trio
 
@@ -14,7 +14,9 @@ from rtlite.errors import InvalidRequest, Refused
 from rtlite.log import get_logger
 from rtlite.metrics import Metrics
 from rtlite.model import Identity
-from rtlite.protocols.graphqldocuments import Documents, Operation, Root
+
+if TYPE_CHECKING:
+    from rtlite.protocols.graphqldocuments import Operation, Root
 
 log = get_logger(__name__)
 
@@ -25,8 +27,7 @@ Field = Callable[..., Awaitable[Any]]
 class Resolvers:
     """:param fields: the root fields by name, from the modules that have them."""
 
-    def __init__(self, documents: Documents, fields: Sequence[Mapping[str, Field]], metrics: Metrics) -> None:
-        self._documents = documents
+    def __init__(self, fields: Sequence[Mapping[str, Field]], metrics: Metrics) -> None:
         self._metrics = metrics
         self._thread = trio.CapacityLimiter(1)  # more of them would only take turns, and the loop would wait for each
         self.fields = {name: field for part in fields for name, field in part.items()}
@@ -47,8 +48,8 @@ class Resolvers:
     async def _execute(self, operation: Operation, values: Mapping[str, Any]) -> dict[str, Any]:
         """What is long is done in a thread, of which the loop notices no more than that they take turns."""
         if not operation.is_long:
-            return self._documents.answer(operation, values)
-        return await trio.to_thread.run_sync(self._documents.answer, operation, values, limiter=self._thread)
+            return operation.answer(values)
+        return await trio.to_thread.run_sync(operation.answer, values, limiter=self._thread)
 
     async def _value(self, identity: Identity, root: Root) -> Any:
         try:

@@ -2,7 +2,7 @@
 
 graphql-core does it, without its async half, which is asyncio's. So the rule of the schema: root
 fields are awaited, by whoever calls; below a root field all is data. :meth:`Documents.prepare`
-says which root fields an operation wants, :meth:`Documents.answer` makes the result of
+says which root fields an operation wants, :meth:`Operation.answer` makes the result of
 their values. Source: GraphQL specification (September 2025), sections 5 and 6.
 """
 
@@ -41,7 +41,9 @@ from graphql.language import (
 from graphql.validation import NoSchemaIntrospectionCustomRule
 
 from rtlite.errors import Refused
-from rtlite.protocols.graphqllimits import Limits, QueryRefused, check_document, check_text, too_costly
+from rtlite.protocols.graphqlcosts import check_document
+from rtlite.protocols.graphqllimits import Limits, QueryRefused, check_text, too_costly
+from rtlite.protocols.graphqlshares import share_of
 
 _KEPT: Final = 100
 _MAX_ERRORS: Final = 5
@@ -82,11 +84,40 @@ class Operation:
     introspects: bool = False
     cost: int = 0
     weight: int = 0
+    schema: GraphQLSchema = attrs.field(repr=False, kw_only=True)
 
     @property
     def is_long(self) -> bool:
         """To execute it takes so long that a loop had better do something else meanwhile."""
         return self.introspects or self.cost > _LONG
+
+    def answer(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """The result, ready for JSON: ``data``, and ``errors`` if there are any. Any thread may ask.
+
+        :param values: of the root fields, by key: data with the names of the schema's fields,
+            or the exception that is the error there.
+        :raises QueryRefused: it asks for very much of the schema.
+        """
+        budget = _Budget(_SCHEMA_FIELDS) if self.introspects else None
+        try:
+            result = execute_sync(
+                self.schema,
+                self.document,
+                root_value=values,
+                variable_values=self.variables,
+                operation_name=self.name,
+                middleware=[budget] if budget is not None else None,
+            )
+        except _Spent:
+            raise too_costly(f"what is asked of the schema may have {_SCHEMA_FIELDS} fields at once") from None
+        answer: dict[str, Any] = {"data": result.data}
+        if result.errors:
+            answer["errors"] = [_shown(error) for error in result.errors]
+        return answer
+
+    def share(self, limit: int) -> bytes:
+        """What is the same for all operations whose results are: see :func:`share_of`, which raises what it says."""
+        return share_of(self, limit)
 
 
 class Documents:
@@ -142,31 +173,8 @@ class Documents:
             introspects,
             cost,
             weight,
+            schema=self.schema,
         )
-
-    def answer(self, operation: Operation, values: Mapping[str, Any]) -> dict[str, Any]:
-        """The result, ready for JSON: ``data``, and ``errors`` if there are any. Any thread may ask.
-
-        :param values: of the operation's root fields, by key: data with the names of the schema's fields,
-            or the exception that is the error there.
-        :raises QueryRefused: it asks for very much of the schema.
-        """
-        budget = _Budget(_SCHEMA_FIELDS) if operation.introspects else None
-        try:
-            result = execute_sync(
-                self.schema,
-                operation.document,
-                root_value=values,
-                variable_values=operation.variables,
-                operation_name=operation.name,
-                middleware=[budget] if budget is not None else None,
-            )
-        except _Spent:
-            raise too_costly(f"what is asked of the schema may have {_SCHEMA_FIELDS} fields at once") from None
-        answer: dict[str, Any] = {"data": result.data}
-        if result.errors:
-            answer["errors"] = [_shown(error) for error in result.errors]
-        return answer
 
     def _document(self, text: str) -> tuple[DocumentNode, int]:
         """Parsed and validated, and the bytes that it takes, about; the latest are kept."""

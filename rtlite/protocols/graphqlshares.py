@@ -8,13 +8,15 @@ the variables that feed nothing else do not count.
 from __future__ import annotations
 
 import hashlib
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 from graphql.language import ArgumentNode, VariableNode, Visitor, visit
 
 from rtlite.errors import InvalidRequest
-from rtlite.protocols.graphqldocuments import Operation
+
+if TYPE_CHECKING:
+    from rtlite.protocols.graphqldocuments import Operation
 
 PLACE: Final = "since"
 """The argument that says where in history a subscription begins."""

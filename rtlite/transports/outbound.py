@@ -13,16 +13,21 @@ import ssl
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import partial
 from ipaddress import ip_address
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 import httpcore
-import httpx
 import trio
 
 from rtlite.errors import InvalidRequest
+from rtlite.later import later
 from rtlite.settings import Settings
 from rtlite.transports.addresses import literal, may_reach
+
+if TYPE_CHECKING:
+    import httpx
+else:
+    httpx = later("httpx")
 
 MAX_URL: Final = 2048
 _HOST: Final = re.compile(rb"[a-z0-9._-]+|[0-9a-f:.]+")  # as it goes to the name server

@@ -15,6 +15,7 @@ def test_what_the_start_made_is_looked_through_no_more() -> None:
     seen = run(
         "import gc, rtlite.server\n"
         "from rtlite.cli import allocator\n"
+        "allocator.collect_nothing()\n"
         "before = len(gc.get_objects())\n"
         "allocator.set_aside()\n"
         "print(before > 10_000, len(gc.get_objects()) < 1000, gc.isenabled())"

@@ -15,7 +15,7 @@ from rtlite import settings
 from rtlite.cli.program import program
 from rtlite.domain import samples
 from rtlite.endpoints.docpages import INDEX, contents, slug, text
-from rtlite.endpoints.graphql import read_schema
+from rtlite.endpoints.graphqlschema import read_schema
 from rtlite.errors import Reason
 from rtlite.protocols import graphqllimits
 from tests.docs.blocks import DOCS, ROOT, _parser, blocks_of, pages

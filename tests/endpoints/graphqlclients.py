@@ -146,7 +146,10 @@ async def graphql_scene(**options: Any) -> AsyncIterator[GraphQLScene]:
 
     async def answer(identity: Identity, operation: Operation) -> Mapping[str, Any]:
         await trio.lowlevel.checkpoint()
-        return documents.answer(operation, {root.key: None for root in operation.roots})
+        return operation.answer({root.key: None for root in operation.roots})
+
+    async def opened() -> Documents:
+        return documents
 
     async def ended(channel: str) -> None:
         return None
@@ -167,7 +170,7 @@ async def graphql_scene(**options: Any) -> AsyncIterator[GraphQLScene]:
     async with open_door(websockets=[route], **options) as door:
         sessions = Sessions(hub, door.gate, access, settings)
         users = Buckets(settings.user_command_rate, 2 * settings.user_command_rate, clock=trio.current_time)
-        doors.append(GraphQLSockets(hub, sessions, documents, answer, ended, users, settings, metrics))
+        doors.append(GraphQLSockets(hub, sessions, opened, answer, ended, users, settings, metrics))
         async with trio.open_nursery() as nursery:
             await nursery.start(hub.committer.run)
             yield GraphQLScene(door, hub, metrics, doors[0])

@@ -83,7 +83,7 @@ def result(shared: Executions, query: str, happened: Event, **variables: Any) ->
 
 def test_the_frame_of_a_subscriber_is_the_shared_one_with_its_id_in_it() -> None:
     """Literal bytes: header of RFC 6455, the message, and nothing else."""
-    shared = Executions(DOCUMENTS, SETTINGS)
+    shared = Executions(SETTINGS)
     kept = execution(shared, 'subscription { event(channel: "a") { data } }')
     frame = kept.encoder(3)(event("a"))
     payload = b'{"data":{"event":{"data":1}},"extensions":{"position":"abcdefgh-7"}}'
@@ -119,7 +119,7 @@ texts = st.text(max_size=40) | st.sampled_from(
     ),
 )
 def test_any_id_is_put_into_every_frame_of_a_burst_and_nothing_else_is_touched(id: str, data: list[str]) -> None:
-    shared = Executions(DOCUMENTS, SETTINGS)
+    shared = Executions(SETTINGS)
     kept = execution(shared, TICKS, channel="a")
     sink = Sink()
     outlet = Outlet(sink, id)
@@ -142,7 +142,7 @@ def test_any_id_is_put_into_every_frame_of_a_burst_and_nothing_else_is_touched(i
 
 @given(st.lists(st.text(min_size=1, max_size=8), min_size=2, max_size=6, unique=True), texts)
 def test_ids_of_one_length_share_an_encoder_and_others_do_not(ids: list[str], data: str) -> None:
-    shared = Executions(DOCUMENTS, SETTINGS)
+    shared = Executions(SETTINGS)
     kept = execution(shared, TICKS, channel="a")
     outlets = [Outlet(Sink(), id) for id in ids]
     encoders = [kept.encoder(len(outlet.id)) for outlet in outlets]
@@ -177,20 +177,20 @@ DIFFERENT = [
 
 @pytest.mark.parametrize(("one", "its", "other", "others"), SAME)
 def test_what_differs_in_where_it_begins_alone_is_the_same(one: str, its: Any, other: str, others: Any) -> None:
-    shared = Executions(DOCUMENTS, SETTINGS)
+    shared = Executions(SETTINGS)
     assert execution(shared, one, **its) is (kept := execution(shared, one, **its))
     assert execution(shared, other, **others) is kept
 
 
 @pytest.mark.parametrize(("one", "its", "other", "others"), DIFFERENT)
 def test_what_may_have_other_results_is_another(one: str, its: Any, other: str, others: Any) -> None:
-    shared = Executions(DOCUMENTS, SETTINGS)
+    shared = Executions(SETTINGS)
     kept = execution(shared, one, **its)
     assert execution(shared, other, **others) is not kept
 
 
 def test_the_operation_of_a_document_counts_and_so_does_whose_inbox_it_is() -> None:
-    shared = Executions(DOCUMENTS, SETTINGS)
+    shared = Executions(SETTINGS)
     query = 'subscription A { event(channel: "a") { id } } subscription B { event(channel: "a") { data } }'
     kept = execution(shared, query, "A")
     assert execution(shared, query, "A") is kept
@@ -202,7 +202,7 @@ def test_the_operation_of_a_document_counts_and_so_does_whose_inbox_it_is() -> N
 
 
 def test_one_that_nobody_has_any_more_is_gone() -> None:
-    shared = Executions(DOCUMENTS, SETTINGS)
+    shared = Executions(SETTINGS)
     gc.disable()  # it goes at once, and not when the collector comes
     try:
         encoder = execution(shared, TICKS, channel="a").encoder(3)
@@ -215,7 +215,7 @@ def test_one_that_nobody_has_any_more_is_gone() -> None:
 
 
 def test_variables_of_a_subscription_are_bounded() -> None:
-    shared = Executions(DOCUMENTS, Settings(graphql_query=500))
+    shared = Executions(Settings(graphql_query=500))
     execution(shared, CHANGES, modelKey="a", filter={"x": "y" * 400})
     with pytest.raises(InvalidRequest, match="500 bytes"):
         execution(shared, CHANGES, modelKey="a", filter={"x": "y" * 500})
@@ -223,7 +223,7 @@ def test_variables_of_a_subscription_are_bounded() -> None:
 
 def test_the_latest_results_are_kept_and_no_more_than_fit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(operations, "_KEPT_BYTES", 10_000)
-    shared = Executions(DOCUMENTS, SETTINGS)
+    shared = Executions(SETTINGS)
     kept = execution(shared, TICKS, channel="a")
     for number in range(100):
         for _ in range(3):
@@ -245,7 +245,7 @@ def test_the_latest_results_are_kept_and_no_more_than_fit(monkeypatch: pytest.Mo
 
 def test_another_event_in_the_same_place_is_another() -> None:
     """Where nothing is kept, offsets begin anew with a channel that was forgotten."""
-    shared = Executions(DOCUMENTS, SETTINGS)
+    shared = Executions(SETTINGS)
     first = event("live:a", data=1)
     others = [attrs.evolve(first, id="other", data=b"2"), attrs.evolve(first, timestamp=1, data=b"3")]
     for number, happened in enumerate([first, *others], 1):
@@ -256,7 +256,7 @@ def test_another_event_in_the_same_place_is_another() -> None:
 
 
 def test_a_change_has_its_type_and_the_record() -> None:
-    shared = Executions(DOCUMENTS, SETTINGS)
+    shared = Executions(SETTINGS)
     for name in ("CREATED", "UPDATED", "DELETED", "PUBLISHED", "UNPUBLISHED"):
         assert result(shared, CHANGES, change(name), modelKey="product") == {
             "data": {"recordChanged": {"type": name, "record": {"id": "rec_1", "data": {"price": 5}}}},
@@ -265,7 +265,7 @@ def test_a_change_has_its_type_and_the_record() -> None:
 
 
 def test_the_name_of_a_result_is_the_one_that_the_document_gives_it() -> None:
-    shared = Executions(DOCUMENTS, SETTINGS)
+    shared = Executions(SETTINGS)
     query = """subscription ($yes: Boolean = true) { changed: recordChanged(modelKey: "product") { ...Change } }
     fragment Change on RecordChange { kind: type record { ...Some } }
     fragment Some on Record { __typename version @include(if: $yes) id @skip(if: $yes) }"""
@@ -286,7 +286,7 @@ def test_the_name_of_a_result_is_the_one_that_the_document_gives_it() -> None:
     ],
 )
 def test_a_change_that_its_filter_does_not_let_pass_results_in_nothing(filter: Any, passes: bool) -> None:
-    shared = Executions(DOCUMENTS, SETTINGS)
+    shared = Executions(SETTINGS)
     assert (result(shared, CHANGES, change(), modelKey="product", filter=filter) is not None) is passes
     assert shared.count == passes
 
@@ -298,7 +298,7 @@ NOTE |= {"createdAt": "x"}
 
 
 def test_a_job_and_a_notification_are_told_as_they_are() -> None:
-    shared = Executions(DOCUMENTS, SETTINGS)
+    shared = Executions(SETTINGS)
     query = "subscription ($id: ID) { jobProgress(jobId: $id) { id status progress userId error } }"
     happened = event("jobs:job_1", "job.progress", JOB, sequence=30)
     wanted = {"id": "job_1", "status": "running", "progress": 50.0, "userId": "ann", "error": None}
@@ -318,7 +318,7 @@ def test_a_job_and_a_notification_are_told_as_they_are() -> None:
 
 @pytest.mark.parametrize("name", ["job.completed", "job.failed", "job.cancelled"])
 def test_the_end_of_a_job_completes_the_subscription_to_it_and_to_nothing_wider(name: str) -> None:
-    shared = Executions(DOCUMENTS, SETTINGS)
+    shared = Executions(SETTINGS)
     query = "subscription ($id: ID) { jobProgress(jobId: $id) { id } }"
     over = event("jobs:job_1", name, JOB | {"status": name.removeprefix("job.")}, sequence=30)
     kept, ends = execution(shared, query, id="job_1"), []
@@ -340,7 +340,7 @@ def test_the_end_of_a_job_completes_the_subscription_to_it_and_to_nothing_wider(
 
 @given(st.text(max_size=30) | st.sampled_from(['{"id":"x","type":"complete"}', "\u0081\x1c", "Á"]))
 def test_no_data_completes_a_subscription(text: str) -> None:
-    shared = Executions(DOCUMENTS, SETTINGS)
+    shared = Executions(SETTINGS)
     kept = execution(shared, 'subscription { jobProgress(jobId: "1") { id result error } }')
     for id in ("x", "y" * 40):
         ends: list[str] = []
@@ -360,7 +360,7 @@ WHOLE = "subscription ($c: String!) { event(channel: $c) { id channel event data
 
 @pytest.mark.parametrize("data", [b"null", b"[1,2.50,1e2]", b'{"a":12345678901234567890123}', b'"\xc3\xa4"'])
 def test_any_events_data_stands_there_to_the_byte(data: bytes) -> None:
-    shared = Executions(DOCUMENTS, SETTINGS)
+    shared = Executions(SETTINGS)
     kept = execution(shared, WHOLE, c="live:a")
     assert shared.result(kept, event("live:a", data=data)) == (
         b'{"data":{"event":{"id":"evt","channel":"live:a","event":"tick","data":' + data + b',"timestamp":'
@@ -369,7 +369,7 @@ def test_any_events_data_stands_there_to_the_byte(data: bytes) -> None:
 
 
 def test_an_event_of_a_kind_without_history_has_a_place_in_its_channel_and_none_in_the_kind() -> None:
-    shared = Executions(DOCUMENTS, SETTINGS)
+    shared = Executions(SETTINGS)
     answer = result(shared, WHOLE, event("live:a"), c="live:*")
     assert answer["data"]["event"]["position"] == "abcdefgh-7"
     assert "extensions" not in answer
@@ -378,7 +378,7 @@ def test_an_event_of_a_kind_without_history_has_a_place_in_its_channel_and_none_
 
 
 def test_an_event_as_large_as_any_is_written_however_it_is_nested() -> None:
-    shared = Executions(DOCUMENTS, SETTINGS)
+    shared = Executions(SETTINGS)
     nested = b"[" * 900 + b"]" * 900
     assert nested in shared.result(execution(shared, WHOLE, c="a"), event("a", data=nested))
 
@@ -404,7 +404,7 @@ OTHER = [
 @pytest.mark.parametrize("filter", [None, {"price": {"ne": 6}}])
 def test_what_someone_else_published_there_is_passed_over(happened: Event, filter: Any) -> None:
     """Whoever may write may publish anything to ``changes:product``; no reader of changes is disturbed by it."""
-    shared = Executions(DOCUMENTS, SETTINGS)
+    shared = Executions(SETTINGS)
     assert result(shared, CHANGES, happened, modelKey="product", filter=filter) is None
     jobs = 'subscription { jobProgress(jobId: "1") { id status } }'
     assert result(shared, jobs, happened) is None
@@ -416,7 +416,7 @@ def test_what_someone_else_published_there_is_passed_over(happened: Event, filte
 
 
 def test_what_fits_in_part_is_told_with_what_does_not_fit() -> None:
-    shared = Executions(DOCUMENTS, SETTINGS)
+    shared = Executions(SETTINGS)
     query = 'subscription { recordChanged(modelKey: "product") { record { id publishedVersion } } }'
     answer = result(shared, query, change(publishedVersion="first"))
     assert answer["data"] == {"recordChanged": {"record": {"id": "rec_1", "publishedVersion": None}}}
@@ -444,7 +444,7 @@ QUERIES = [
 
 @given(named, values | st.dictionaries(fields, values | st.dictionaries(fields, values)))
 def test_any_event_is_told_or_passed_over(name: str, data: Any) -> None:
-    shared = Executions(DOCUMENTS, SETTINGS)
+    shared = Executions(SETTINGS)
     for query, variables in QUERIES:
         kept = execution(shared, query, **variables)
         frame = kept.encoder(3)(event("a", name, data))

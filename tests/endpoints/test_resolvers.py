@@ -12,7 +12,7 @@ import trio.testing
 from rtlite.endpoints.resolvers import Resolvers
 from rtlite.metrics import Metrics
 from rtlite.model import Identity, Kind
-from rtlite.protocols.graphqldocuments import Documents
+from rtlite.protocols.graphqldocuments import Documents, Operation
 from rtlite.protocols.graphqllimits import Limits, QueryRefused
 from rtlite.settings import Settings
 
@@ -37,7 +37,7 @@ async def test_a_mistake_of_ours_is_logged_and_counted_and_spoils_one_field(logs
         return 3
 
     documents, metrics = Documents(SCHEMA, Limits.of(Settings())), Metrics()
-    resolvers = Resolvers(documents, [{"one": one}, {"two": two, "three": three}], metrics)
+    resolvers = Resolvers([{"one": one}, {"two": two, "three": three}], metrics)
     answer = await resolvers.answer(WHO, documents.prepare("{ three two a: one(n: 4) }"))
     assert order == ["three", "two", "one"]
     assert answer["data"] == {"three": 3, "two": None, "a": 4}
@@ -54,29 +54,31 @@ async def test_a_mistake_of_ours_is_logged_and_counted_and_spoils_one_field(logs
 LISTS = "type Query { items(first: Int = 10): [Item!] } type Item { id: ID }"
 
 
-def noting_threads(documents: Documents) -> list[bool]:
+def noting_threads(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     """For each execution from now on, whether it was in a thread of its own."""
     seen: list[bool] = []
-    real = documents.answer
+    real = Operation.answer
 
     def answer(*args: Any) -> Any:
         seen.append(threading.current_thread() is not threading.main_thread())
         return real(*args)
 
-    documents.answer = answer  # type: ignore[method-assign]
+    monkeypatch.setattr(Operation, "answer", answer)
     return seen
 
 
-def lists(documents: Documents) -> Resolvers:
+def lists() -> Resolvers:
     async def items(identity: Identity, first: int) -> list[dict[str, str]]:
         return [{"id": str(number)} for number in range(first)]
 
-    return Resolvers(documents, [{"items": items}], Metrics())
+    return Resolvers([{"items": items}], Metrics())
 
 
-async def test_what_may_be_long_and_what_asks_about_the_schema_is_executed_beside_the_loop() -> None:
+async def test_what_may_be_long_and_what_asks_about_the_schema_is_executed_beside_the_loop(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     documents = Documents(LISTS, Limits.of(Settings()))
-    resolvers, seen = lists(documents), noting_threads(documents)
+    resolvers, seen = lists(), noting_threads(monkeypatch)
     for query, beside in (
         ("{ items { id } }", False),
         ("{ items(first: 999) { id } }", False),
@@ -92,10 +94,12 @@ async def test_what_may_be_long_and_what_asks_about_the_schema_is_executed_besid
         await resolvers.answer(WHO, documents.prepare(f"{{ __schema {{ {much} }} }}"))
 
 
-async def test_those_beside_the_loop_come_one_after_the_other_and_who_goes_away_keeps_nobody_waiting() -> None:
+async def test_those_beside_the_loop_come_one_after_the_other_and_who_goes_away_keeps_nobody_waiting(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     documents = Documents(LISTS, Limits.of(Settings()))
-    resolvers, executing, most = lists(documents), 0, 0
-    real, begun, go = documents.answer, threading.Event(), threading.Event()
+    resolvers, executing, most = lists(), 0, 0
+    real, begun, go = Operation.answer, threading.Event(), threading.Event()
 
     def answer(*args: Any) -> Any:
         nonlocal executing, most
@@ -106,7 +110,7 @@ async def test_those_beside_the_loop_come_one_after_the_other_and_who_goes_away_
         executing -= 1
         return real(*args)
 
-    documents.answer = answer  # type: ignore[method-assign]
+    monkeypatch.setattr(Operation, "answer", answer)
     operation, answers = documents.prepare("{ items(first: 1500) { id } }"), []
 
     async def ask() -> None:
