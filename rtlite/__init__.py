@@ -5,7 +5,7 @@ The package is a pipeline; a module imports only from what stands below it:
     cli/         the command line, the only reader of argv
     embed/       the server inside another program; pytest_plugin.py and testing.py give one to tests
     client/      the server as other programs reach it; beside the server, which it does not import
-    server.py    builds the object graph, starts it, stops it
+    server/      builds the object graph, starts it, stops it
     endpoints/   what the outside connects to, one module per API
     domain/      what is kept besides events: articles, conversations, jobs, inboxes, streams, webhooks
     transports/  bytes on sockets: listener, outbox, websockets, event streams, http

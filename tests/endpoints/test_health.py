@@ -33,7 +33,7 @@ async def test_a_server_that_stops_says_on_an_open_connection_that_it_is_not_rea
         sockets = [await tcp(server) for _ in range(3)]
         for peer in sockets:
             await peer.upgrade("/blog/ws/articles/a", X_Api_Key=admin)
-        why = server.running.server._why_not_ready
+        why = server.running.server.why_not_ready
         assert why() is None
         waiting = await tcp(server)
         await waiting.send(head("GET /api/channels/a:b/history?wait=1s", X_Api_Key=admin), head("GET /readyz"))
