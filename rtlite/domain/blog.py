@@ -11,8 +11,8 @@ import re
 from typing import Any, Final, TypedDict
 
 from rtlite.errors import Conflict, InvalidRequest, NotFound
-from rtlite.hub.committer import Transaction
 from rtlite.hub.hub import Hub
+from rtlite.hub.transactions import Transaction
 from rtlite.model import check_channel, new_event_id, now_ms, rfc3339
 from rtlite.rules import Count, Offset, Timestamp
 from rtlite.settings import Settings

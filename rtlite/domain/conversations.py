@@ -13,8 +13,8 @@ import orjson
 from rtlite.auth.grants import may_subscribe
 from rtlite.domain.access import CHAT_MESSAGE, channel_of
 from rtlite.errors import Conflict, InvalidRequest
-from rtlite.hub.committer import Transaction
 from rtlite.hub.hub import Hub
+from rtlite.hub.transactions import Transaction
 from rtlite.model import Identity, Kind, NewEvent, Published, check_channel, check_event_id, check_user, now_ms
 from rtlite.settings import Settings
 from rtlite.store import conversations as tables

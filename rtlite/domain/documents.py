@@ -12,8 +12,8 @@ from rtlite.domain.manuscript import Manuscript, announce, load_replica
 from rtlite.domain.rooms import Room
 from rtlite.domain.visitors import Visitor
 from rtlite.errors import InvalidRequest, NotFound, Overloaded, Reason, Refused, TooLarge
-from rtlite.hub.committer import Transaction
 from rtlite.hub.hub import Hub
+from rtlite.hub.transactions import Transaction
 from rtlite.log import get_logger
 from rtlite.metrics import Metrics
 from rtlite.model import check_channel

@@ -13,8 +13,8 @@ from typing import Final, TypedDict
 import attrs
 
 from rtlite.errors import Conflict, InvalidRequest, NotFound
-from rtlite.hub.committer import Transaction
 from rtlite.hub.hub import Hub
+from rtlite.hub.transactions import Transaction
 from rtlite.model import check_channel, check_event_id, check_event_name, now_ms
 from rtlite.rules import Count
 from rtlite.settings import Settings

@@ -17,8 +17,8 @@ from rtlite.auth.grants import may_subscribe
 from rtlite.domain import inbox
 from rtlite.domain.inbox import check_inbox, check_type
 from rtlite.errors import Conflict, InvalidRequest, NotFound
-from rtlite.hub.committer import Transaction
 from rtlite.hub.hub import Hub
+from rtlite.hub.transactions import Transaction
 from rtlite.model import Identity, Kind, check_channel, check_event_id, now_ms
 from rtlite.settings import Settings
 from rtlite.store import jobs as tables

@@ -15,9 +15,9 @@ from rtlite.domain.agenda import Edit
 from rtlite.domain.deepstack import on_a_deep_stack
 from rtlite.domain.replica import Added, Broken, Replica, count_types
 from rtlite.errors import InvalidRequest, Overloaded, Refused, TooLarge
-from rtlite.hub.committer import Transaction
 from rtlite.hub.hub import Hub
 from rtlite.hub.slices import Pace
+from rtlite.hub.transactions import Transaction
 from rtlite.log import get_logger
 from rtlite.metrics import Metrics
 from rtlite.model import now_ms, rfc3339

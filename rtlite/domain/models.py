@@ -16,8 +16,8 @@ import trio
 
 from rtlite.auth.grants import may_subscribe, reads_private
 from rtlite.errors import Conflict, InvalidRequest, NotFound
-from rtlite.hub.committer import Transaction
 from rtlite.hub.hub import Hub
+from rtlite.hub.transactions import Transaction
 from rtlite.model import Identity, matches, now_ms
 from rtlite.settings import Settings
 from rtlite.store import events, records

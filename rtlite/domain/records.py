@@ -18,8 +18,8 @@ import orjson
 
 from rtlite.domain.models import Models, channel_of, check_model
 from rtlite.errors import Conflict, InvalidRequest, NotFound, TooLarge
-from rtlite.hub.committer import Transaction
 from rtlite.hub.hub import Hub
+from rtlite.hub.transactions import Transaction
 from rtlite.model import check_user, now_ms
 from rtlite.protocols.jsonframes import MAX_CONTAINERS
 from rtlite.settings import Settings

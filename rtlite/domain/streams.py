@@ -12,8 +12,8 @@ from typing import Final, TypeVar
 import attrs
 
 from rtlite.errors import Conflict, InvalidRequest, NotFound, Reason
-from rtlite.hub.committer import Transaction
 from rtlite.hub.hub import Hub
+from rtlite.hub.transactions import Transaction
 from rtlite.model import check_stream, check_user, now_ms, stream_of
 from rtlite.settings import Settings
 from rtlite.store import retention

@@ -9,13 +9,15 @@ import attrs
 import trio
 
 from rtlite.errors import Reason
-from rtlite.hub.committer import Committer, Done, Transaction
+from rtlite.hub.committer import Committer
 from rtlite.hub.fanout import Fanout
 from rtlite.hub.presence import Presence
+from rtlite.hub.queues import Done
 from rtlite.hub.replay import Replay
 from rtlite.hub.since import Since
 from rtlite.hub.sweeper import Sweeper
 from rtlite.hub.topics import Encoder, Name, Outbox, Subscription
+from rtlite.hub.transactions import Transaction
 from rtlite.metrics import Metrics
 from rtlite.model import NewEvent, Position, Published, is_pattern, kind_of
 from rtlite.settings import Settings

@@ -11,7 +11,7 @@ import trio
 
 from rtlite.domain import inbox
 from rtlite.errors import Conflict, InvalidRequest, NotFound, Reason, StorageFailed
-from rtlite.hub.committer import Transaction
+from rtlite.hub.transactions import Transaction
 from rtlite.model import Event, Identity, Kind, Role, now_ms
 from rtlite.settings import Settings
 from rtlite.store import inbox as inboxes

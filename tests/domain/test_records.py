@@ -11,7 +11,7 @@ import trio
 from rtlite.domain import records as module
 from rtlite.domain.records import merged
 from rtlite.errors import Conflict, InvalidRequest, NotFound, Overloaded, Refused, StorageFailed, TooLarge
-from rtlite.hub.committer import Transaction
+from rtlite.hub.transactions import Transaction
 from rtlite.store.filters import passes
 from rtlite.store.records import Record
 from tests.domain.shelf import Shelf, opened

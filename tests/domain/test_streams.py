@@ -273,7 +273,7 @@ async def test_what_waits_for_its_turn_while_history_is_turned_on_is_kept() -> N
         assert await bench.held("stream:s") == ["a"]
         assert (await bench.publish("stream:s", "c")).offset == 2
         assert reader.lost == [Reason.RECONFIGURED]
-        assert bench.hub.committer._queued_events == bench.hub.committer._queued_bytes == 0
+        assert bench.hub.committer._queues.events == bench.hub.committer._queues.bytes == 0
 
 
 async def test_what_is_asked_for_after_history_is_turned_off_is_not_kept_though_it_is_asked_for_at_once() -> None:

@@ -650,4 +650,4 @@ async def test_who_shows_no_credential_gets_no_subscription_and_no_place_in_a_qu
     peer = await tcp(server)
     await peer.send(post("/api/publish", b"x" * 10))
     assert (await peer.answer()).status == 401
-    assert core.hub.committer._queued_events == 0
+    assert core.hub.committer._queues.events == 0
