@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from rtlite.client import CallFailed, Client, Closed, Event, HistoryLost, HistoryPage, Receipt, SyncClient
-    from rtlite.embed import Embedded, Started, open, start
+    from rtlite.embed import Embedded, Started, WebSocket, WebSocketRoute, open, start
     from rtlite.errors import Refused, RtliteError, StartError
 
 __version__ = "0.1.0"
@@ -44,7 +44,7 @@ _HOMES: Final = {
         "Receipt",
         "SyncClient",
     ),
-    "rtlite.embed": ("Embedded", "Started", "open", "start"),
+    "rtlite.embed": ("Embedded", "Started", "WebSocket", "WebSocketRoute", "open", "start"),
     "rtlite.errors": ("Refused", "RtliteError", "StartError"),
 }
 __all__ = [
@@ -61,6 +61,8 @@ __all__ = [
     "StartError",
     "Started",
     "SyncClient",
+    "WebSocket",
+    "WebSocketRoute",
     "open",
     "start",
 ]

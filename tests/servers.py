@@ -46,6 +46,7 @@ from rtlite.endpoints.socketio import Namespace
 from rtlite.model import Kind, Role
 from rtlite.server import Running, serve
 from rtlite.settings import Settings
+from rtlite.transports.websocket import WebSocketRoute
 from tests import warm
 
 T = TypeVar("T")
@@ -160,14 +161,16 @@ class InProcess(Doors):
 
 
 @asynccontextmanager
-async def running_server(namespaces: Sequence[Namespace] = (), **settings: Any) -> AsyncIterator[InProcess]:
+async def running_server(
+    namespaces: Sequence[Namespace] = (), websockets: Sequence[WebSocketRoute] = (), **settings: Any
+) -> AsyncIterator[InProcess]:
     """A server in this process, in memory unless ``data`` is given, stopped in order at the end.
 
-    :param namespaces: of Socket.IO, besides its own.
+    :param namespaces: of Socket.IO, besides its own. :param websockets: paths besides its own.
     """
     chosen = Settings(**{"port": 0, "data": ":memory:", "shutdown_spread": 0.0, "shutdown_timeout": 2.0, **settings})
     async with ungrouped(trio.open_nursery()) as nursery:
-        running: Running = await nursery.start(serve, chosen, namespaces)
+        running: Running = await nursery.start(partial(serve, chosen, namespaces, websockets=websockets))
         server = InProcess(running)
         try:
             async with server._stack:

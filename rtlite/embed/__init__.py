@@ -2,5 +2,6 @@
 
 from rtlite.embed.embedded import Embedded, open
 from rtlite.embed.started import Started, start
+from rtlite.transports.websocket import WebSocket, WebSocketRoute
 
-__all__ = ["Embedded", "Started", "open", "start"]
+__all__ = ["Embedded", "Started", "WebSocket", "WebSocketRoute", "open", "start"]

@@ -21,6 +21,7 @@ from rtlite.protocols import jsonframes
 from rtlite.protocols.verbs import Publication
 from rtlite.server import Running, Server, serve
 from rtlite.settings import of_values
+from rtlite.transports.websocket import WebSocketRoute
 
 
 class Embedded:
@@ -149,6 +150,7 @@ async def open(
     *,
     port: int | None = 0,
     app: ASGIFramework | None = None,
+    websockets: Sequence[WebSocketRoute] = (),
     **settings: Any,
 ) -> AsyncIterator[Embedded]:
     """A server for as long as the block lasts: ``async with rtlite.open("blog.db") as rt``.
@@ -159,6 +161,7 @@ async def open(
     :param data: the SQLite file.
     :param port: TCP port on ``host`` (this machine, unless set); 0 takes a free one, ``None`` listens to nobody.
     :param app: an ASGI application for Trio, a ``QuartTrio`` say, that answers at all paths that are not rtlite's.
+    :param websockets: WebSocket protocols of one's own. Who connects is admitted first, as at rtlite's own paths.
     :param settings: as in ``rtlite.toml``, durations and sizes also as text. Neither environment nor file is read.
     :raises StartError: it cannot start: a setting is wrong, the port is taken, the file is in use.
     """
@@ -169,7 +172,7 @@ async def open(
 
     async def run(task_status: trio.TaskStatus[Running]) -> None:
         with held:
-            await serve(chosen, (), app, listen=port is not None, task_status=task_status)
+            await serve(chosen, app=app, websockets=websockets, listen=port is not None, task_status=task_status)
 
     async with trio.open_nursery() as nursery:
         try:

@@ -16,11 +16,18 @@ from rtlite.client import Closed, Event, HistoryPage, Receipt
 from rtlite.client.portal import Portal
 from rtlite.embed.embedded import Embedded, open
 from rtlite.log import get_logger
+from rtlite.transports.websocket import WebSocketRoute
 
 log = get_logger(__name__)
 
 
-def start(data: str | os.PathLike[str] = ":memory:", *, port: int | None = 0, **settings: Any) -> Started:
+def start(
+    data: str | os.PathLike[str] = ":memory:",
+    *,
+    port: int | None = 0,
+    websockets: Sequence[WebSocketRoute] = (),
+    **settings: Any,
+) -> Started:
     """Start a server in a thread; returns once it is ready. It stops with :meth:`Started.close`, or the program.
 
     The server belongs to this process: with a server that forks (gunicorn), start it in each worker, or in a
@@ -28,10 +35,11 @@ def start(data: str | os.PathLike[str] = ":memory:", *, port: int | None = 0, **
 
     :param data: the SQLite file.
     :param port: TCP port on ``host`` (this machine, unless set); 0 takes a free one, ``None`` listens to nobody.
+    :param websockets: WebSocket protocols of one's own; see :func:`.open`. Their endpoints run in the server's thread.
     :param settings: as in ``rtlite.toml``, durations and sizes also as text. Neither environment nor file is read.
     :raises StartError: it cannot start: a setting is wrong, the port is taken, the file is in use.
     """
-    portal = Portal(open(data, port=port, **settings), "rtlite")
+    portal = Portal(open(data, port=port, websockets=websockets, **settings), "rtlite")
     return Started(portal.open(), portal)
 
 

@@ -20,6 +20,7 @@ collab.py         WS /collab
 documents.py      /collab: documents and their snapshots
 history.py, presence.py, webhooks.py, faults.py, management.py, credentials.py, samples.py
                   /api
+guestsockets.py   WebSocket protocols that an embedding program brings
 health.py, conformance.py
 console.py        the console at /, with logins.py (/api/session) and live.py (/api/live)
 staticfiles.py    files of the package: the console's and others'

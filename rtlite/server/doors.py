@@ -23,6 +23,7 @@ from rtlite.endpoints.faults import FaultsEndpoint
 from rtlite.endpoints.graphiql import GraphiQL
 from rtlite.endpoints.graphql import GraphQLEndpoint
 from rtlite.endpoints.graphqlsockets import GraphQLSockets
+from rtlite.endpoints.guestsockets import GuestSockets
 from rtlite.endpoints.health import Health
 from rtlite.endpoints.inbox import InboxEndpoint
 from rtlite.endpoints.jobs import JobsEndpoint
@@ -162,3 +163,8 @@ def engine(parts: Parts, namespaces: Sequence[Namespace]) -> Engine:
         streamsockets.ASKED,
         streamsockets.MESSAGES,
     )
+
+
+def guests(parts: Parts, websockets: Sequence[WebSocketRoute]) -> GuestSockets:
+    """Protocols that a program brings."""
+    return GuestSockets(websockets, parts.sessions, parts.dialogues.users, parts.settings)

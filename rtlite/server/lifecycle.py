@@ -23,6 +23,7 @@ from rtlite.server.sockets import address, open_sockets
 from rtlite.settings import Settings
 from rtlite.store.database import open_database
 from rtlite.transports.listener import Listener
+from rtlite.transports.websocket import WebSocketRoute
 
 
 @attrs.frozen
@@ -48,6 +49,7 @@ async def serve(
     namespaces: Sequence[Namespace] = (),
     app: ASGIFramework | None = None,
     *,
+    websockets: Sequence[WebSocketRoute] = (),
     listen: bool = True,
     task_status: trio.TaskStatus[Running] = trio.TASK_STATUS_IGNORED,
 ) -> None:
@@ -55,11 +57,12 @@ async def serve(
 
     :param namespaces: of Socket.IO, besides the root namespace, which is that of streams.
     :param app: an ASGI application for Trio that gets the requests to paths that are not ours.
+    :param websockets: protocols of one's own: routes whose endpoints get each WebSocket once a credential admitted it.
     :param listen: ``False`` for a server that this process alone uses; ``url`` is empty then.
     :raises StartError: it cannot start; the text says why in one line.
     """
     try:
-        await _serve(settings, namespaces, app, listen, task_status)
+        await _serve(settings, namespaces, app, websockets, listen, task_status)
     except BaseExceptionGroup as group:
         refused, others = group.split(StartError)
         if refused is None or others is not None:
@@ -74,13 +77,15 @@ async def _serve(
     settings: Settings,
     namespaces: Sequence[Namespace],
     app: ASGIFramework | None,
+    websockets: Sequence[WebSocketRoute],
     listen: bool,
     task_status: trio.TaskStatus[Running],
 ) -> None:
     if settings.dev and not settings.loopback and not settings.dev_anywhere:
         raise StartError("--dev listens on loopback only: its credentials are public (--dev-anywhere overrides this)")
     async with open_database(settings.data, settings.durability, settings.disk_reserve) as database:
-        server = Server(settings, database, await jwt_secret(settings, database), namespaces, app)
+        secret = await jwt_secret(settings, database)
+        server = Server(settings, database, secret, namespaces, app, websockets)
         await server.tokens.refresh()
         admin_key = await first_keys(server.keyring, settings)
         async with trio.open_nursery() as services:

@@ -33,7 +33,7 @@ from rtlite.transports.listener import Listener
 from rtlite.transports.longpoll import LongPolls
 from rtlite.transports.routes import Router
 from rtlite.transports.uploads import Uploads
-from rtlite.transports.websocket import WebSockets
+from rtlite.transports.websocket import WebSocketRoute, WebSockets
 
 log = get_logger(__name__)
 
@@ -42,7 +42,7 @@ _FLUSH_SECONDS: Final = 60.0
 
 
 class Server(Parts):
-    """Every part of one server. ``namespaces`` and ``app`` are the embedding program's."""
+    """Every part of one server. ``namespaces``, ``app`` and ``websockets`` are the embedding program's."""
 
     def __init__(
         self,
@@ -51,6 +51,7 @@ class Server(Parts):
         jwt_secret: str,
         namespaces: Sequence[Namespace] = (),
         app: ASGIFramework | None = None,
+        websockets: Sequence[WebSocketRoute] = (),
     ) -> None:
         super().__init__(settings, database, jwt_secret)
         self.engine = doors.engine(self, namespaces)
@@ -71,7 +72,8 @@ class Server(Parts):
             Doors(Descriptions(self.openapi, self.asyncapi).routes()),
         ]
         self.routes = [route for family in families for route in family.routes]
-        self.websocket_routes = [route for family in families for route in family.websockets]
+        ours = [route for family in families for route in family.websockets]
+        self.websocket_routes = [*ours, *doors.guests(self, websockets).websockets(ours)]
         self.event_stream_routes = [route for family in families for route in family.event_streams]
 
         self.router = Router(self.routes, self.gate, settings, self.metrics)

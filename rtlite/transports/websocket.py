@@ -19,6 +19,7 @@ import wsproto.utilities
 
 from rtlite.errors import CloseCode, Reason
 from rtlite.metrics import Metrics
+from rtlite.model import Identity
 from rtlite.settings import Settings
 from rtlite.transports.connections import Connections
 from rtlite.transports.contract import Asked, Message
@@ -76,9 +77,16 @@ class WebSocketRoute:
 
 
 class WebSocket(Link):
-    """One open WebSocket, as its endpoint sees it."""
+    """One open WebSocket, as its endpoint sees it.
+
+    The endpoint takes messages with :meth:`receive`, and sends with :meth:`reply`, which waits until there is room,
+    or :meth:`send`, which does not. The connection ends when the endpoint returns (as normal), with what it raises
+    (a :class:`~rtlite.errors.Refused` is the client's mistake, anything else our own), or with :meth:`end`.
+    """
 
     gone = (*Link.gone, trio_websocket.ConnectionClosed)
+    moderate: Callable[[], Awaitable[None]] | None = None
+    """Waits before each message that is read; ``None`` where the endpoint holds the rate itself."""
 
     def __init__(
         self,
@@ -100,6 +108,11 @@ class WebSocket(Link):
         return cast(ServerStream, self._connection._stream)
 
     @property
+    def identity(self) -> Identity | None:
+        """Who connected, once that is known."""
+        return self.listed.identity if self.listed is not None else None
+
+    @property
     def trusted(self) -> bool:
         return self.stream.trusted
 
@@ -116,7 +129,11 @@ class WebSocket(Link):
 
     def receive(self) -> Coroutine[Any, Any, str | bytes]:
         """The next message. :raises trio_websocket.ConnectionClosed: no more will come."""
-        return self._connection.get_message()
+        return self._connection.get_message() if self.moderate is None else self._receive_slowly(self.moderate)
+
+    async def _receive_slowly(self, moderate: Callable[[], Awaitable[None]]) -> str | bytes:
+        await moderate()
+        return await self._connection.get_message()
 
     def allow(self, max_message: int) -> None:
         """Take messages of so many bytes from now on, where a stranger's had to be shorter."""
