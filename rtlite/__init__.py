@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from rtlite.client import CallFailed, Client, Closed, Event, HistoryLost, HistoryPage, Receipt, SyncClient
-    from rtlite.embed import Embedded, Started, WebSocket, WebSocketRoute, open, start
+    from rtlite.embed import ConnectRefused, Embedded, Namespace, Started, WebSocket, WebSocketRoute, open, start
     from rtlite.errors import Refused, RtliteError, StartError
 
 __version__ = "0.1.0"
@@ -44,17 +44,28 @@ _HOMES: Final = {
         "Receipt",
         "SyncClient",
     ),
-    "rtlite.embed": ("Embedded", "Started", "WebSocket", "WebSocketRoute", "open", "start"),
+    "rtlite.embed": (
+        "ConnectRefused",
+        "Embedded",
+        "Namespace",
+        "Started",
+        "WebSocket",
+        "WebSocketRoute",
+        "open",
+        "start",
+    ),
     "rtlite.errors": ("Refused", "RtliteError", "StartError"),
 }
 __all__ = [
     "CallFailed",
     "Client",
     "Closed",
+    "ConnectRefused",
     "Embedded",
     "Event",
     "HistoryLost",
     "HistoryPage",
+    "Namespace",
     "Receipt",
     "Refused",
     "RtliteError",

@@ -15,6 +15,7 @@ from rtlite import log
 from rtlite.client import Closed, HistoryPage, Receipt
 from rtlite.client.client import background
 from rtlite.embed.listening import Listening, shown
+from rtlite.endpoints.socketio import Namespace
 from rtlite.errors import InvalidRequest, TooLarge
 from rtlite.model import Kind, NewEvent, Role, check_channel
 from rtlite.protocols import jsonframes
@@ -151,6 +152,7 @@ async def open(
     port: int | None = 0,
     app: ASGIFramework | None = None,
     websockets: Sequence[WebSocketRoute] = (),
+    namespaces: Sequence[Namespace] = (),
     **settings: Any,
 ) -> AsyncIterator[Embedded]:
     """A server for as long as the block lasts: ``async with rtlite.open("blog.db") as rt``.
@@ -162,6 +164,7 @@ async def open(
     :param port: TCP port on ``host`` (this machine, unless set); 0 takes a free one, ``None`` listens to nobody.
     :param app: an ASGI application for Trio, a ``QuartTrio`` say, that answers at all paths that are not rtlite's.
     :param websockets: WebSocket protocols of one's own. Who connects is admitted first, as at rtlite's own paths.
+    :param namespaces: Socket.IO namespaces of one's own.
     :param settings: as in ``rtlite.toml``, durations and sizes also as text. Neither environment nor file is read.
     :raises StartError: it cannot start: a setting is wrong, the port is taken, the file is in use.
     """
@@ -172,7 +175,14 @@ async def open(
 
     async def run(task_status: trio.TaskStatus[Running]) -> None:
         with held:
-            await serve(chosen, app=app, websockets=websockets, listen=port is not None, task_status=task_status)
+            await serve(
+                chosen,
+                namespaces,
+                app,
+                websockets=websockets,
+                listen=port is not None,
+                task_status=task_status,
+            )
 
     async with trio.open_nursery() as nursery:
         try:

@@ -15,6 +15,7 @@ import trio
 from rtlite.client import Closed, Event, HistoryPage, Receipt
 from rtlite.client.portal import Portal
 from rtlite.embed.embedded import Embedded, open
+from rtlite.endpoints.socketio import Namespace
 from rtlite.log import get_logger
 from rtlite.transports.websocket import WebSocketRoute
 
@@ -26,6 +27,7 @@ def start(
     *,
     port: int | None = 0,
     websockets: Sequence[WebSocketRoute] = (),
+    namespaces: Sequence[Namespace] = (),
     **settings: Any,
 ) -> Started:
     """Start a server in a thread; returns once it is ready. It stops with :meth:`Started.close`, or the program.
@@ -36,10 +38,11 @@ def start(
     :param data: the SQLite file.
     :param port: TCP port on ``host`` (this machine, unless set); 0 takes a free one, ``None`` listens to nobody.
     :param websockets: WebSocket protocols of one's own; see :func:`.open`. Their endpoints run in the server's thread.
+    :param namespaces: Socket.IO namespaces of one's own; so do their handlers.
     :param settings: as in ``rtlite.toml``, durations and sizes also as text. Neither environment nor file is read.
     :raises StartError: it cannot start: a setting is wrong, the port is taken, the file is in use.
     """
-    portal = Portal(open(data, port=port, websockets=websockets, **settings), "rtlite")
+    portal = Portal(open(data, port=port, websockets=websockets, namespaces=namespaces, **settings), "rtlite")
     return Started(portal.open(), portal)
 
 

@@ -27,5 +27,6 @@ staticfiles.py    files of the package: the console's and others'
 docs.py           /docs, pages made by docpages.py
 descriptions.py   /openapi.json, made by openapi.py of what the routes say, and /asyncapi.json, made by
                   asyncapi.py of what goes over the doors that last (messages.py, graphqlmessages.py)
-sessions.py       what all that last do alike: admit, subscribe, hold the limits
+sessions.py       what all that last do alike: admit, subscribe, hold the limits; pacing.py: read no
+                  faster than the limits
 """

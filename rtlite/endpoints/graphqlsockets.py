@@ -20,6 +20,7 @@ from rtlite.auth.throttle import Bucket, Buckets
 from rtlite.endpoints.graphqlmessages import MESSAGES
 from rtlite.endpoints.graphqlschema import Opened
 from rtlite.endpoints.operations import Executions, Outlet, channel_of
+from rtlite.endpoints.pacing import held_back
 from rtlite.endpoints.sessions import Sessions
 from rtlite.errors import CloseCode, Reason, Refused, TooMany, Unauthorized
 from rtlite.hub.hub import Hub, Subscribed
@@ -28,7 +29,7 @@ from rtlite.hub.slices import Pace
 from rtlite.hub.topics import CHUNK_BYTES
 from rtlite.log import get_logger
 from rtlite.metrics import Metrics
-from rtlite.model import Identity, Kind, Position, now_ms, rfc3339
+from rtlite.model import Identity, Position, now_ms, rfc3339
 from rtlite.protocols import graphqlws
 from rtlite.protocols.graphqllimits import QueryRefused
 from rtlite.protocols.graphqlws import Answer, Begin, Close, Connect, Request, Session, State, Stop
@@ -125,7 +126,8 @@ class Conversation:
 
     async def _turn(self, message: str | bytes) -> None:
         """One message; it is not held while the next is waited for."""
-        await self._moderate()
+        # Who sends too fast is read more slowly: the protocol knows no other way to say so.
+        await held_back(self._bucket, self._shared.users, self._identity)
         pace = Pace()
         step = self._session.receive(message)
         await pace.pause()  # a megabyte may take the parser 30 ms
@@ -140,14 +142,6 @@ class Conversation:
                 await self._say(step.text)
             case Close():
                 await self._close(step.reason)
-
-    async def _moderate(self) -> None:
-        """Who sends too fast is read more slowly: the protocol knows no other way to say so."""
-        while wait := self._bucket.take():  # noqa: ASYNC110  # for a token, which no event brings
-            await trio.sleep(wait)
-        if self._identity is not None and self._identity.kind is Kind.JWT:
-            while wait := self._shared.users.take(self._identity.user):  # noqa: ASYNC110
-                await trio.sleep(wait)
 
     async def _close(self, reason: Reason) -> None:
         self._websocket.end(reason)

@@ -13,9 +13,9 @@ import attrs
 import trio
 
 from rtlite.auth.throttle import Bucket, Buckets
+from rtlite.endpoints.pacing import held_back
 from rtlite.endpoints.sessions import Sessions
 from rtlite.errors import StartError
-from rtlite.model import Identity, Kind
 from rtlite.settings import Settings
 from rtlite.transports.routes import PathTable
 from rtlite.transports.websocket import WebSocket, WebSocketRoute
@@ -51,15 +51,8 @@ class GuestSockets:
             if identity is None:
                 return
             bucket = Bucket(self._settings.command_rate, self._settings.command_burst, clock=trio.current_time)
-            websocket.moderate = partial(self._moderate, bucket, identity)
+            # Who sends too fast is read more slowly: we do not know how the protocol would say so.
+            websocket.moderate = partial(held_back, bucket, self._users, identity)
             await endpoint(websocket)
 
         return converse
-
-    async def _moderate(self, bucket: Bucket, identity: Identity) -> None:
-        """Who sends too fast is read more slowly: we do not know how the protocol would say so."""
-        while wait := bucket.take():  # noqa: ASYNC110  # for a token, which no event brings
-            await trio.sleep(wait)
-        if identity.kind is Kind.JWT:
-            while wait := self._users.take(identity.user):  # noqa: ASYNC110
-                await trio.sleep(wait)

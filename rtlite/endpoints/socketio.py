@@ -1,11 +1,11 @@
 """Socket.IO 5: namespaces, and the clients in them. How to write one::
 
-    from rtlite.endpoints.socketio import Namespace, Socket
+    from rtlite.endpoints.socketio import Socket
 
-    echo = Namespace("/echo")
+    echo = rtlite.Namespace("/echo")
 
     @echo.on_connect
-    async def connect(socket: Socket) -> None:       # raise ConnectRefused to answer CONNECT_ERROR
+    async def connect(socket: Socket) -> None:       # raise rtlite.ConnectRefused to answer CONNECT_ERROR
         await socket.emit("auth", socket.auth)
 
     @echo.on("message")
@@ -13,7 +13,7 @@
         await socket.emit("message-back", *args)
         return args                                  # the acknowledgement, if the client asked for one
 
-    await nursery.start(serve, settings, [echo])     # rtlite.server.serve
+    async with rtlite.open(namespaces=[echo]): ...
 
 Handlers of one client run one after the other, in the order of its events; ``bytes`` in
 what is emitted or acknowledged go as attachments. ``await socket.call("question")`` is an
@@ -31,7 +31,7 @@ import trio
 
 from rtlite.auth.throttle import Bucket
 from rtlite.endpoints.enginesockets import EngineSocket
-from rtlite.errors import InvalidRequest, Overloaded, Reason, Refused
+from rtlite.errors import InvalidRequest, Overloaded, Reason, Refused, StartError
 from rtlite.log import get_logger
 from rtlite.protocols.socketio import Assembler, Packet, Type, encode
 from rtlite.settings import Settings
@@ -220,11 +220,19 @@ def framed(packet: Packet) -> bytes:
 
 
 class SocketIO:
-    """The namespaces, as the application of an :class:`~rtlite.endpoints.engine.Engine`."""
+    """The namespaces, as the application of an :class:`~rtlite.endpoints.engine.Engine`.
+
+    :raises StartError: two have the same name, or one has none that begins with ``/``.
+    """
 
     def __init__(self, namespaces: Sequence[Namespace], settings: Settings) -> None:
-        self.namespaces = {namespace.name: namespace for namespace in namespaces}
+        self.namespaces: dict[str, Namespace] = {}
         self.settings = settings
+        for namespace in namespaces:
+            if not namespace.name.startswith("/") or namespace.name in self.namespaces:
+                taken = "served already" if namespace.name in self.namespaces else "no name of a namespace"
+                raise StartError(f"namespaces: {namespace.name} is {taken}")
+            self.namespaces[namespace.name] = namespace
 
     def converse(self, engine: EngineSocket) -> Awaitable[None]:
         """One connection, to its end."""

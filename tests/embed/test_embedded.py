@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 
 import httpx
+import orjson
 import pytest
 import trio
 import trio.testing
@@ -52,6 +53,34 @@ async def test_history_and_listening_resume_from_each_other() -> None:
         async with rt.listen("article:*", "changes:a", since=found[3]["position"]) as events:
             with trio.fail_after(10):
                 assert (await anext(events))["data"] == 4
+
+
+async def test_socketio_namespaces_of_the_program_are_beside_ours() -> None:
+    echo = rtlite.Namespace("/echo")
+
+    @echo.on("message")
+    async def message(socket, *args):
+        return args
+
+    async def poll(client: httpx.AsyncClient, body: str = "") -> str:
+        method, content = ("POST", body) if body else ("GET", None)
+        with trio.fail_after(10):
+            return (await client.request(method, "/socket.io/", params=query, content=content)).text
+
+    async with rtlite.open(namespaces=[echo]) as rt, httpx.AsyncClient(base_url=rt.url) as client:
+        query = {"EIO": "4", "transport": "polling"}
+        query["sid"] = orjson.loads((await poll(client))[1:])["sid"]
+        await poll(client, "40/echo,")
+        assert (await poll(client)).startswith('40/echo,{"sid":')
+        await poll(client, '42/echo,7["message",1,"a"]')
+        assert await poll(client) == '43/echo,7[1,"a"]'
+
+
+@pytest.mark.parametrize("name", ["/", "/echo", "echo"])
+async def test_a_namespace_that_is_served_already_or_is_none_is_refused_at_the_start(name: str) -> None:
+    with pytest.raises(StartError, match="namespaces: "):
+        async with rtlite.open(port=None, namespaces=[rtlite.Namespace("/echo"), rtlite.Namespace(name)]):
+            pass
 
 
 async def test_without_a_port_nothing_listens() -> None:
