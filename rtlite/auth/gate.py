@@ -14,6 +14,7 @@ from typing import Final
 import attrs
 
 from rtlite.auth import keyring as keyrings
+from rtlite.auth import origins
 from rtlite.auth import tickets as single_use
 from rtlite.auth.keyring import Keyring
 from rtlite.auth.logins import Logins
@@ -59,16 +60,19 @@ class Gate:
         self._tokens = tokens
         self._tickets = tickets
         self._metrics = metrics
+        self._settings = settings
         self._now = now
         self._failures = Buckets(settings.login_rate / 60, settings.login_rate, clock=clock)
         self.logins = Logins(settings.console_session, now=now, clock=clock)
         keyring.on_revoked += [tickets.forget, self.logins.forget]
 
-    def identify(self, secret: str | None, address: str) -> Identity:
+    def identify(self, secret: str | None, address: str, headers: Mapping[str, str]) -> Identity:
         """Whom a credential stands for: a ticket, an API key, or else a JWT. Nothing waits.
 
         :param secret: as :func:`presented` found it; :param address: the client's, as text.
+        :param headers: of the request that it came with, by lower-case names: they say which page asks.
         :raises Unauthorized: there is none, or it does not hold.
+        :raises Forbidden: it is not for the page that asks (:func:`rtlite.auth.origins.check_operator`).
         :raises TooMany: too many did not hold from this address (IPv6: its /64); this one was
             not looked at, good or not, so that guessing on is useless.
         """
@@ -79,26 +83,29 @@ class Gate:
         if wait > 0:
             raise TooMany("too many failed logins from this address", wait)
         try:
-            return self._check(secret)
+            identity = self._check(secret)
         except Unauthorized as refusal:
             if not isinstance(refusal, NoGuess):
                 self._failures.take(who)
             self._metrics.logins_failed.inc()
             log.info("login refused", address=who, reason=_reason(refusal))
             raise Unauthorized(INVALID, headers=_NOT_VALID) from None
+        if identity.kind is Kind.ADMIN and not secret.startswith(single_use.PREFIX):  # a ticket is no public secret
+            origins.check_operator(headers, self._settings)
+        return identity
 
-    def beside(self, identity: Identity, key: str | None, address: str) -> Identity:
+    def beside(self, identity: Identity, key: str | None, address: str, headers: Mapping[str, str]) -> Identity:
         """Who asks, where an API key comes beside a token (see :func:`presented_beside`).
 
         The user is the token's. What either of the two may is allowed, until the first of them ends:
         a key that does not hold is refused, however good the token is.
 
         :param identity: the token's; :param key: the other secret, if there is one.
-        :raises Unauthorized, TooMany: as :meth:`identify`.
+        :raises Unauthorized, Forbidden, TooMany: as :meth:`identify`.
         """
         if key is None or identity.kind is not Kind.JWT:
             return identity
-        other = self.identify(key, address)
+        other = self.identify(key, address, headers)
         if other.kind is Kind.JWT:
             raise Unauthorized("one token is enough", headers=_NOT_VALID)
         ends = [each.expires for each in (identity, other) if each.expires is not None]

@@ -12,6 +12,8 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
+from rtlite.auth.hosts import is_loopback
+from rtlite.errors import Forbidden
 from rtlite.settings import Settings
 
 # An origin as browsers serialise it (RFC 6454, section 6.2): no path, no user, no slash at the end.
@@ -20,6 +22,7 @@ _ORIGIN: Final = re.compile(
 )
 _DEFAULT_PORT: Final = {"http": 80, "https": 443}
 _PAGE_SCHEME: Final = {"ws": "http", "wss": "https"}
+_OTHER_SITES: Final = frozenset({"cross-site", "same-site"})  # of Sec-Fetch-Site; a site may have many origins
 
 Origin = tuple[str, str, int | None]
 
@@ -65,6 +68,36 @@ def from_our_page(headers: Mapping[str, str], scheme: str, settings: Settings, *
     return site is not None or reading
 
 
+def from_elsewhere(headers: Mapping[str, str], settings: Settings) -> bool:
+    """Whether a page that is neither ours nor listed makes this request, nor, with ``--dev``, one of this machine.
+
+    Images, links and the like come without an ``Origin``; where they come from, ``Sec-Fetch-Site`` says.
+
+    :param headers: by lower-case names.
+    """
+    origin = headers.get("origin")
+    if origin is None:
+        return headers.get("sec-fetch-site") in _OTHER_SITES
+    host = headers.get("host")
+    return not (
+        any(_is_our_own(origin, host, scheme) for scheme in ("http", "https"))
+        or _is_public(origin, settings)
+        or _listed(origin, settings)
+        or (settings.dev and _is_of_this_machine(origin))
+    )
+
+
+def check_operator(headers: Mapping[str, str], settings: Settings) -> None:
+    """With ``--dev`` every page knows the operator's key: strangers' pages have no use for it.
+
+    Of their images and links, which have no ``Origin``, none changes or reads anything.
+
+    :raises Forbidden: this is the page of a stranger.
+    """
+    if settings.dev and "origin" in headers and from_elsewhere(headers, settings):
+        raise Forbidden("with --dev the operator's rights are for pages of this machine", code="origin_not_allowed")
+
+
 def cors_headers(origin: str | None, settings: Settings, *, public: bool = False) -> dict[str, str]:
     """The headers that let a page of another origin read the answer (Fetch standard, section 3.2).
 
@@ -95,6 +128,11 @@ def _listed(origin: str, settings: Settings) -> bool:
 def _is_public(origin: str, settings: Settings) -> bool:
     """Also where a proxy speaks TLS for us and does not say so."""
     return bool(settings.public_url) and parse(origin) == parse(settings.public_url)
+
+
+def _is_of_this_machine(origin: str) -> bool:
+    parsed = parse(origin)
+    return parsed is not None and is_loopback(parsed[1])
 
 
 def _is_our_own(origin: str, host: str | None, scheme: str) -> bool:

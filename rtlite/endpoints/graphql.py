@@ -126,7 +126,9 @@ class GraphQLEndpoint:
         return await self._answer(call, request, media)
 
     async def _answer(self, call: Call, request: GraphQLRequest, media: str) -> Reply:
-        identity = self._gate.beside(call.identity, presented_beside(call.headers, call.query), call.address)
+        identity = self._gate.beside(
+            call.identity, presented_beside(call.headers, call.query), call.address, call.headers
+        )
         try:
             operation = (await self._opened()).prepare(request.query, request.variables, request.operationName)
             if operation.kind == "mutation" and call.method != "POST":

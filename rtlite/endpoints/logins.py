@@ -86,7 +86,7 @@ class LoginsEndpoint:
         self._check_page(call)
         if key is None:
             raise Unauthorized("key: an admin key is needed")
-        identity = self._gate.identify(key, call.address)
+        identity = self._gate.identify(key, call.address, call.headers)
         if not is_operator(identity) or key.startswith(TICKET_PREFIX):  # a ticket is not to last for hours
             raise Forbidden("an admin key (rtk_…) is needed")
         self._gate.logins.end(call.headers)

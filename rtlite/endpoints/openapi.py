@@ -14,6 +14,7 @@ from typing import Annotated, Any, Final, Literal, TypedDict
 import attrs
 
 from rtlite import __version__
+from rtlite.auth import hosts
 from rtlite.auth.logins import NAME as COOKIE
 from rtlite.protocols import webhooks
 from rtlite.protocols.jsonschema import Schemas, prose
@@ -207,6 +208,8 @@ class _Document:
         sources: list[Mapping[int, str]] = [_ALWAYS, route.refuses]
         if route.access is not Access.PUBLIC:
             sources.append(_CREDENTIAL)
+            if self._settings.dev:
+                sources.append({403: "origin_not_allowed"})
         if _lasts(route):  # of a stream, what may pass is said within it: clients give up for good at a status
             return {status: codes for status, codes in _joined(sources).items() if status < 429}
         sources.append(_BUSY)
@@ -216,7 +219,7 @@ class _Document:
             sources.append({400: "invalid_request"})
         if route.publishing:
             sources.append({429: "rate_limited"})
-        if self._settings.public_url:
+        if hosts.checked(self._settings):
             sources.append({421: "misdirected"})
         return _joined(sources)
 

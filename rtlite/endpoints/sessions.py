@@ -48,18 +48,18 @@ class Sessions:
     def identify(self, link: Link, secret: str | None) -> Identity:
         """Whom a credential that came over this connection stands for; by the control socket none is needed.
 
-        :raises Unauthorized: it does not hold. :raises TooMany: too many did not, from this address.
+        :raises Unauthorized, Forbidden, TooMany: as :meth:`Gate.identify`.
         """
         if secret is None and link.trusted:
             return OPERATOR
-        return self._gate.identify(secret, link.listed.address if link.listed is not None else "")
+        return self._gate.identify(secret, link.listed.address if link.listed is not None else "", link.head.headers)
 
     def identify_by(self, link: Link, said: Mapping[str, Any]) -> Identity:
         """Whom the credentials stand for that a client says once it is connected: ``apiKey`` and ``authorization``.
 
         What it does not say counts as the handshake has it.
 
-        :raises Unauthorized, TooMany: as :meth:`identify`.
+        :raises Unauthorized, Forbidden, TooMany: as :meth:`identify`.
         """
         key, token = said.get("apiKey"), said.get("authorization")
         if not isinstance(key, str | None) or not isinstance(token, str | None):
@@ -72,8 +72,8 @@ class Sessions:
         if token:
             headers["authorization"] = token if token.lower().startswith("bearer ") else f"Bearer {token}"
         address = link.listed.address if link.listed is not None else ""
-        identity = self._gate.identify(presented(headers, asked), address)
-        return self._gate.beside(identity, presented_beside(headers, asked), address)
+        identity = self._gate.identify(presented(headers, asked), address, headers)
+        return self._gate.beside(identity, presented_beside(headers, asked), address, headers)
 
     def take_on(self, link: Link, identity: Identity) -> None:
         """The connection is this identity's from now on, until that expires."""

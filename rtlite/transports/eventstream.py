@@ -15,7 +15,7 @@ import attrs
 import trio
 
 from rtlite.auth import origins
-from rtlite.errors import Forbidden, InvalidRequest, Reason, Refused, TooMany, Unauthorized
+from rtlite.errors import InvalidRequest, Reason, Refused, TooMany, Unauthorized
 from rtlite.metrics import Metrics
 from rtlite.settings import Settings
 from rtlite.transports.connections import Connections
@@ -173,9 +173,7 @@ class EventStream(Link):
             return super()._judge(error)
         if not self._opened:
             self._reply = problem(error)
-        if isinstance(error, Unauthorized):
-            return Reason.UNAUTHORIZED
-        return Reason.FORBIDDEN if isinstance(error, Forbidden) else Reason.ABUSE
+        return Reason.UNAUTHORIZED if isinstance(error, Unauthorized) else super()._judge(error)
 
     async def _close(self, reason: Reason) -> None:
         """End the answer, and say why before. It ends: when all is sent, the peer is gone, or at the deadline."""

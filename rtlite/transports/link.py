@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Final
 
 import trio
 
-from rtlite.errors import Overloaded, Reason, Refused, StorageFailed, StorageFull
+from rtlite.errors import Forbidden, Overloaded, Reason, Refused, StorageFailed, StorageFull
 from rtlite.log import get_logger
 from rtlite.metrics import Metrics
 from rtlite.model import Identity
@@ -222,6 +222,8 @@ class Link(ABC):
             return Reason.NORMAL
         if isinstance(error, Overloaded):
             return Reason.OVER_CAPACITY
+        if isinstance(error, Forbidden):
+            return Reason.FORBIDDEN
         if isinstance(error, Refused) and not isinstance(error, StorageFailed | StorageFull):
             return Reason.ABUSE
         log.exception("an endpoint failed", protocol=self.protocol)

@@ -337,7 +337,7 @@ class Router:
         if call.trusted and secret is None:  # our own control socket, mode 0600
             call.identity = OPERATOR
         elif secret is not None:
-            call.identity = self._gate.identify(secret, call.address)
+            call.identity = self._gate.identify(secret, call.address, call.headers)
         elif route.for_console and (login := self._gate.logins.find(call.headers)) is not None:
             if not origins.from_our_page(call.headers, call.scheme, self._settings, method=call.method):
                 raise Forbidden("a login to the console is for the console's own page", code="origin_not_allowed")
@@ -350,7 +350,9 @@ class Router:
             raise Unauthorized("a credential is needed", headers={"WWW-Authenticate": "Bearer"})
         if route.access is Access.OPERATOR and not is_operator(call.identity):
             raise Forbidden("an admin key is needed")
-        if route.access is Access.OPERATOR_OR_DEV and not self._settings.dev and not is_operator(call.identity):
+        if route.access is Access.OPERATOR_OR_DEV and self._settings.dev:
+            origins.check_operator(call.headers, self._settings)
+        elif route.access is Access.OPERATOR_OR_DEV and not is_operator(call.identity):
             raise Forbidden("an admin key is needed")
 
     def _limit(self, route: Route, call: Call) -> dict[str, str]:

@@ -46,7 +46,7 @@ class Door:
 
     def refused(self, secret, address=HOME):
         with pytest.raises(Unauthorized) as refusal:
-            self.gate.identify(secret, address)
+            self.gate.identify(secret, address, {})
         return refusal.value
 
     def failures(self):
@@ -68,26 +68,26 @@ async def door(**settings):
 async def test_a_key_stands_for_its_user(kind):
     async with door() as it:
         key, secret = await it.keyring.create(kind, "ann")
-        identity = it.gate.identify(secret, HOME)
+        identity = it.gate.identify(secret, HOME, {})
         assert (identity.kind, identity.user, identity.credential) == (kind, "ann", key.id)
 
 
 async def test_a_test_key_of_a_project_counts_as_a_project_key():
     async with door() as it:
         _, secret = await it.keyring.create(Kind.PROJECT, "site", live=False)
-        assert it.gate.identify(secret, HOME).kind is Kind.PROJECT
+        assert it.gate.identify(secret, HOME, {}).kind is Kind.PROJECT
 
 
 async def test_a_token_stands_for_its_subject():
     async with door() as it:
-        assert it.gate.identify(it.tokens.sign("ann"), HOME).credential == "jwt:ann"
+        assert it.gate.identify(it.tokens.sign("ann"), HOME, {}).credential == "jwt:ann"
 
 
 async def test_a_ticket_stands_for_whoever_got_it_once():
     async with door() as it:
         _, secret = await it.keyring.create(Kind.BLOG, "ann")
-        ticket = it.tickets.issue(it.gate.identify(secret, HOME), only=["article:a"])
-        identity = it.gate.identify(ticket, HOME)
+        ticket = it.tickets.issue(it.gate.identify(secret, HOME, {}), only=["article:a"])
+        identity = it.gate.identify(ticket, HOME, {})
         assert (identity.user, identity.only) == ("ann", ("article:a",))
         it.refused(ticket)
 
@@ -106,7 +106,10 @@ async def test_unknown_wrong_expired_and_revoked_credentials_look_the_same():
         await it.keyring.revoke(revoked.id)
         _, expired_secret = await it.keyring.create(Kind.BLOG, "ann", expires_in=60)
         _, good = await it.keyring.create(Kind.BLOG, "ann")
-        expired_token, expired_ticket = it.tokens.sign("ann", ttl=60), it.tickets.issue(it.gate.identify(good, HOME))
+        expired_token, expired_ticket = (
+            it.tokens.sign("ann", ttl=60),
+            it.tickets.issue(it.gate.identify(good, HOME, {})),
+        )
         it.clock.seconds += 100
         bad = [
             revoked_secret, expired_secret, expired_token, expired_ticket, good[:-1], "mbk_unknown", "rtk_", "tkt_",
@@ -144,17 +147,17 @@ async def test_a_revoked_key_ends_its_tickets():
     async with door() as it:
         key, secret = await it.keyring.create(Kind.BLOG, "ann")
         other, other_secret = await it.keyring.create(Kind.BLOG, "bob")
-        ticket = it.tickets.issue(it.gate.identify(secret, HOME))
-        others = it.tickets.issue(it.gate.identify(other_secret, HOME))
+        ticket = it.tickets.issue(it.gate.identify(secret, HOME, {}))
+        others = it.tickets.issue(it.gate.identify(other_secret, HOME, {}))
         await it.keyring.revoke(key.id)
         it.refused(ticket)
-        assert it.gate.identify(others, HOME).credential == other.id
+        assert it.gate.identify(others, HOME, {}).credential == other.id
 
 
 async def test_a_ticket_does_not_outlive_the_credential_it_was_got_with():
     async with door() as it:
         _, secret = await it.keyring.create(Kind.BLOG, "ann", expires_in=10)
-        ticket = it.tickets.issue(it.gate.identify(secret, HOME))
+        ticket = it.tickets.issue(it.gate.identify(secret, HOME, {}))
         it.clock.seconds += 10
         it.refused(ticket)
 
@@ -162,16 +165,16 @@ async def test_a_ticket_does_not_outlive_the_credential_it_was_got_with():
 async def test_after_too_many_failures_even_a_good_credential_is_not_looked_at():
     async with door(login_rate=3) as it:
         _, good = await it.keyring.create(Kind.BLOG, "ann")
-        ticket = it.tickets.issue(it.gate.identify(good, HOME))
+        ticket = it.tickets.issue(it.gate.identify(good, HOME, {}))
         for _ in range(3):
             it.refused("mbk_wrong")
         for secret in (good, ticket, "mbk_wrong"):
             with pytest.raises(TooMany) as refusal:
-                it.gate.identify(secret, HOME)
+                it.gate.identify(secret, HOME, {})
             assert refusal.value.retry_after == pytest.approx(20)
             assert int(refusal.value.headers["Retry-After"]) >= 20
         assert it.failures() == 3
-        assert it.gate.identify(ticket, AWAY).user == "ann"  # it was not used up by the refusals
+        assert it.gate.identify(ticket, AWAY, {}).user == "ann"  # it was not used up by the refusals
 
 
 async def test_what_once_held_is_refused_but_is_no_guess_and_locks_nobody_out():
@@ -185,19 +188,19 @@ async def test_what_once_held_is_refused_but_is_no_guess_and_locks_nobody_out():
         for _ in range(10):
             for secret in (expired, revoked, token):
                 it.refused(secret)
-        assert it.gate.identify(good, HOME).user == "ann"
+        assert it.gate.identify(good, HOME, {}).user == "ann"
         assert it.failures() == 30
         for guess in (token[:-2], "mbk_wrong", token[:-2]):
             it.refused(guess)
         with pytest.raises(TooMany):
-            it.gate.identify(good, HOME)
+            it.gate.identify(good, HOME, {})
 
 
 async def test_other_addresses_are_not_locked_out():
     async with door(login_rate=1) as it:
         _, good = await it.keyring.create(Kind.BLOG, "ann")
         it.refused("mbk_wrong")
-        assert it.gate.identify(good, AWAY).user == "ann"
+        assert it.gate.identify(good, AWAY, {}).user == "ann"
 
 
 async def test_addresses_of_one_ipv6_network_are_counted_together():
@@ -205,7 +208,7 @@ async def test_addresses_of_one_ipv6_network_are_counted_together():
         it.refused("mbk_wrong", "2001:db8::1")
         it.refused("mbk_wrong", "2001:db8::2")
         with pytest.raises(TooMany):
-            it.gate.identify("mbk_wrong", "2001:db8::ffff:3")
+            it.gate.identify("mbk_wrong", "2001:db8::ffff:3", {})
         it.refused("mbk_wrong", "2001:db8:0:1::1")
 
 
@@ -215,15 +218,15 @@ async def test_an_address_may_try_again_after_the_time_it_was_told():
         it.refused("mbk_wrong")
         it.refused("mbk_wrong")
         with pytest.raises(TooMany) as refusal:
-            it.gate.identify(good, HOME)
+            it.gate.identify(good, HOME, {})
         it.clock.seconds += refusal.value.retry_after
-        assert it.gate.identify(good, HOME).user == "ann"
+        assert it.gate.identify(good, HOME, {}).user == "ann"
 
 
 async def test_good_logins_are_never_limited():
     async with door(login_rate=1) as it:
         _, good = await it.keyring.create(Kind.BLOG, "ann")
-        assert {it.gate.identify(good, HOME).user for _ in range(100)} == {"ann"}
+        assert {it.gate.identify(good, HOME, {}).user for _ in range(100)} == {"ann"}
         assert it.failures() == 0
 
 
@@ -287,8 +290,8 @@ def test_any_header_gives_a_credential_or_none(authorization, key, token):
 async def test_who_shows_a_key_beside_a_token_is_the_tokens_user_with_the_rights_of_both():
     async with door() as it:
         key, secret = await it.keyring.create(Kind.PROJECT, "site", write=True)
-        token = it.gate.identify(it.tokens.sign("ann", ttl=60), HOME)
-        both = it.gate.beside(token, secret, HOME)
+        token = it.gate.identify(it.tokens.sign("ann", ttl=60), HOME, {})
+        both = it.gate.beside(token, secret, HOME, {})
         assert (both.kind, both.user, both.credential) == (Kind.JWT, "ann", token.credential)
         assert is_backend(both) and not is_backend(token)
         assert may_subscribe(both, "jobs:*", Settings()) and not may_subscribe(token, "jobs:*", Settings())
@@ -302,20 +305,20 @@ async def test_both_end_when_the_first_of_them_does():
     async with door() as it:
         _, brief = await it.keyring.create(Kind.PROJECT, "site", expires_in=10)
         _, lasting = await it.keyring.create(Kind.PROJECT, "site")
-        token = it.gate.identify(it.tokens.sign("ann", ttl=60), HOME)
-        assert it.gate.beside(token, brief, HOME).expires == it.clock() + 10
-        assert it.gate.beside(token, lasting, HOME).expires == it.clock() + 60
+        token = it.gate.identify(it.tokens.sign("ann", ttl=60), HOME, {})
+        assert it.gate.beside(token, brief, HOME, {}).expires == it.clock() + 10
+        assert it.gate.beside(token, lasting, HOME, {}).expires == it.clock() + 60
 
 
 async def test_a_key_that_does_not_hold_is_refused_however_good_the_token_is():
     async with door() as it:
-        token = it.gate.identify(it.tokens.sign("ann", ttl=60), HOME)
+        token = it.gate.identify(it.tokens.sign("ann", ttl=60), HOME, {})
         for bad in ("pk_live_unknown", it.tokens.sign("bob", ttl=60)):
             with pytest.raises(Unauthorized):
-                it.gate.beside(token, bad, HOME)
-        assert it.gate.beside(token, None, HOME) is token
-        key = it.gate.identify((await it.keyring.create(Kind.PROJECT, "site"))[1], HOME)
-        assert it.gate.beside(key, "pk_live_unknown", HOME) is key  # a key alone says who asks
+                it.gate.beside(token, bad, HOME, {})
+        assert it.gate.beside(token, None, HOME, {}) is token
+        key = it.gate.identify((await it.keyring.create(Kind.PROJECT, "site"))[1], HOME, {})
+        assert it.gate.beside(key, "pk_live_unknown", HOME, {}) is key  # a key alone says who asks
 
 
 @pytest.mark.parametrize(

@@ -329,7 +329,7 @@ async def secret_of(server: InProcess, who: str) -> str | None:
     if kind == "ticket":
         key = await server.key("project", "p", write="write" in words)
         only = tuple(word for word in words if ":" in word)
-        return server.running.server.tickets.issue(server.running.server.gate.identify(key, ""), only or None)
+        return server.running.server.tickets.issue(server.running.server.gate.identify(key, "", {}), only or None)
     if kind in {"nothing", "nonsense"}:
         return None if kind == "nothing" else "rtk_nonsense"
     return await server.key(kind, "p", write="write" in words)

@@ -220,7 +220,7 @@ async def test_it_is_for_the_operator_alone(kind: str) -> None:
 ELSEWHERE = {
     "a page on another port": {"Accept": "text/event-stream", "Sec_Fetch_Site": "same-site"},
     "a page elsewhere": {"Accept": "text/event-stream", "Sec_Fetch_Site": "cross-site"},
-    "an old browser's page elsewhere": {"Accept": "text/event-stream", "Origin": "http://test:3000"},
+    "an old browser's page elsewhere": {"Accept": "text/event-stream", "Origin": "http://localhost:3000"},
     "an image": {"Accept": "image/avif,image/webp,*/*"},
     "a link": {"Accept": "text/html,*/*", "Sec_Fetch_Site": "none"},
 }

@@ -29,7 +29,7 @@ async def logged_in(server: InProcess, key: str) -> httpx.AsyncClient:
 
 
 def cookies(client: httpx.AsyncClient) -> str:
-    """The session's cookie as a header, under its name here and under that at the host ``test`` of raw requests."""
+    """The session's cookie as a header, under its name here and under that of raw requests, whose host has no port."""
     (cookie,) = client.cookies.jar
     return f"{cookie.name}={cookie.value}; rtlite_session={cookie.value}"
 
@@ -251,7 +251,7 @@ async def test_with_dev_a_session_is_given_without_a_key_to_our_own_page() -> No
 async def test_the_body_of_a_stranger_is_not_waited_for_and_that_of_a_session_is() -> None:
     async with serving() as server:
         client = await logged_in(server, await server.key("admin", "op"))
-        begun = head("POST /api/keys", Content_Length="100000", Origin="http://test", Cookie=cookies(client))
+        begun = head("POST /api/keys", Content_Length="100000", Origin="http://localhost", Cookie=cookies(client))
         peer: Peer = await tcp(server)
         await peer.send(begun)
         await peer.send(b" " * 100_000)

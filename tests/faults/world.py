@@ -35,7 +35,7 @@ from tests.history_checker import Attempt, History, Outcome, Session, Violation,
 from tests.servers import ServerProcess
 
 PUBLISHERS = 8
-HEADER = "POST {path} HTTP/1.1\r\nHost: test\r\nX-Api-Key: {key}\r\nContent-Length: {length}\r\n\r\n"
+HEADER = "POST {path} HTTP/1.1\r\nHost: localhost\r\nX-Api-Key: {key}\r\nContent-Length: {length}\r\n\r\n"
 
 
 class FaultyServer(ServerProcess):

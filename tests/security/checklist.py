@@ -37,6 +37,7 @@ CHECKLIST: Final[dict[int, list[str]]] = {
         "security/test_requests.py::test_a_page_speaks_socketio_only_from_an_origin_on_the_list",
         "security/test_requests.py::test_a_page_speaks_graphql_only_from_an_origin_on_the_list",
         "endpoints/test_logins.py::test_no_page_of_another_origin_or_port_changes_anything_with_the_cookie",
+        "security/test_strangers.py::test_with_dev_a_strangers_page_has_no_use_for_the_operators_key",
     ],
     6: [
         "auth/test_origins.py::test_cors_never_allows_credentials_and_never_reflects_what_is_not_listed",
@@ -48,6 +49,7 @@ CHECKLIST: Final[dict[int, list[str]]] = {
         "security/test_requests.py::test_with_a_public_url_a_request_without_a_host_is_421",
         "security/test_requests.py::test_with_a_public_url_a_unix_socket_takes_any_host",
         "security/test_requests.py::test_a_page_behind_a_rebound_name_gets_nothing_without_a_credential",
+        "security/test_strangers.py::test_with_dev_a_page_that_points_its_own_name_here_is_421",
     ],
     8: [
         "transports/test_websocket.py::test_neither_compression_nor_a_subprotocol_is_negotiated",

@@ -46,14 +46,14 @@ def lines(*given: bytes) -> bytes:
 
 
 HANDSHAKE: Final = {
-    b"Host": b"test",
+    b"Host": b"localhost",
     b"Upgrade": b"websocket",
     b"Connection": b"Upgrade",
     b"Sec-WebSocket-Version": b"13",
     b"Sec-WebSocket-Key": b"AAECAwQFBgcICQoLDA0ODw==",
     b"Sec-WebSocket-Protocol": b"chat",
     b"Sec-WebSocket-Extensions": b"permessage-deflate",
-    b"Origin": b"http://test",
+    b"Origin": b"http://localhost",
     b"Authorization": b"Bearer $KEY",
 }
 SOCKET: Final = b"GET /blog/ws/articles/a HTTP/1.1"
@@ -67,11 +67,11 @@ def handshake(changes: dict[bytes, bytes | None] | None = None, start: bytes = S
 
 
 def get(path: bytes = b"/healthz", *fields: bytes, version: bytes = b"HTTP/1.1") -> bytes:
-    return lines(b"GET " + path + b" " + version, b"Host: test", *fields)
+    return lines(b"GET " + path + b" " + version, b"Host: localhost", *fields)
 
 
 def post(*fields: bytes, body: bytes = b"", path: bytes = b"/api/publish") -> bytes:
-    return lines(b"POST " + path + b" HTTP/1.1", b"Host: test", b"X-Api-Key: $KEY", *fields) + body
+    return lines(b"POST " + path + b" HTTP/1.1", b"Host: localhost", b"X-Api-Key: $KEY", *fields) + body
 
 
 def frames(*sent: bytes, close: int = 1002, name: str) -> Case:
@@ -96,7 +96,7 @@ def _non_ascii() -> list[Case]:
     ]
     found.append(Case("request: non-ASCII in Host", lines(b"GET /healthz HTTP/1.1", b"Host: \xe9\xff")))
     found.append(Case("request: non-ASCII in the path", get(b"/\xc3\xa9")))
-    found.append(Case("request: non-ASCII in the method", lines(b"G\xc9T / HTTP/1.1", b"Host: test")))
+    found.append(Case("request: non-ASCII in the method", lines(b"G\xc9T / HTTP/1.1", b"Host: localhost")))
     return found
 
 
@@ -216,7 +216,7 @@ def _lengths() -> list[Case]:
         Case("smuggling: TE identity", post(b"Transfer-Encoding: identity", good, body=publish)),
         Case("smuggling: TE gzip, chunked", post(b"Transfer-Encoding: gzip, chunked", body=b"0\r\n\r\n")),
         Case("smuggling: TE with HTTP/1.0", lines(b"POST /api/publish HTTP/1.0", b"Transfer-Encoding: chunked")),
-        Case("smuggling: a body of GET", get(b"/healthz", b"Content-Length: 38") + b"GET /api/keys HTTP/1.1\r\nHost: test\r\n\r\n", (200,)),
+        Case("smuggling: a body of GET", get(b"/healthz", b"Content-Length: 38") + b"GET /api/keys HTTP/1.1\r\nHost: localhost\r\n\r\n", (200,)),
         Case("chunks: a negative size", post(b"Transfer-Encoding: chunked", body=b"-1\r\nx\r\n")),
         Case("chunks: a huge size", post(b"Transfer-Encoding: chunked", body=b"FFFFFFFFFFFFFFFFFFFFFFFF\r\nx\r\n")),
         Case("chunks: 0x5", post(b"Transfer-Encoding: chunked", body=b"0x5\r\nhello\r\n0\r\n\r\n")),
@@ -246,11 +246,11 @@ def _heads() -> list[Case]:
     return [
         Case("head: nothing but line ends", b"\r\n" * 8),
         Case("head: 32 KB of line ends", b"\r\n" * 16384, (400, 431)),
-        Case("head: bare LF", b"GET /healthz HTTP/1.1\nHost: test\n\n" + b"\r\n\r\n"),
-        Case("head: one bare LF", lines(b"GET /healthz HTTP/1.1\nHost: test")),
-        Case("head: bare CR", lines(b"GET /healthz HTTP/1.1", b"Host: test", b"X: a\rb")),
+        Case("head: bare LF", b"GET /healthz HTTP/1.1\nHost: localhost\n\n" + b"\r\n\r\n"),
+        Case("head: one bare LF", lines(b"GET /healthz HTTP/1.1\nHost: localhost")),
+        Case("head: bare CR", lines(b"GET /healthz HTTP/1.1", b"Host: localhost", b"X: a\rb")),
         Case("head: obs-fold", get(b"/healthz", b"X: a", b" b")),
-        Case("head: obs-fold in the first field", lines(b"GET /healthz HTTP/1.1", b" Host: test")),
+        Case("head: obs-fold in the first field", lines(b"GET /healthz HTTP/1.1", b" Host: localhost")),
         Case("head: obs-fold in a handshake", handshake({b"X": b"a\r\n b"})),
         Case("head: NUL in a value", get(b"/healthz", b"X: a\0b")),
         Case("head: NUL in a name", get(b"/healthz", b"X\0Y: a")),
@@ -261,7 +261,7 @@ def _heads() -> list[Case]:
         Case("head: no name", get(b"/healthz", b": value")),
         Case("head: a space in a name", get(b"/healthz", b"X Y: z")),
         Case("head: two Authorization", get(b"/api/keys", b"Authorization: Bearer $KEY", b"Authorization: Bearer x")),
-        Case("head: two Origins", get(b"/healthz", b"Origin: http://test", b"Origin: https://evil.example")),
+        Case("head: two Origins", get(b"/healthz", b"Origin: http://localhost", b"Origin: https://evil.example")),
         Case("head: 1,500 fields", get(b"/healthz", *many), (431,)),
         Case("head: 101 fields in a handshake", handshake({b"X-%d" % n: b"y" for n in range(101)}), (431,)),
         Case("head: 1,500 fields of no name", get(b"/healthz", *[b":"] * 1500), (400, 431)),
@@ -272,13 +272,13 @@ def _heads() -> list[Case]:
         Case("head: 15 KB of query", get(b"/healthz?a=" + b"b" * 15000), (200,)),
         Case("head: 5,000 parameters", get(b"/healthz?" + b"a&" * 5000)),
         Case("head: 64 KB without an end", b"GET /" + b"a" * 65536, (431,)),
-        Case("target: absolute form", get(b"http://test/healthz")),
+        Case("target: absolute form", get(b"http://localhost/healthz")),
         Case("target: absolute form of elsewhere", get(b"http://169.254.169.254/latest")),
         Case("target: asterisk with GET", get(b"*")),
-        Case("target: asterisk with OPTIONS", lines(b"OPTIONS * HTTP/1.1", b"Host: test"), (404,)),
-        Case("target: CONNECT", lines(b"CONNECT evil.example:443 HTTP/1.1", b"Host: test")),
-        Case("target: CONNECT with a path", lines(b"CONNECT /healthz HTTP/1.1", b"Host: test")),
-        Case("target: none", lines(b"GET  HTTP/1.1", b"Host: test")),
+        Case("target: asterisk with OPTIONS", lines(b"OPTIONS * HTTP/1.1", b"Host: localhost"), (404,)),
+        Case("target: CONNECT", lines(b"CONNECT evil.example:443 HTTP/1.1", b"Host: localhost")),
+        Case("target: CONNECT with a path", lines(b"CONNECT /healthz HTTP/1.1", b"Host: localhost")),
+        Case("target: none", lines(b"GET  HTTP/1.1", b"Host: localhost")),
         Case("target: no slash", get(b"healthz")),
         Case("target: a fragment", get(b"/healthz#x"), (400, 404)),
         Case("target: two slashes", get(b"//evil.example/"), (404,)),
@@ -295,7 +295,7 @@ def _heads() -> list[Case]:
         Case("target: a query that is not UTF-8", get(b"/healthz?token=%ff")),
         Case("target: a query of junk", get(b"/healthz?%zz=%&&&==;;%00"), (200,)),
         Case("version: missing (HTTP/0.9)", b"GET /healthz\r\n\r\n"),
-        Case("version: HTTP/0.9", lines(b"GET /healthz HTTP/0.9", b"Host: test")),
+        Case("version: HTTP/0.9", lines(b"GET /healthz HTTP/0.9", b"Host: localhost")),
         Case("version: HTTP/1.0", lines(b"GET /healthz HTTP/1.0"), (200,)),
         Case("version: HTTP/2.0", get(version=b"HTTP/2.0")),
         Case("version: HTTP/1.2", get(version=b"HTTP/1.2")),
@@ -303,10 +303,10 @@ def _heads() -> list[Case]:
         Case("version: http/1.1", get(version=b"http/1.1")),
         Case("version: HTTPS/1.1", get(version=b"HTTPS/1.1")),
         Case("version: two", get(version=b"HTTP/1.1 HTTP/1.1")),
-        Case("method: lower case", lines(b"get /healthz HTTP/1.1", b"Host: test")),
-        Case("method: unknown", lines(b"BREW /healthz HTTP/1.1", b"Host: test"), (400, 405)),
-        Case("method: TRACE", lines(b"TRACE /healthz HTTP/1.1", b"Host: test", b"Cookie: secret"), (400, 405)),
-        Case("method: 16 KB", lines(b"A" * 16000 + b" / HTTP/1.1", b"Host: test"), (400,)),
+        Case("method: lower case", lines(b"get /healthz HTTP/1.1", b"Host: localhost")),
+        Case("method: unknown", lines(b"BREW /healthz HTTP/1.1", b"Host: localhost"), (400, 405)),
+        Case("method: TRACE", lines(b"TRACE /healthz HTTP/1.1", b"Host: localhost", b"Cookie: secret"), (400, 405)),
+        Case("method: 16 KB", lines(b"A" * 16000 + b" / HTTP/1.1", b"Host: localhost"), (400,)),
         Case("method: of the override kind", post(b"X-HTTP-Method-Override: DELETE", b"Content-Length: 2", body=b"{}"), (400,)),
     ]  # fmt: skip
 

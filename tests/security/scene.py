@@ -158,7 +158,7 @@ class Scene:
         line = self.door.connect()
         fields = {"X-Api-Key": key or self.key, **headers}
         line.send(
-            f"GET {path} HTTP/1.1\r\nHost: test\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            f"GET {path} HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
             "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAECAwQFBgcICQoLDA0ODw==\r\n".encode()
             + "".join(f"{name}: {value}\r\n" for name, value in fields.items()).encode()
             + b"\r\n"
@@ -170,7 +170,7 @@ class Scene:
         """One request on the publisher's connection, or on ``line``."""
         line = line or self.publisher
         content = body if isinstance(body, bytes) else b"" if body is None else orjson.dumps(body)
-        fields = {"Host": "test", "X-Api-Key": self.key, "Content-Length": str(len(content))}
+        fields = {"Host": "localhost", "X-Api-Key": self.key, "Content-Length": str(len(content))}
         fields |= {name.replace("_", "-"): value for name, value in headers.items()}
         head = f"{method} {path} HTTP/1.1\r\n" + "".join(
             f"{name}: {value}\r\n" for name, value in fields.items() if value
@@ -243,7 +243,7 @@ def staged(
         authority, folder = tls
         certificate = authority.issue_cert("localhost")
         certificate.private_key_and_cert_chain_pem.write_to_path(folder / "certificate.pem")
-        settings |= {"certfile": str(folder / "certificate.pem"), "allowed_origins": ("http://test",)}
+        settings |= {"certfile": str(folder / "certificate.pem"), "allowed_origins": ("http://localhost",)}
         client = ssl.create_default_context()
         authority.configure_trust(client)
     if not process:

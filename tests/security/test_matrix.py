@@ -220,7 +220,7 @@ def over_sse(path: str, method: str = "GET") -> Any:
             target, headers = presented(path.format(channel), stage.secret(credential), number)
             fields = "".join(f"{name}: {value}\r\n" for name, value in headers.items() if value)
             with stage.scene.door.connect() as line:
-                line.send(f"{method} {target} HTTP/1.1\r\nHost: test\r\n{fields}\r\n".encode())
+                line.send(f"{method} {target} HTTP/1.1\r\nHost: localhost\r\n{fields}\r\n".encode())
                 found[channel] = _OF_STATUS[int(line.until(b"\r\n\r\n").split()[1])]
                 if found[channel] == ALLOWED and method == "GET":
                     line.until(b"event: connected\n")
@@ -267,7 +267,7 @@ def by_polls(stage: Stage, path: str, secret: str | None, number: int) -> bytes:
     with stage.scene.door.connect() as line:
 
         def request(method: str, body: str = "") -> bytes:
-            start = f"{method} {target} HTTP/1.1\r\nHost: test\r\nContent-Length: {len(body)}\r\n{fields}\r\n"
+            start = f"{method} {target} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n{fields}\r\n"
             line.send((start + body).encode())
             answer = line.answer()
             assert answer.status == 200

@@ -49,7 +49,7 @@ def refused(answer: httpx.Response, *statuses: int) -> dict[str, Any]:
 
 # --- origins (5, 6)
 
-OWN = "http://test"
+OWN = "http://localhost"
 ORIGINS = {
     OWN: True,
     "https://good.example": True,
@@ -139,7 +139,7 @@ async def test_a_page_behind_a_rebound_name_gets_nothing_without_a_credential(se
         for path in ("/api/keys", "/api/connections", "/api/channels/a:b/history", "/metrics"):
             peer = await tcp(server)
             await peer.send(
-                head(f"GET {path}", Origin=f"http://{host}").replace(b"Host: test", f"Host: {host}".encode())
+                head(f"GET {path}", Origin=f"http://{host}").replace(b"Host: localhost", f"Host: {host}".encode())
             )
             assert (await peer.answer()).status == 401
         peer = await tcp(server)
@@ -156,7 +156,7 @@ OURS = ["live.example", "LIVE.example:8443", "localhost", "localhost:1", "127.0.
 
 
 def for_host(raw: bytes, host: str) -> bytes:
-    return raw.replace(b"Host: test", f"Host: {host}".encode())
+    return raw.replace(b"Host: localhost", f"Host: {host}".encode())
 
 
 @pytest.mark.parametrize("host", [*REBOUND, *OURS])

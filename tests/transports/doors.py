@@ -43,8 +43,8 @@ KEY = base64.b64encode(bytes(range(16))).decode()
 
 
 def head(start: str, **headers: str) -> bytes:
-    """A request head: ``head("GET /", Upgrade="websocket")``; underscores become dashes."""
-    lines = [f"{start} HTTP/1.1", "Host: test"]
+    """A request head: ``head("GET /", Upgrade="websocket")``; underscores become dashes. ``Host`` is ``localhost``."""
+    lines = [f"{start} HTTP/1.1", f"Host: {headers.pop('Host', 'localhost')}"]
     lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
     return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
 
