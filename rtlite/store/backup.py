@@ -42,10 +42,11 @@ async def write(database: Database, target: str | os.PathLike[str]) -> None:
     try:
         await database.read(copy)
     except (Refused, OSError, sqlite3.Error) as error:
-        for name in (part, f"{part}-wal", f"{part}-shm", f"{part}-journal"):
-            with suppress(OSError):
-                os.unlink(name)
         raise StartError(f"cannot write {path}: {error.__cause__ or error}") from error
+    finally:
+        for name in (part, f"{part}-wal", f"{part}-shm", f"{part}-journal"):
+            with suppress(OSError):  # it has its own name by now, or was never made; what stays says what it is
+                os.unlink(name)
 
 
 def _rename(source: str, target: Path) -> None:

@@ -81,15 +81,24 @@ class Database:
             await self._writing.acquire()
         try:
             if not self._trusted:
-                await self._reopen()
+                try:
+                    await self._reopen()
+                except StorageFull:
+                    if not vital:
+                        raise
+                    self._reserve.release()
+                    await self._reopen()
             try:
                 return await self._transact(transaction, vital)
-            except StorageFailed as error:
+            except (StorageFull, StorageFailed) as error:
                 if failures.leaves_doubt(error.__cause__):
-                    self._trusted = False
-                    # At once, since a commit whose sync failed may stand in the WAL, where a crash would revive it.
+                    # At once, since what was refused may stand in the WAL, where a crash would revive it.
                     with suppress(Refused):
-                        await self._reopen()
+                        if isinstance(error, StorageFull):
+                            await self._run(self._writer, wal.bury)
+                        else:
+                            self._trusted = False
+                            await self._reopen()
                 raise
         finally:
             self._writing.release()
@@ -110,7 +119,7 @@ class Database:
     async def _reopen(self) -> None:
         """A writing connection that can be trusted again: a new one, on a file found whole, with its WAL emptied.
 
-        :raises StorageFailed: not yet; the next write tries again.
+        :raises StorageFull, StorageFailed: not yet; the next write tries again.
         """
         if self.path == ":memory:":  # has no disk to fail, and no second life
             self._trusted = True
@@ -136,7 +145,7 @@ class Database:
                 # from the disk, with the commit in it that was refused because its sync failed.
                 before, self._writer = self._writer, writer
                 await self._close(before)
-                await self._run(writer, wal.truncate)
+                await self._run(writer, wal.bury)
             except (OSError, sqlite3.Error, StartError) as error:
                 raise StorageFailed("the database could not be opened anew; nothing was stored") from error
         self._trusted = True
@@ -187,7 +196,7 @@ class Database:
     async def _connect(self, *, reading: bool = False) -> Connection:
         connection = Connection(self.path, self._loop, reading=reading)
         await connection.begin()
-        self._open.append(connection)
+        self._open.insert(1 if reading else 0, connection)  # the writer is closed last, also one that came later
         return connection
 
     async def _close(self, connection: Connection) -> None:
@@ -217,7 +226,7 @@ class Database:
                 with suppress(Refused):  # then the next start is careful
                     await self._run(self._writer, wal.truncate)  # synced, so nothing is at risk any more
                     await self._run(self._writer, schema.end_unsynced)
-            for connection in reversed(self._open[:]):  # the writer last: its close checkpoints
+            for connection in reversed(self._open[:]):  # the writer last: its close checkpoints, and removes the WAL
                 await self._close(connection)
 
 

@@ -17,6 +17,7 @@ _OUR_MISTAKES: Final = {
     sqlite3.SQLITE_RANGE,
 }
 _DOUBTFUL_AFTER: Final = {sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CANTOPEN}
+_FAILED_SYNCS: Final = {sqlite3.SQLITE_IOERR_FSYNC, sqlite3.SQLITE_IOERR_DIR_FSYNC}
 
 
 def is_ours(error: sqlite3.DatabaseError) -> bool:
@@ -31,7 +32,7 @@ def leaves_doubt(error: BaseException | None) -> bool:
 
 def refusal(error: sqlite3.DatabaseError, path: str) -> StorageFull | StorageFailed:
     """What whoever wrote or read is told."""
-    if _code(error) == sqlite3.SQLITE_FULL or (_code(error) == sqlite3.SQLITE_IOERR and _disk_is_full(path)):
+    if _code(error) == sqlite3.SQLITE_FULL or (_may_be_a_full_disk(error) and _disk_is_full(path)):
         return StorageFull("the disk is full; nothing was stored")
     return StorageFailed("the database refused; nothing was stored")
 
@@ -61,8 +62,12 @@ def _code(error: BaseException | None) -> int:
     return int(getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
 
 
+def _may_be_a_full_disk(error: sqlite3.DatabaseError) -> bool:
+    """SQLite reports one as an I/O error where it grows the WAL's index. A sync that failed is another matter."""
+    return _code(error) == sqlite3.SQLITE_IOERR and error.sqlite_errorcode not in _FAILED_SYNCS
+
+
 def _disk_is_full(path: str) -> bool:
-    """SQLite reports a full disk as an I/O error where it grows the WAL's index."""
     try:
         disk = os.statvfs(path)
     except OSError:

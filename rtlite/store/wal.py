@@ -19,6 +19,7 @@ from rtlite.errors import StartError
 from rtlite.log import get_logger
 from rtlite.store import schema
 from rtlite.store.connection import BUSY_MS
+from rtlite.store.schema import APPLICATION_ID
 
 log = get_logger(__name__)
 
@@ -33,13 +34,28 @@ def size(path: str) -> int:
     return _size(f"{path}-wal")
 
 
-def truncate(connection: sqlite3.Connection) -> None:
-    """Move the log into the file and cut it to nothing, as far as readers let it."""
+def truncate(connection: sqlite3.Connection) -> bool:
+    """Move the log into the file and cut it to nothing, as far as readers let it; returns whether they did."""
     connection.execute("PRAGMA busy_timeout = 0")  # a reader in the way, such as a backup, must not hold up publishers
     try:
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        busy, *_ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
     finally:
         connection.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
+    return not busy
+
+
+def bury(connection: sqlite3.Connection) -> None:
+    """See to it that a commit which was refused does not come back.
+
+    SQLite writes and syncs it before it lists it in the log's index. Whichever step failed, it may stand
+    in the log, whole, and whoever reads that after a crash would take it for one that was acknowledged.
+    It goes with the log; where that cannot be cut, since a reader holds it or the disk is full, a commit
+    that changes nothing takes its place, and what is left of it has the wrong checksums.
+    """
+    with suppress(sqlite3.Error):  # then the other way
+        if truncate(connection):
+            return
+    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")  # what it is already; this writes it nonetheless
 
 
 def look_over(path: str) -> None:

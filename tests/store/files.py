@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -101,6 +102,12 @@ def sqlite_error(code, text="injected"):
 
 def remount(target, option):
     subprocess.run(["mount", "-o", f"remount,{option}", str(target)], check=True)
+
+
+def crashed(path, copy):
+    """Make ``copy`` what the next process would find of the open file, were this one killed now."""
+    for end in ("", "-wal"):
+        shutil.copy(f"{path}{end}", f"{copy}{end}")
 
 
 def start(program, path):

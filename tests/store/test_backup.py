@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import stat
+import threading
 from contextlib import contextmanager
 
 import pytest
+import trio
+import trio.testing
 
 from rtlite.errors import StartError
 from rtlite.store import backup
 from rtlite.store.check import check
-from rtlite.store.database import open_database
+from rtlite.store.database import READERS, open_database
 from tests.store.files import names, put
 
 
@@ -41,6 +44,22 @@ async def test_backup_onto_a_full_disk_is_refused_and_leaves_no_half(tmp_path, s
             await backup.write(database, small_disk / "copy.db")
 
         await put(database, "goes on")
+
+
+async def test_backup_that_is_cancelled_before_it_begins_leaves_nothing(tmp_path):
+    (tmp_path / "copies").mkdir()
+    may_end = threading.Event()
+    async with open_database(str(tmp_path / "r.db")) as database, trio.open_nursery() as nursery:
+        for _ in range(READERS):
+            nursery.start_soon(database.read, lambda _: may_end.wait(5))
+        await trio.testing.wait_all_tasks_blocked()
+        with trio.CancelScope() as scope:
+            scope.cancel()
+            await backup.write(database, tmp_path / "copies" / "copy.db")
+        may_end.set()
+
+    assert scope.cancelled_caught
+    assert list((tmp_path / "copies").iterdir()) == []
 
 
 @contextmanager

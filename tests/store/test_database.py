@@ -9,6 +9,7 @@ import sys
 import threading
 from contextlib import closing, suppress
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import trio
@@ -19,7 +20,7 @@ from rtlite.store import database as database_module
 from rtlite.store import wal as log
 from rtlite.store.check import check
 from rtlite.store.database import open_database
-from tests.store.files import WRITER, Faults, names, no_trace, put, remount, size_of, sqlite_error
+from tests.store.files import WRITER, Faults, crashed, names, no_trace, put, remount, size_of, sqlite_error
 
 
 class TestWriting:
@@ -268,6 +269,75 @@ class TestErrors:
 
             assert await names(database) == [*stored, "z"]
         assert check(str(small_disk / "r.db")).problems == []
+
+    async def test_what_found_no_room_in_the_logs_index_is_not_there_after_a_crash(self, small_disk, tmp_path):
+        """SQLite writes and syncs a commit before it lists it in the index: refused then, it stands in the log."""
+        remount(small_disk, "size=24m")
+        path, wal = small_disk / "r.db", small_disk / "r.db-wal"
+        async with open_database(str(path)) as database:
+            with closing(sqlite3.connect(path, isolation_level=None)) as reader:
+                reader.execute("BEGIN")
+                reader.execute("SELECT * FROM meta").fetchall()  # from here on the log only grows
+                while (pages := size_of(wal) // 4120) < 4056:  # the index holds 4062, and grows by 32 KiB
+                    await put(database, f"{pages}", "x" * (100_000 if pages < 4000 else 1))
+                stored = await names(database)
+                room = os.statvfs(small_disk)
+                with (small_disk / "ballast").open("wb") as ballast:
+                    os.posix_fallocate(ballast.fileno(), 0, room.f_bavail * room.f_frsize - 60 * 1024)
+                with pytest.raises(StorageFull) as raised:
+                    await put(database, "refused", "x" * 32_000)
+                assert raised.value.__cause__.sqlite_errorcode == sqlite3.SQLITE_IOERR_SHMSIZE
+                crashed(path, tmp_path / "r.db")
+            (small_disk / "ballast").unlink()
+            await put(database, "zebra")
+            assert await names(database) == [*stored, "zebra"]
+        async with open_database(str(tmp_path / "r.db")) as database:
+            assert await names(database) == stored
+
+    async def test_commit_whose_sync_failed_on_a_full_disk_is_not_there_after_a_crash(self, tmp_path, monkeypatch):
+        """There, too, what was refused may stand in the log; that the disk is full is no reason for trust."""
+        faults = Faults(monkeypatch)
+        async with open_database(str(tmp_path / "r.db")) as database:
+            await put(database, "a")
+            monkeypatch.setattr(os, "statvfs", lambda _: SimpleNamespace(f_bavail=0, f_frsize=4096))
+            faults.failing["COMMIT"] = sqlite_error(sqlite3.SQLITE_IOERR_FSYNC)
+            with pytest.raises(StorageFailed):
+                await put(database, "b")
+            assert faults.opened == 2
+            assert size_of(tmp_path / "r.db-wal") == 0
+
+    async def test_an_error_on_a_full_disk_does_not_keep_the_reserve_from_what_makes_room(
+        self, small_disk, monkeypatch
+    ):
+        remount(small_disk, "size=16m")
+        faults = Faults(monkeypatch)
+        async with open_database(str(small_disk / "r.db"), reserve=4 * 1024 * 1024) as database:
+            for size in (20_000, 1):
+                with pytest.raises(StorageFull):
+                    for number in range(2_000):
+                        await put(database, f"{size}-{number}", "x" * size)
+            faults.failing["COMMIT"] = sqlite_error(sqlite3.SQLITE_IOERR_FSYNC)
+            with pytest.raises(StorageFailed):
+                await put(database, "b")
+            faults.failing.clear()
+            delete = "DELETE FROM meta WHERE name GLOB '20000-*0'"
+            await database.write(lambda connection: connection.execute(delete).rowcount, vital=True)
+            await put(database, "z")
+
+            assert "z" in await names(database)
+
+    async def test_after_an_error_the_one_that_writes_is_still_closed_last_and_leaves_no_log(
+        self, tmp_path, monkeypatch
+    ):
+        faults = Faults(monkeypatch)
+        async with open_database(str(tmp_path / "r.db")) as database:
+            faults.failing["COMMIT"] = sqlite_error(sqlite3.SQLITE_IOERR)
+            with pytest.raises(StorageFailed):
+                await put(database, "a")
+            faults.failing.clear()
+            await put(database, "b")
+            assert faults.opened == 2
+        assert not (tmp_path / "r.db-wal").exists()
 
     async def test_a_small_write_may_find_the_room_in_the_log_that_a_refused_large_one_left(self, small_disk):
         async with open_database(str(small_disk / "r.db")) as database:
