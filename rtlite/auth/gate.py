@@ -2,7 +2,9 @@
 
 What is refused looks the same whatever the reason (unknown, wrong, expired, revoked), and
 failures are counted per address, so that guessing is neither guided nor quick. What once held is no
-guess: a client that does not let go of it must not lock out all others at its address.
+guess: a client that does not let go of it must not lock out all others at its address. What comes from
+the pages of strangers is counted apart: such a page can have its visitor's browser guess, twenty images
+at once, and must not lock the visitor out. Who guesses from elsewhere and says so gains nothing by it.
 """
 
 from __future__ import annotations
@@ -73,12 +75,12 @@ class Gate:
         :param headers: of the request that it came with, by lower-case names: they say which page asks.
         :raises Unauthorized: there is none, or it does not hold.
         :raises Forbidden: it is not for the page that asks (:func:`rtlite.auth.origins.check_operator`).
-        :raises TooMany: too many did not hold from this address (IPv6: its /64); this one was
-            not looked at, good or not, so that guessing on is useless.
+        :raises TooMany: too many did not hold from this address (IPv6: its /64), or from strangers'
+            pages there; this one was not looked at, good or not, so that guessing on is useless.
         """
         if not secret:
             raise Unauthorized("a credential is needed", headers=_NONE_GIVEN)
-        who = address_key(address)
+        who = address_key(address), origins.from_elsewhere(headers, self._settings)
         wait = self._failures.wait(who)
         if wait > 0:
             raise TooMany("too many failed logins from this address", wait)
@@ -88,7 +90,7 @@ class Gate:
             if not isinstance(refusal, NoGuess):
                 self._failures.take(who)
             self._metrics.logins_failed.inc()
-            log.info("login refused", address=who, reason=_reason(refusal))
+            log.info("login refused", address=who[0], reason=_reason(refusal))
             raise Unauthorized(INVALID, headers=_NOT_VALID) from None
         if identity.kind is Kind.ADMIN and not secret.startswith(single_use.PREFIX):  # a ticket is no public secret
             origins.check_operator(headers, self._settings)

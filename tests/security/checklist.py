@@ -172,6 +172,8 @@ CHECKLIST: Final[dict[int, list[str]]] = {
         "auth/test_gate.py::test_addresses_of_one_ipv6_network_are_counted_together",
         "auth/test_throttle.py::test_the_table_is_bounded_and_forgets_whoever_was_quiet_longest",
         "endpoints/test_management.py::test_failed_logins_of_an_address_are_throttled_over_all_doors",
+        "security/test_strangers.py::test_a_strangers_page_locks_its_visitor_out_of_nothing",
+        "security/test_strangers.py::test_who_guesses_as_a_strangers_page_would_is_counted_as_such_pages_are",
     ],
     31: [
         "security/test_logs.py::test_no_secret_stays_in_a_text_whatever_stands_around_it",

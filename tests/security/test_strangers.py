@@ -149,6 +149,65 @@ async def test_with_dev_beyond_loopback_a_container_has_any_name() -> None:
             assert (await peer.answer()).status == 200
 
 
+# What a stranger's page has a browser send without asking its user: an image, a script's plain GET, a form.
+BEHIND_ONES_BACK = {
+    "an image": {"Sec_Fetch_Site": "cross-site", "Sec_Fetch_Mode": "no-cors"},
+    "an image of a sibling": {"Sec_Fetch_Site": "same-site", "Sec_Fetch_Mode": "no-cors"},
+    "a script": {"Sec_Fetch_Site": "cross-site", "Sec_Fetch_Mode": "cors", "Origin": STRANGER},
+    "an old browser's script": {"Origin": STRANGER},
+    "a sandboxed frame": {"Origin": "null"},
+}
+# And what comes of the user's own doing.
+OF_ONES_OWN = {
+    "a program": {},
+    "the address line": {"Sec_Fetch_Site": "none", "Sec_Fetch_Mode": "navigate"},
+    "our own page": {"Sec_Fetch_Site": "same-origin", "Sec_Fetch_Mode": "cors"},
+    "an old browser's page of ours": {"Origin": "http://localhost"},
+    "a listed page": {"Sec_Fetch_Site": "cross-site", "Origin": "https://listed.example"},
+}
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[InProcess]:
+    async with serving(login_rate=3, allowed_origins=("https://listed.example",)) as server:
+        yield server
+
+
+async def asked(server: InProcess, secret: str, headers: dict[str, str]) -> int:
+    return (await told(server, head(f"GET /api/channels?token={secret}", **headers))).status
+
+
+@pytest.mark.parametrize("headers", BEHIND_ONES_BACK.values(), ids=BEHIND_ONES_BACK)
+async def test_a_strangers_page_locks_its_visitor_out_of_nothing(server: InProcess, headers: dict[str, str]) -> None:
+    key = await server.key("admin", "root")
+    for _ in range(3):
+        assert await asked(server, "bad", headers) == 401
+    for own in OF_ONES_OWN.values():
+        assert await asked(server, key, own) == 200
+    async with server.websocket("/blog/ws/articles/a", key, Origin="https://listed.example"):
+        pass
+
+
+@pytest.mark.parametrize("headers", BEHIND_ONES_BACK.values(), ids=BEHIND_ONES_BACK)
+async def test_who_guesses_as_a_strangers_page_would_is_counted_as_such_pages_are(
+    server: InProcess, headers: dict[str, str]
+) -> None:
+    key = await server.key("admin", "root")
+    for _ in range(3):
+        assert await asked(server, "rtk_guess", headers) == 401
+    for other in (headers, *BEHIND_ONES_BACK.values()):
+        assert await asked(server, key, other) == 429
+
+
+@pytest.mark.parametrize("headers", OF_ONES_OWN.values(), ids=OF_ONES_OWN)
+async def test_who_guesses_by_himself_is_locked_out(server: InProcess, headers: dict[str, str]) -> None:
+    key = await server.key("admin", "root")
+    for _ in range(3):
+        assert await asked(server, "rtk_guess", headers) == 401
+    for other in OF_ONES_OWN.values():
+        assert await asked(server, key, other) == 429
+
+
 async def test_without_dev_the_key_is_a_secret_and_whoever_has_it_may() -> None:
     async with serving() as server:
         key = await server.key("admin", "root")
