@@ -24,6 +24,9 @@ def backup(file: str, as_json: bool, data: str | None, config: str | None) -> No
 
     To restore it, stop the server and put the copy in the database's place. Clients learn that
     events they saw may be missing in it.
+
+    \b
+    rtlite backup /var/backups/rtlite.db --data live.db
     """
     target = os.path.abspath(file)
     run(_backup, Where(None, data, config), target)

@@ -48,7 +48,12 @@ def create(
     key: str | None,
     dev: bool,
 ) -> None:
-    """Create a key. Its secret is shown this once: only a hash of it is kept."""
+    """Create a key. Its secret is shown this once: only a hash of it is kept.
+
+    \b
+    rtlite keys create --kind blog --user alice
+    rtlite keys create --kind project --user shop --scope write --expires 30d
+    """
     if kind != "project" and (scope == "write" or test):
         raise click.UsageError("--scope write and --test are for --kind project.")
     wanted = NewKey(kind, user, name, expires, scope == "write", test)

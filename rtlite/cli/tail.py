@@ -60,6 +60,10 @@ def tail(
     A CHANNEL is a channel's name, or a whole kind such as changes:*. When the server goes away, it
     waits for it to come back and goes on where it was: each event is printed once. Where no history
     is kept, what came meanwhile is lost, and it says so. Ctrl-C ends it.
+
+    \b
+    rtlite tail article:hello 'changes:*'
+    rtlite tail stream:nightly --since 2h
     """
     server = options.server_or_dev(url, key, dev)
     with contextlib.suppress(KeyboardInterrupt):

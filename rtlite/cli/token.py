@@ -44,6 +44,10 @@ def token(
 
     It is signed with the secret of the server's file. With --dev it is signed with the fixed secret
     of servers started with --dev, and no server is asked. With --url and --key that server signs it.
+
+    \b
+    rtlite token --user alice --dev
+    rtlite token --user alice --subscribe 'room:*' --ttl 1d
     """
     wanted = NewToken(user, role, ttl, subscribe, publish)
     if dev and url is None and data is None:
