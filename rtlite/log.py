@@ -21,9 +21,11 @@ _SECRETS: Final = re.compile(
     r"(?P<key>(?:\b|(?=[a-z_]+_[\w\-%]{24}))(?:mbk|pk_live|pk_test|rts|rtk|tkt)_)[A-Za-z0-9_\-%]{4,}"
     r"|(?P<webhook>(?:\b|(?=whsec_[\w+/=\-%]{24}))whsec_)[\w+/=\-%]{4,}"
     r"|eyJ[\w\-%]+\.[\w\-%]+\.[\w\-%]*"
-    r"|(?P<name>\b(?:token|api_?key|x-api-key|authorization|jwt_secret|secret|password)(?:=|%3[dD]|[\"']?\s*:\s*[\"']?))(?:Bearer\s+)?[^\s&\"',;}]+",
+    r"|(?P<name>\b(?:(?:access_|auth_)?token|api_?key|x-api-key|authorization|jwt_secret|(?:client_)?secret|password)(?:=|%3[dD]|[\"']?\s*:\s*[\"']?))(?:Bearer\s+)?[^\s&\"',;}]+",
     re.IGNORECASE,
 )
+MASK: Final = "***"
+"""What stands in place of a secret."""
 _DEPTH: Final = 3
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
 
@@ -42,7 +44,7 @@ def redact(value: str) -> str:
 
 
 def _starred(value: str) -> str:
-    return _SECRETS.sub(lambda match: (match["key"] or match["webhook"] or match["name"] or "") + "***", value)
+    return _SECRETS.sub(lambda match: (match["key"] or match["webhook"] or match["name"] or "") + MASK, value)
 
 
 def escape(value: str) -> str:

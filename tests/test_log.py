@@ -42,6 +42,7 @@ def out(request: pytest.FixtureRequest) -> Iterator[io.StringIO]:
         "/blog/ws/notifications?token={}",
         "/x?token={}&since=1h",
         "/x?apiKey={}",
+        "/x?access_token={}",
         "Authorization: Bearer {}",
         "X-Api-Key: {}",
         '{{"token": "{}", "a": 1}}',

@@ -22,7 +22,7 @@ from rtlite.errors import Conflict, InvalidRequest, NotFound, Refused
 from rtlite.hub.hub import Hub
 from rtlite.hub.replay import locate
 from rtlite.hub.since import Since, parse_since
-from rtlite.log import get_logger
+from rtlite.log import MASK, get_logger
 from rtlite.metrics import Metrics
 from rtlite.model import Position, check_pattern, is_pattern, kind_of, now_ms
 from rtlite.protocols import webhooks as wire
@@ -138,7 +138,7 @@ class Webhooks:
 
         :raises InvalidRequest: a field breaks its rule. :raises Conflict: there are too many.
         """
-        url, names, description = check_url(url, self._settings), self._names(channels), _described(description)
+        url, names, description = self._url(url), self._names(channels), _described(description)
         async with self._changing:
             if len(self._ledger.webhooks) >= self._settings.max_webhooks:
                 raise Conflict(f"there are {self._settings.max_webhooks} webhooks at most", code="too_many_webhooks")
@@ -163,8 +163,10 @@ class Webhooks:
         """
         webhook = self.get(id)
         url = webhook.url
-        if wanted.url is not None or wanted.enabled:
-            url = check_url(url if wanted.url is None else wanted.url, self._settings)
+        if wanted.url is not None and wanted.url != webhook.shown_url:
+            url = self._url(wanted.url)
+        elif wanted.enabled:
+            url = check_url(url, self._settings)
         names = webhook.channels if wanted.channels is None else self._names(wanted.channels)
         description = None if wanted.description is None else _described(wanted.description)
         recovered = True
@@ -234,6 +236,12 @@ class Webhooks:
         with suppress(Refused):  # what was stored can still be read
             await self._ledger.flush()
         return await self._database.read(lambda connection: tables.attempts(connection, id, before, limit))
+
+    def _url(self, text: str) -> str:
+        """:raises InvalidRequest: it is none that may be, or one that was shown and then changed."""
+        if MASK in text:
+            raise InvalidRequest(f"url: {MASK} stands for a secret; the whole URL is wanted")
+        return check_url(text, self._settings)
 
     def _names(self, channels: Sequence[str]) -> tuple[str, ...]:
         """Each once, and none that a pattern among them covers."""

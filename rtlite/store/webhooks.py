@@ -14,6 +14,7 @@ from typing import Any, Final, TypedDict
 import attrs
 import orjson
 
+from rtlite.log import redact
 from rtlite.model import rfc3339
 from rtlite.rules import Channel, Count, EventName, Offset, Subscribable, Timestamp
 
@@ -74,11 +75,16 @@ class Webhook:
     failing_since: int | None = None
     lost: int = 0
 
+    @property
+    def shown_url(self) -> str:
+        """Its URL, with the secrets of its query left out: ``?token=***``."""
+        return redact(self.url)
+
     def as_json(self) -> WebhookJson:
         """The webhook for lists and answers, without its secrets."""
         return {
             "id": self.id,
-            "url": self.url,
+            "url": self.shown_url,
             "channels": list(self.channels),
             "description": self.description,
             "enabled": self.disabled is None,

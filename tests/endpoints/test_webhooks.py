@@ -134,6 +134,39 @@ async def test_it_is_changed_tried_rotated_and_deleted() -> None:
         assert second.came == 0
 
 
+async def test_a_secret_in_its_url_is_used_and_never_shown() -> None:
+    async with receiving() as receiver, running_server(webhook_private=True) as server:
+        client = await server.operator()
+        url = f"{receiver.url}?room=7&access_token=canary&token=canary"
+        made = (await client.post("/api/webhooks", json={"url": url, "channels": ["news:*"]})).json()
+        path, shown = f"/api/webhooks/{made['id']}", f"{receiver.url}?room=7&access_token=***&token=***"
+        assert made["url"] == shown
+        # Who sends back what is shown changes nothing.
+        assert (await client.patch(path, json={"url": shown, "description": "7"})).json()["description"] == "7"
+        for answer in (
+            await client.get(path),
+            await client.get("/api/webhooks"),
+            await client.post(f"{path}/rotate"),
+            await client.post(f"{path}/test"),
+            await client.get(f"{path}/attempts"),
+        ):
+            assert answer.status_code == 200 and "canary" not in answer.text
+        assert (await receiver.request()).target == "/hook?room=7&access_token=canary&token=canary"
+
+
+async def test_the_stars_in_place_of_a_secret_are_no_url() -> None:
+    async with receiving() as receiver, running_server(webhook_private=True) as server:
+        client = await server.operator()
+        webhook = await created(client, receiver)
+        masked = {"url": f"{receiver.url}?token=***", "channels": ["news:*"]}
+        for answer in (
+            await client.post("/api/webhooks", json=masked),
+            await client.patch(f"/api/webhooks/{webhook['id']}", json=masked),
+        ):
+            assert (answer.status_code, answer.json()["code"]) == (400, "invalid_request")
+            assert answer.json()["detail"] == "url: *** stands for a secret; the whole URL is wanted"
+
+
 async def test_since_tells_whether_all_is_there() -> None:
     async with receiving() as receiver, running_server(webhook_private=True) as server:
         client = await server.operator()
