@@ -99,7 +99,7 @@ def revoke(
 
 
 def _row(item: dict[str, Any]) -> list[str]:
-    kind = f"{item['kind']}, write" if item["write"] else item["kind"]
+    kind = f"{item['kind']}, write" if item["kind"] == "project" and item["write"] else item["kind"]
     times = [(item[name] or "").replace("T", " ")[:16] for name in ("created", "expires", "last_used", "revoked")]
     return [item["id"], f"{item['prefix']}…", kind, item["user"], item["name"], *times]
 

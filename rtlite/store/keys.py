@@ -16,7 +16,7 @@ from rtlite.rules import Timestamp, User
 
 
 class KeyJson(TypedDict):
-    """A key, without its secret: `prefix` is how that begins."""
+    """A key, without its secret: `prefix` is how that begins. `write` is false for a project key that may only read."""
 
     id: str
     prefix: str
@@ -62,7 +62,7 @@ class Key:
             "kind": self.kind.value,
             "user": self.user,
             "name": self.name,
-            "write": self.write,
+            "write": self.write or self.kind is not Kind.PROJECT,
             "created": rfc3339(self.created),
             "expires": _time(self.expires),
             "last_used": _time(self.last_used),

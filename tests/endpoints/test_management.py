@@ -270,6 +270,17 @@ async def test_a_key_is_made_shown_once_listed_without_its_secret_and_revoked() 
         assert (await client.delete("/api/keys/key_none")).status_code == 404
 
 
+async def test_a_list_of_keys_says_which_may_write() -> None:
+    async with running_server() as server:
+        client = await server.operator()
+        wanted = [{"kind": kind} for kind in ("admin", "blog", "stream", "project")]
+        made = [await client.post("/api/keys", json={**body, "user": "u"}) for body in wanted]
+        made.append(await client.post("/api/keys", json={"kind": "project", "user": "u", "scope": "write"}))
+        writes = {item["id"]: item["write"] for item in (await client.get("/api/keys")).json()["items"]}
+        for answer, may in zip(made, (True, True, True, False, True), strict=True):
+            assert answer.json()["write"] is writes[answer.json()["id"]] is may
+
+
 @pytest.mark.parametrize(
     ("body", "field"),
     [

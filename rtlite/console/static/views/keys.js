@@ -26,7 +26,7 @@ export async function show(root, context) {
     key: (item) => item.id,
     columns: [
       { title: "Key", key: (item) => item.prefix, cell: (item) => el("code", {}, `${item.prefix}…`) },
-      { title: "Kind", key: (item) => item.kind, cell: (item) => (item.write ? `${item.kind}, write` : item.kind) },
+      { title: "Kind", key: (item) => item.kind, cell: (item) => (item.kind === "project" && item.write ? "project, write" : item.kind) },
       { title: "User", class: "long", cell: (item) => item.user },
       { title: "Name", class: "long", cell: (item) => item.name || "–" },
       { title: "Made", key: (item) => age(item.created), cell: (item) => el("span", { title: exact(item.created) }, `${age(item.created)} ago`) },
