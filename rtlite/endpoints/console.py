@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from rtlite.endpoints.staticfiles import ASKED, GIVEN, StaticFiles
+from rtlite.endpoints.staticfiles import ASKED, GIVEN, LEADS, StaticFiles, without_slash
 from rtlite.transports.contract import UNKNOWN
 from rtlite.transports.routes import Access, Call, Reply, Route
 
@@ -26,9 +26,13 @@ class Console:
         return [
             *([route("/", "The console")] if self._root else []),
             route("/console", "The console"),
+            Route("GET", "/console/", self.slash, "The console, with a slash too many", Access.PUBLIC, gives=LEADS),
             route("/console/{file}", "The console's files"),
             route("/console/{folder}/{file}", "The console's files"),
         ]
+
+    async def slash(self, call: Call) -> Reply:
+        return without_slash("/console")
 
     async def file(self, call: Call) -> Reply:
         return self._files.reply("/".join(call.params.values()) or _PAGE, call)

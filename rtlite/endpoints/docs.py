@@ -5,7 +5,16 @@ from __future__ import annotations
 from typing import Final
 
 from rtlite.endpoints import docpages
-from rtlite.endpoints.staticfiles import ASKED, GIVEN, StaticFile, StaticFiles, page_headers, static_file
+from rtlite.endpoints.staticfiles import (
+    ASKED,
+    GIVEN,
+    LEADS,
+    StaticFile,
+    StaticFiles,
+    page_headers,
+    static_file,
+    without_slash,
+)
 from rtlite.errors import NotFound
 from rtlite.transports.contract import UNKNOWN
 from rtlite.transports.routes import Access, Call, Reply, Route
@@ -24,6 +33,7 @@ class Docs:
             Route(
                 "GET", "/docs", self.page, "The docs: their table of contents", Access.PUBLIC, asks=ASKED, gives=GIVEN
             ),
+            Route("GET", "/docs/", self.slash, "The docs, with a slash too many", Access.PUBLIC, gives=LEADS),
             Route(
                 "GET",
                 "/docs/{name}",
@@ -35,6 +45,9 @@ class Docs:
                 refuses=UNKNOWN,
             ),
         ]
+
+    async def slash(self, call: Call) -> Reply:
+        return without_slash("/docs")
 
     async def page(self, call: Call) -> Reply:
         name = call.params.get("name", docpages.INDEX)

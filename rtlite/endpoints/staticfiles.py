@@ -39,6 +39,8 @@ GIVEN: Final = {
     304: Answer(None, "What the client has is still this one", headers=HEADERS),
 }
 """Of a route that answers with files."""
+LEADS: Final = {308: Answer(None, "The page is there, without the slash", headers={"Location": "Where"})}
+"""Of :func:`without_slash`."""
 POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -81,6 +83,11 @@ def static_file(name: str, content: bytes, headers: Mapping[str, str]) -> Static
 @functools.cache
 def _tag(content: bytes) -> str:
     return f'"{base64.urlsafe_b64encode(hashlib.sha256(content).digest()[:12]).decode()}"'
+
+
+def without_slash(path: str) -> Reply:
+    """What leads from ``path/`` to ``path``, also below a prefix that a proxy takes away."""
+    return Reply(308, content_type=TYPES["txt"], headers={"Location": f"..{path}"})
 
 
 class StaticFiles:

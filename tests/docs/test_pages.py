@@ -49,9 +49,18 @@ async def test_every_page_is_served_as_html_and_as_markdown_to_anyone() -> None:
         assert (again.status_code, again.content) == (304, b"")
 
 
-@pytest.mark.parametrize(
-    "path", ["/docs/nothing", "/docs/page.html", "/docs/..%2F..%2Fmodel.py", "/docs/nothing.md"]
-)
+@pytest.mark.parametrize("path", ["/docs", "/console"])
+async def test_a_slash_too_many_leads_to_the_page(path: str) -> None:
+    async with running_server() as server:
+        for method in ("GET", "HEAD"):
+            answer = await server.http().request(method, f"{path}/")
+            assert (answer.status_code, answer.content) == (308, b"")
+            assert answer.next_request is not None and answer.next_request.url.raw_path == path.encode()
+        there = await server.http().get(f"{path}/?since=1h", follow_redirects=True)
+        assert (there.status_code, there.text) == (200, (await server.http().get(path)).text)
+
+
+@pytest.mark.parametrize("path", ["/docs/nothing", "/docs/page.html", "/docs/..%2F..%2Fmodel.py", "/docs/nothing.md"])
 async def test_nothing_but_pages_and_their_files_is_served(path: str) -> None:
     async with running_server() as server:
         assert (await server.http().get(path)).status_code == 404
