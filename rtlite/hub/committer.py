@@ -121,37 +121,50 @@ class Committer:
             raise job.error
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Commit and fan out until cancelled."""
+        """Commit and fan out until cancelled; then what waits, too, so that whoever waits for it is told.
+
+        The tasks that drain the queues end by these being closed. The passing one may hand on to the durable one.
+        """
         await self._batches.begin()
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._drain, self._queues.durable)
-            nursery.start_soon(self._drain, self._queues.passing)
-            task_status.started()
+        durable, passing = self._queues.durable, self._queues.passing
+        async with trio.open_nursery() as storing:
+            storing.start_soon(self._drain, durable)
+            try:
+                async with trio.open_nursery() as handing_on:
+                    handing_on.start_soon(self._drain, passing)
+                    task_status.started()
+                    try:
+                        await trio.sleep_forever()
+                    finally:
+                        self._queues.refuse()
+                        passing.close()
+            finally:
+                durable.close()
 
     async def _drain(self, queue: Queue) -> None:
-        while True:
-            await queue.gather()
-            batch = self._queues.take(queue)
-            started = time.perf_counter()
-            await self._batches.store(batch)
-            taken = time.perf_counter() - started
-            queue.committed(batch, taken)
-            self._metrics.commit_seconds.observe(taken)
-            try:  # as `async with` would, but for a turn of the scheduler that each batch would wait
-                self._fanning_out.acquire_nowait()
-            except trio.WouldBlock:
-                await self._fanning_out.acquire()
-            try:
-                if queue is self._queues.passing:
-                    batch = self._still_passing(batch)
-                await self._fan_out(batch, started)
-            finally:
-                self._fanning_out.release()
-            for job in batch:
+        with trio.CancelScope(shield=True):
+            while await queue.gather():
+                batch = self._queues.take(queue)
+                started = time.perf_counter()
+                await self._batches.store(batch)
+                taken = time.perf_counter() - started
+                queue.committed(batch, taken)
+                self._metrics.commit_seconds.observe(taken)
+                try:  # as `async with` would, but for a turn of the scheduler that each batch would wait
+                    self._fanning_out.acquire_nowait()
+                except trio.WouldBlock:
+                    await self._fanning_out.acquire()
                 try:
-                    job.on_done(job.published, job.error)
-                except Exception:
-                    log.exception("a publisher could not be told what became of its events")
+                    if queue is self._queues.passing:
+                        batch = self._still_passing(batch)
+                    await self._fan_out(batch, started)
+                finally:
+                    self._fanning_out.release()
+                for job in batch:
+                    try:
+                        job.on_done(job.published, job.error)
+                    except Exception:
+                        log.exception("a publisher could not be told what became of its events")
 
     def _still_passing(self, batch: list[Job]) -> list[Job]:
         """While these waited for their turn, history may have been turned on for some: they go to the other queue."""

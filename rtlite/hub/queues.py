@@ -13,7 +13,7 @@ from typing import Any, Final
 import attrs
 import trio
 
-from rtlite.errors import Overloaded, Refused
+from rtlite.errors import Overloaded, Refused, StorageFailed
 from rtlite.hub.topics import Outbox, Topic
 from rtlite.hub.transactions import Work
 from rtlite.metrics import Metrics
@@ -66,20 +66,26 @@ class Queue(deque[Job]):
         self._wake = trio.Event()
         self._crowd = 0  # publishers who wait at a time: those of the last batch, and those who came meanwhile
         self._patience = 0.0  # seconds to wait for as many again
+        self._closed = False
 
     def put(self, job: Job) -> None:
         self.append(job)
         if len(self) == 1:
             self._wake.set()
 
-    async def gather(self) -> None:
-        """Wait for a job, and let publishers who are about to ask do so.
+    def close(self) -> None:
+        """Nobody puts anything into it any more."""
+        self._closed = True
+        self._wake.set()
+
+    async def gather(self) -> bool:
+        """Wait for a job, and let publishers who are about to ask do so; ``False`` once it is closed and empty.
 
         Each commit costs an fsync, whether of 9 events or of 16. Those that the last commit answered
         are likely to come back. They are waited for no longer than a part of what a commit takes, and
         not at all by a publisher that is alone.
         """
-        if not self:
+        if not self and not self._closed:
             self._wake = trio.Event()
         await self._wake.wait()
         until = time.perf_counter() + self._patience  # the disk's clock, which does not stand still for a test
@@ -88,6 +94,7 @@ class Queue(deque[Job]):
         while len(self) < expected and (waiting < len(self) or time.perf_counter() < until):
             waiting = len(self)
             await trio.lowlevel.checkpoint()
+        return bool(self)
 
     def committed(self, batch: list[Job], seconds: float) -> None:
         """What the last commit was of, and took."""
@@ -102,12 +109,15 @@ class Queues:
         self.passing = Queue()
         self.events = 0
         self.bytes = 0
-        self._settings = settings
+        self._most_events = settings.queue_events
+        self._most_bytes = settings.queue_bytes
         self._metrics = metrics
 
     def submit(self, job: Job) -> None:
-        """:raises Overloaded: too much waits."""
-        if self.events + job.count > self._settings.queue_events or self.bytes + job.size > self._settings.queue_bytes:
+        """:raises Overloaded: too much waits. :raises StorageFailed: :meth:`refuse` was called."""
+        if self.events + job.count > self._most_events or self.bytes + job.size > self._most_bytes:
+            if self._most_events < 0:
+                raise StorageFailed("the server has stopped; nothing was stored")
             raise Overloaded("too many events wait to be stored; try again", headers={"Retry-After": "1"})
         self.add(job)
 
@@ -116,6 +126,10 @@ class Queues:
         self.events += job.count
         self.bytes += job.size
         (self.durable if job.durable else self.passing).put(job)
+
+    def refuse(self) -> None:
+        """Nobody will take what is submitted from now on."""
+        self._most_events = -1
 
     def take(self, queue: Queue) -> list[Job]:
         """The next batch."""

@@ -1,12 +1,14 @@
-"""What needs no disk does not wait for it."""
+"""What needs no disk does not wait for it; whoever waits is told, also at the end."""
 
 from __future__ import annotations
 
+import pytest
 import trio
 
-from rtlite.errors import StorageFull
+from rtlite.errors import StorageFailed, StorageFull
 from rtlite.settings import KindSettings
-from tests.hub.readers import Reader, new, running_hub
+from rtlite.store.database import open_database
+from tests.hub.readers import Reader, history_of, new, running_hub
 
 PASSING = {"live": KindSettings(history=False)}
 
@@ -41,3 +43,27 @@ async def in_one_batch_of_two(hub):
         nursery.start_soon(run, "news:a")
         nursery.start_soon(run, "live:a")
     return outcomes["news:a"], outcomes["live:a"]
+
+
+@pytest.mark.parametrize("channel", ["news:a", "live:a"])
+async def test_what_waits_when_the_server_stops_is_stored_and_its_publishers_are_told(tmp_path, channel):
+    """They may be tasks of a program that goes on: those that the last commit did not answer waited for ever."""
+    told = []
+
+    async def publish(hub):
+        told.append(await hub.publish(new(channel)))
+
+    with trio.fail_after(20):
+        async with trio.open_nursery() as program, running_hub(tmp_path / "r.db", channels=PASSING) as hub:
+            for _ in range(700):
+                program.start_soon(publish, hub)
+            while not hub.committer._queues.events:
+                await trio.lowlevel.checkpoint()
+        with pytest.raises(StorageFailed, match="stopped"):
+            await hub.publish(new(channel))
+        with pytest.raises(StorageFailed, match="stopped"):
+            await Reader().subscribe(hub, channel)
+
+    assert sorted(published.event.offset for published in told) == list(range(1, 701))
+    async with open_database(str(tmp_path / "r.db")) as database:
+        assert len(await history_of(database, channel)) == (700 if channel == "news:a" else 0)
