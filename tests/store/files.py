@@ -8,12 +8,13 @@ import sqlite3
 import subprocess
 import sys
 import threading
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 
 import pytest
 
 from rtlite.errors import StartError
 from rtlite.store import connection as connection_module
+from rtlite.store import schema
 from rtlite.store.database import open_database
 
 
@@ -92,6 +93,50 @@ class Faults:
             return sqlite3.connect(path, isolation_level=None, check_same_thread=False, factory=Connection)
 
         monkeypatch.setattr(connection_module, "connect", faulty_connect)
+
+
+STRANGERS = {
+    "a diary": "is not an SQLite database",
+    "another program": "not one of rtlite's",
+    "another program, killed": "not one of rtlite's",
+    "another program, running": "not one of rtlite's",
+    "a newer rtlite": "newer rtlite (schema 99",
+}
+
+
+def stranger(path, whose):
+    """A folder, open to everyone, with an ``r.db`` in it that is not this rtlite's."""
+    folder = path / "theirs"
+    folder.mkdir(mode=0o755)
+    file = folder / "r.db"
+    if whose == "a diary":
+        file.write_text("Dear diary, " * 100)
+    else:
+        with closing(sqlite3.connect(path / "made.db", isolation_level=None)) as connection:
+            if whose == "a newer rtlite":
+                schema.migrate(connection)
+                connection.execute("PRAGMA user_version = 99")
+            else:
+                if "," in whose:  # its table is in the log alone
+                    connection.execute("PRAGMA journal_mode = WAL")
+                connection.execute("CREATE TABLE recipes (name)")
+            ends = {"another program, killed": ("", "-wal"), "another program, running": ("", "-wal", "-shm")}
+            for end in ends.get(whose, ("",)):
+                shutil.copy(f"{path / 'made.db'}{end}", f"{file}{end}")
+    for part in folder.iterdir():
+        part.chmod(0o644)
+        os.utime(part, (1_000_000_000, 1_000_000_000))
+    os.utime(folder, (1_000_000_000, 1_000_000_000))
+    return folder
+
+
+def look(folder):
+    """What is there: names, modes, times and contents."""
+    parts = [folder, *sorted(folder.iterdir())]
+    return [
+        (part.name, part.stat().st_mode, part.stat().st_mtime_ns, part.is_file() and part.read_bytes())
+        for part in parts
+    ]
 
 
 def sqlite_error(code, text="injected"):

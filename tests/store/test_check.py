@@ -13,6 +13,7 @@ from rtlite.settings import KindSettings, Settings
 from rtlite.store.check import check
 from rtlite.store.policies import Policies
 from tests.hub.readers import new, running_hub
+from tests.store.files import STRANGERS, look, stranger
 
 
 @pytest.fixture
@@ -83,6 +84,15 @@ def test_file_that_is_none_or_not_there_is_one_problem(tmp_path):
     assert len(check(str(tmp_path / "diary")).problems) == 1
     assert check(str(tmp_path / "no")).problems == [f"{tmp_path}/no: no such file"]
     assert not (tmp_path / "no").exists()
+
+
+@pytest.mark.parametrize("whose", STRANGERS)
+def test_file_that_is_not_ours_is_left_as_it_was_with_its_folder(tmp_path, whose):
+    folder = stranger(tmp_path, whose)
+    before = look(folder)
+
+    assert len(check(str(folder / "r.db")).problems) == 1
+    assert look(folder) == before
 
 
 async def test_file_with_much_damage_gives_a_list_of_bearable_length(path):
