@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
-from typing import Final
 
 import click
 import trio
 
 from rtlite import settings
 from rtlite.cli import options, output
-from rtlite.cli.client import connected
+from rtlite.cli.client import check, connected
 from rtlite.cli.options import Server
 from rtlite.cli.pipeline import Command, Output, Source, StandardInput, heeded
 from rtlite.cli.program import run
 from rtlite.cli.relay import Relay
-from rtlite.client import Client
-from rtlite.client.failures import CallFailed
 from rtlite.errors import InvalidRequest
 from rtlite.model import check_stream
-
-_PATIENCE_SECONDS: Final = 5.0  # then the program begins, whether the server answers or not
 
 
 def _stream(_: click.Context, __: click.Parameter, text: str) -> str:
@@ -84,6 +80,7 @@ def pipe(
     if not command and (sys.stdin is None or sys.stdin.isatty()):
         raise click.UsageError("Give a command after --, or pipe something in.")
     server = options.server_or_dev(url, key, dev)
+    check(server)
     sys.exit(run(_pipe, server, stream, command, as_text, buffer, wait))
 
 
@@ -96,43 +93,31 @@ def _open_what_is_closed() -> None:
 
 async def _pipe(server: Server, stream: str, command: tuple[str, ...], as_text: bool, buffer: int, wait: float) -> int:
     source: Source = Command(command) if command else StandardInput()
-    async with connected(server) as client:
-        await _check_key(client, stream)
-        relay = Relay(client, stream, buffer)
-        stopped_by = 0
-        with trio.open_signal_receiver(*heeded()) as signals:
-            async with trio.open_nursery() as nursery:
+    relay = Relay(server.url, stream, buffer)
+    stopped_by = 0
+    with trio.open_signal_receiver(*heeded()) as signals:
+        async with trio.open_nursery() as nursery:
 
-                async def obey() -> None:
-                    nonlocal stopped_by
-                    async for number in signals:
-                        if not source.signal(number):  # the program has ended: it is the waiting that is to end
-                            stopped_by = number
-                            nursery.cancel_scope.cancel()
+            async def obey() -> None:
+                nonlocal stopped_by
+                async for number in signals:
+                    if not source.signal(number):  # the program has ended: it is the waiting that is to end
+                        stopped_by = number
+                        nursery.cancel_scope.cancel()
 
-                nursery.start_soon(relay.run)
-                nursery.start_soon(obey)
-                try:
-                    ended = await source.run(Output(relay, as_text=as_text))
-                except OSError as error:
-                    output.note(f"{command[0]}: {error.strerror}")
-                    nursery.cancel_scope.cancel()
-                    return 127 if isinstance(error, FileNotFoundError) else 126
-                with trio.move_on_after(wait):
-                    await relay.finish(ended.as_json())
+            nursery.start_soon(relay.run, connected(server, math.inf, relay.away))
+            nursery.start_soon(obey)
+            try:
+                ended = await source.run(Output(relay, as_text=as_text))
+            except OSError as error:
+                output.note(f"{command[0]}: {error.strerror}")
                 nursery.cancel_scope.cancel()
+                return 127 if isinstance(error, FileNotFoundError) else 126
+            with trio.move_on_after(wait):
+                await relay.finish(ended.as_json())
+            nursery.cancel_scope.cancel()
     if relay.left:
         output.note(f"lines that were not sent: {relay.left}")
     if stopped_by:
         return 128 + stopped_by
     return ended.shell_code or (1 if relay.left or not relay.finished else 0)
-
-
-async def _check_key(client: Client, stream: str) -> None:
-    """:raises CallFailed: the key does not hold, which is better said before the program has begun."""
-    try:
-        with trio.move_on_after(_PATIENCE_SECONDS):
-            await client.call("GET", f"/streams/{stream}")
-    except CallFailed as failure:
-        if failure.status == 401:
-            raise

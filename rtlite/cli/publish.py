@@ -6,6 +6,7 @@ import sys
 
 import click
 import orjson
+import trio
 
 from rtlite.cli import options, output
 from rtlite.cli.client import connected
@@ -70,12 +71,14 @@ def _parse(text: bytes) -> object:
 
 
 async def _publish(server: Server, channel: str, event: str, data: object, id: str, retry_for: float) -> Receipt:
-    async with connected(server) as client:
-        try:
-            return await client.publish(channel, event, data, id, retry_for=retry_for)
-        except CallFailed as failure:
-            if not failure.temporary or not retry_for:
-                raise
-            # It may have been stored, and the answer lost: with its id, a later try is safe.
-            text = f"{failure}; gave up after {retry_for:g} s (to try again: --id {id})"
-            raise CallFailed(text, failure.status, failure.code) from failure
+    deadline = trio.current_time() + retry_for
+    try:
+        async with connected(server, retry_for) as client:
+            left = max(0.0, deadline - trio.current_time())
+            return await client.publish(channel, event, data, id, retry_for=left)
+    except CallFailed as failure:
+        if not failure.temporary or not retry_for:
+            raise
+        # It may have been stored, and the answer lost: with its id, a later try is safe.
+        text = f"{failure}; gave up after {retry_for:g} s (to try again: --id {id})"
+        raise CallFailed(text, failure.status, failure.code) from failure

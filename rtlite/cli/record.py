@@ -169,7 +169,7 @@ class _Writer:
 
 async def _record(server: Server, recorder: Recorder, wanted: _Wanted) -> None:
     trouble, writer = Trouble(server.url), _Writer(recorder, wanted.count)
-    async with connected(server) as client, trio.open_nursery() as nursery:
+    async with connected(server, math.inf, trouble) as client, trio.open_nursery() as nursery:
         if wanted.channels:
             source = EventSource(client, wanted.channels, wanted.since, trouble)
             nursery.start_soon(source.follow, writer.deliver)

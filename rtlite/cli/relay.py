@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
 from typing import Any, Final
 
+import click
 import orjson
 import trio
 
@@ -33,7 +35,7 @@ _TAGS: Final = {b"o": "", b"e": ERRORS}
 
 
 class Relay:
-    """The way from a program to a stream. :meth:`run` sends; it returns once all is over.
+    """The way from a program to a stream. :meth:`run` sends, once it is connected; it returns once all is over.
 
     :param buffer: bytes that may wait on disk while the server is away.
     :ivar left: lines that are not acknowledged.
@@ -41,11 +43,10 @@ class Relay:
     :ivar failure: why no more is sent, if the server refused for good.
     """
 
-    def __init__(self, client: Client, stream: str, buffer: int) -> None:
-        self._client = client
+    def __init__(self, url: str, stream: str, buffer: int) -> None:
         self._path = f"/streams/{stream}/messages"
         self._buffer = buffer
-        self._trouble = Trouble(client.url)
+        self._trouble = Trouble(url)
         self._spool = Spool()
         self._id = secrets.token_hex(6)
         self._requests = 0
@@ -57,7 +58,7 @@ class Relay:
         self._over = trio.Event()
         self.left = 0
         self.finished = False
-        self.failure: CallFailed | None = None
+        self.failure: CallFailed | click.UsageError | None = None
 
     def put(self, message: bytes, *, error: bool = False) -> None:
         """Add a message (JSON in one line), to the stream or to its channel ``errors``."""
@@ -87,27 +88,34 @@ class Relay:
         self._news.set()
         await self._over.wait()
 
-    async def run(self) -> None:
+    async def run(self, connecting: AbstractAsyncContextManager[Client]) -> None:
         """Send, in order, until :meth:`finish` or a refusal."""
         try:
-            while lines := await self._next():
-                for tag, channel in _TAGS.items():
-                    own = [line[1:] for line in lines if line.startswith(tag)]
-                    if own:
-                        await self._send(b"\n".join(own), "application/x-ndjson", channel=channel)
-                        self.left -= len(own)
-                if self._spool.size < _LIVE:
-                    self._backlog = self._disk_full = False
-                self._room.set()
-            await self._send(self._exit or b"null", "application/json", event=EXIT)
+            async with connecting as client:
+                while lines := await self._next():
+                    for tag, channel in _TAGS.items():
+                        own = [line[1:] for line in lines if line.startswith(tag)]
+                        if own:
+                            await self._send(client, b"\n".join(own), "application/x-ndjson", channel=channel)
+                            self.left -= len(own)
+                    if self._spool.size < _LIVE:
+                        self._backlog = self._disk_full = False
+                    self._room.set()
+                await self._send(client, self._exit or b"null", "application/json", event=EXIT)
             self.finished = True
-        except CallFailed as failure:
+        except (CallFailed, click.UsageError) as failure:  # it has no key, or one that does not hold
             output.note(f"{failure}; nothing more is sent")
             self.failure = failure
             self._room.set()
         finally:
             self._spool.close()
             self._over.set()
+
+    def away(self, failure: CallFailed) -> None:
+        """The server is away: lines wait on disk."""
+        self._trouble(failure)
+        self._backlog = True
+        self._room.set()
 
     async def _next(self) -> list[bytes]:
         """The lines to send next; none when all are sent and there will be no more."""
@@ -116,20 +124,18 @@ class Relay:
             await self._news.wait()
         return lines
 
-    async def _send(self, content: bytes, content_type: str, **query: str) -> None:
+    async def _send(self, client: Client, content: bytes, content_type: str, **query: str) -> None:
         """:raises CallFailed: the server refuses for good."""
         self._requests += 1
         query["id"] = f"{self._id}-{self._requests}"
         waits = delays(longest=_LONGEST_DELAY)
         while True:
             try:
-                await self._client.send("POST", self._path, content, content_type, query)
+                await client.send("POST", self._path, content, content_type, query)
             except CallFailed as failure:
                 if not failure.temporary and failure.status not in _PASSING:
                     raise
-                self._trouble(failure)
-                self._backlog = True
-                self._room.set()
+                self.away(failure)
                 await trio.sleep(max(next(waits), failure.retry_after))
             else:
                 self._trouble(None)

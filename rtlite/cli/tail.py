@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -75,7 +76,7 @@ async def _tail(
 ) -> None:
     trouble = Trouble(server.url)
     send, receive = trio.open_memory_channel[Page](0)
-    async with connected(server) as client, trio.open_nursery() as nursery:
+    async with connected(server, math.inf, trouble) as client, trio.open_nursery() as nursery:
         for follower in _followers(via, client, channels, since, trouble):
             nursery.start_soon(follower.follow, send.send)
         left = count

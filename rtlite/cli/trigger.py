@@ -102,7 +102,7 @@ def _printer(as_json: bool) -> Sent:
 
 
 async def _publish(server: Server, events: Iterator[Due], sent: Sent, retry_for: float) -> None:
-    async with connected(server) as client:
+    async with connected(server, retry_for) as client:
         await play(client, events, sent, retry_for=retry_for)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -65,6 +66,15 @@ async def dev_server() -> AsyncIterator[InProcess]:
     """A server in this process, with the credentials of ``--dev``."""
     async with running_server(dev=True) as running:
         yield running
+
+
+@pytest.fixture
+def unused_port() -> int:
+    """A port where nobody listens yet."""
+    with socket.socket() as door:
+        door.bind(("127.0.0.1", 0))
+        port: int = door.getsockname()[1]
+        return port
 
 
 @attrs.frozen

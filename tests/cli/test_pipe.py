@@ -14,9 +14,8 @@ import httpx
 import pytest
 import trio
 
-from rtlite.cli import pipe as module
 from tests.cli.conftest import command, rtlite_process, start
-from tests.servers import InProcess, ServerProcess, ungrouped
+from tests.servers import InProcess, ServerProcess, running_server, ungrouped
 
 KEPT = {"storeHistory": True}
 PROGRAM = "import sys\nfor number in range({count}): print(f'line {{number}}')\nprint('done', file=sys.stderr)"
@@ -237,18 +236,28 @@ async def test_a_program_that_cannot_be_run_is_one_line(dev_server, tmp_path) ->
     assert await told(client) == []
 
 
-async def test_a_key_that_does_not_hold_stops_before_the_program_begins(dev_server, tmp_path) -> None:
-    done = await piped(dev_server, "s", "--", "touch", str(tmp_path / "ran"), key="rts_wrong")
-    assert done.code == 1 and done.err.startswith(b"rtlite: ") and not (tmp_path / "ran").exists()
+async def test_with_a_key_that_does_not_hold_the_program_runs_and_it_is_said(dev_server) -> None:
+    done = await piped(dev_server, "s", "--", "echo", "hi", key="rts_wrong")
+    assert (done.code, done.out) == (1, b"hi\n")
+    assert b"rtlite: the credential is not valid (401 unauthorized); nothing more is sent\n" in done.err
 
 
-async def test_a_server_that_does_not_answer_keeps_no_program_from_beginning(autojump_clock) -> None:
-    class Hung:
-        async def call(self, *_: str) -> None:
-            await trio.sleep_forever()
+async def test_without_a_key_the_program_runs_though_the_server_wants_one() -> None:
+    async with running_server() as server:
+        done = await rtlite_process("pipe", "--url", server.url, "s", "--", "sh", "-c", "echo hi; exit 4")
+    assert (done.code, done.out) == (4, "hi\n")
+    assert "No key: give --key" in done.err and "lines that were not sent: 1" in done.err
 
-    with trio.fail_after(10):
-        await module._check_key(Hung(), "s")  # type: ignore[arg-type]
+
+@pytest.mark.parametrize("key", [(), ("--key", "rtk_dev")], ids=["without a key", "with a key"])
+async def test_with_the_server_away_from_the_start_lines_wait_for_it(key, nursery, unused_port) -> None:
+    url = f"http://127.0.0.1:{unused_port}"
+    pipe = await start(nursery, "pipe", "--url", url, *key, "s", "--", "echo", "hi")
+    assert await pipe.printed(1) == ["hi"]
+    await pipe.said("Connection refused; trying again")
+    async with running_server(dev=True, port=unused_port):
+        with trio.fail_after(20):
+            assert await pipe.process.wait() == 0  # every line and the last event are acknowledged
 
 
 async def test_a_refusal_does_not_stop_the_program_but_shows_in_the_exit_code(dev_server) -> None:

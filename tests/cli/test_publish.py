@@ -1,6 +1,10 @@
 from __future__ import annotations
 
-from tests.cli.conftest import rtlite
+import time
+
+import trio
+
+from tests.cli.conftest import Done, rtlite
 from tests.servers import running_server
 
 
@@ -21,6 +25,29 @@ async def test_publish_says_with_which_id_to_try_again_when_it_gave_up():
         "rtlite: no server answers at http://127.0.0.1:1: Connection refused;"
         " gave up after 0.1 s (to try again: --id x)\n"
     )
+
+
+async def test_without_a_key_too_publish_waits_for_the_server(unused_port):
+    url = f"http://127.0.0.1:{unused_port}"
+    began = time.monotonic()
+    gone = await rtlite("publish", "a", "e", "--url", url, "--retry-for", "1s", "--id", "x")
+    assert time.monotonic() - began > 0.5
+    assert gone.err == (
+        f"rtlite: no server answers at {url}: Connection refused; gave up after 1 s (to try again: --id x)\n"
+    )
+    done: list[Done] = []
+
+    async def publish() -> None:
+        done.append(await rtlite("publish", "article:a", "e", "--url", url))
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(publish)
+        await trio.sleep(0.3)  # it has asked at least once
+        async with running_server(dev=True, port=unused_port):
+            with trio.fail_after(20):
+                while not done:  # noqa: ASYNC110
+                    await trio.sleep(0.02)
+    assert done[0].json[0]["offset"] == 1
 
 
 async def test_commands_reach_a_server_on_a_unix_socket(tmp_path):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from typing import Any
 
 import orjson
@@ -55,9 +55,9 @@ class Server:
 
 @asynccontextmanager
 async def relaying(server: Server, buffer: int = 10**9) -> AsyncIterator[Relay]:
-    relay = Relay(server, "s", buffer)  # type: ignore[arg-type]
+    relay = Relay(server.url, "s", buffer)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(relay.run)
+        nursery.start_soon(relay.run, nullcontext(server))
         yield relay
         nursery.cancel_scope.cancel()
 
