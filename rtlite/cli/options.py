@@ -70,11 +70,11 @@ def metavar(item: Declared) -> str:
 def shown(item: Declared, value: Any) -> str:
     """A setting's value as one would write it: ``30s``, ``1MiB``, ``a,b``."""
     if item.convert is settings.durations:
-        return ",".join(_duration(part) for part in value)
+        return ",".join(settings.duration_text(part) for part in value)
     if item.convert is settings.duration:
-        return _duration(value)
+        return settings.duration_text(value)
     if item.convert is settings.size:
-        return _in_units(value, (("GiB", 1024 * settings.MIB), ("MiB", settings.MIB), ("KiB", settings.KIB)), "")
+        return _size(value)
     if isinstance(value, bool):
         return "on" if value else "off"
     if isinstance(value, tuple):
@@ -82,15 +82,11 @@ def shown(item: Declared, value: Any) -> str:
     return str(value)
 
 
-def _duration(value: float) -> str:
-    return _in_units(value, (("d", settings.DAY), ("h", settings.HOUR), ("m", settings.MINUTE)), "s")
-
-
-def _in_units(value: float, units: tuple[tuple[str, float], ...], rest: str) -> str:
-    for name, factor in units:
+def _size(value: int) -> str:
+    for name, factor in (("GiB", 1024 * settings.MIB), ("MiB", settings.MIB), ("KiB", settings.KIB)):
         if value and value % factor == 0:
-            return f"{value / factor:g}{name}"
-    return f"{value:.15g}{rest}"
+            return f"{value // factor}{name}"
+    return str(value)
 
 
 def setting_flags(command: F) -> F:

@@ -21,7 +21,7 @@ from rtlite.faults import KINDS, PROTOCOLS, Fault, Kind, NewFault
 from rtlite.log import get_logger
 from rtlite.metrics import Metrics
 from rtlite.model import check_pattern, check_user, now_ms
-from rtlite.settings import Settings
+from rtlite.settings import Settings, duration_text
 from rtlite.transports.outbox import PIECE
 
 log = get_logger(__name__)
@@ -221,5 +221,5 @@ def _seconds(duration: str | None, settings: Settings) -> float:
     except ValueError as error:
         raise InvalidRequest(f"duration: {error}") from error
     if not 0 < seconds <= settings.fault_max_time:
-        raise InvalidRequest(f"duration: up to {settings.fault_max_time:g}s is allowed (fault_max_time)")
+        raise InvalidRequest(f"duration: up to {duration_text(settings.fault_max_time)} is allowed (fault_max_time)")
     return seconds

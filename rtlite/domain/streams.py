@@ -15,7 +15,7 @@ from rtlite.errors import Conflict, InvalidRequest, NotFound, Reason
 from rtlite.hub.hub import Hub
 from rtlite.hub.transactions import Transaction
 from rtlite.model import check_stream, check_user, now_ms, stream_of
-from rtlite.settings import Settings
+from rtlite.settings import Settings, duration_text
 from rtlite.store import retention
 from rtlite.store import streams as tables
 from rtlite.store.database import Database
@@ -157,13 +157,14 @@ class Streams:
 
     def _check(self, change: Change) -> None:
         """:raises InvalidRequest: more is to be kept than may be."""
-        for name, wanted, most in (
-            ("age", change.age, self._settings.stream_age),
-            ("count", change.count, self._settings.stream_count),
-            ("bytes", change.bytes, self._settings.stream_bytes),
+        most = self._settings
+        for name, wanted, bound, text in (
+            ("age", change.age, most.stream_age, duration_text(most.stream_age)),
+            ("count", change.count, most.stream_count, str(most.stream_count)),
+            ("bytes", change.bytes, most.stream_bytes, str(most.stream_bytes)),
         ):
-            if wanted is not None and wanted > most:
-                raise InvalidRequest(f"retention.{name}: at most {most:.15g} can be kept")
+            if wanted is not None and wanted > bound:
+                raise InvalidRequest(f"retention.{name}: at most {text} can be kept")
 
 
 def _changed(stream: Stream, change: Change) -> Stream:

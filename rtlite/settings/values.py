@@ -30,6 +30,14 @@ def duration(value: object) -> float:
     return _with_unit(value, _DURATION_UNITS, SECOND, "a duration such as 30s, 15m, 2h or 7d")
 
 
+def duration_text(seconds: float) -> str:
+    """As one would write it: in the largest unit of which it is a whole number, as in ``7d``, ``2h``, ``90s``."""
+    for unit, factor in (("d", DAY), ("h", HOUR), ("m", MINUTE)):
+        if seconds and seconds % factor == 0:
+            return f"{seconds / factor:.15g}{unit}"
+    return f"{seconds:.15g}s"
+
+
 def size(value: object) -> int:
     """Bytes from a number or from text such as ``64KiB``, ``1MiB``."""
     return int(_with_unit(value, _SIZE_UNITS, 1, "a size such as 64KiB or 1MiB"))

@@ -9,7 +9,7 @@ import attrs
 
 from rtlite.model import new_epoch, rfc3339, stream_channel
 from rtlite.rules import Count, Duration, Id, Timestamp, User
-from rtlite.settings import KindSettings
+from rtlite.settings import KindSettings, duration_text
 
 _COLUMNS: Final = "id, owner, store_history, age, count, bytes, created"
 # The channels of a stream: its standard output, and those whose names go on with a colon (";" is what follows it).
@@ -63,7 +63,7 @@ class Stream:
             "owner": self.owner,
             "storeHistory": self.store_history,
             "retention": {
-                "age": f"{keep.retention_age:.15g}s",
+                "age": duration_text(keep.retention_age),
                 "count": keep.retention_count,
                 "bytes": keep.retention_bytes,
             },

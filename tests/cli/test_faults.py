@@ -59,7 +59,7 @@ async def test_what_the_server_refuses_is_said_in_one_line(dev_server):
     done = await rtlite("faults", "add", "drop", "--for", "5h", "--url", dev_server.url)
     assert (done.code, done.err) == (
         1,
-        "rtlite: duration: up to 3600s is allowed (fault_max_time) (400 invalid_request)\n",
+        "rtlite: duration: up to 1h is allowed (fault_max_time) (400 invalid_request)\n",
     )
     async with running_server() as server:
         key = await server.key("admin", "root")

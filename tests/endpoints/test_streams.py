@@ -54,13 +54,13 @@ async def test_an_owner_makes_changes_lists_and_deletes_a_stream(server: InProce
         "id": "s",
         "owner": "ann",
         "storeHistory": False,
-        "retention": {"age": "604800s", "count": 10_000, "bytes": 64 * 1024 * 1024},
+        "retention": {"age": "7d", "count": 10_000, "bytes": 64 * 1024 * 1024},
         "created": made.json()["created"],
     }
     wanted = {"storeHistory": True, "retention": {"age": "30d", "count": 50_000, "bytes": 10**9}}
     changed = await client.put("/streams/s", json=wanted)
     assert changed.status_code == 200
-    assert changed.json() == made.json() | wanted | {"retention": wanted["retention"] | {"age": "2592000s"}}
+    assert changed.json() == made.json() | wanted
     assert (await client.put("/streams/s", json=changed.json())).json() == changed.json()
     assert (await client.get("/streams/s")).json() == changed.json()
     assert (await client.get("/streams")).json() == {"items": [changed.json()], "next": None}
@@ -134,7 +134,7 @@ async def test_only_stream_keys_and_the_operator_manage_streams(server: InProces
         ({"storeHistory": 1}, "storeHistory"),
         ({"retention": "7d"}, "retention"),
         ({"retention": {"age": "soon"}}, "retention.age"),
-        ({"retention": {"age": "3660d"}}, "retention.age"),
+        ({"retention": {"age": "3660d"}}, "retention.age: at most 365d"),
         ({"retention": {"count": -1}}, "retention.count"),
         ({"retention": {"count": 10**12}}, "retention.count"),
         ({"retention": {"bytes": 2**62}}, "retention.bytes"),

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from rtlite.settings import duration, public_url, size
+from rtlite.settings import duration, duration_text, public_url, size
 
 
 @pytest.mark.parametrize(
@@ -10,6 +10,23 @@ from rtlite.settings import duration, public_url, size
     [("90", 90), ("1.5s", 1.5), ("15m", 900), ("2 h", 7200), ("7d", 604800), ("20ms", 0.02), (3, 3)],
 )
 def test_durations(text: object, seconds: float) -> None:
+    assert duration(text) == seconds
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (604_800, "7d"),
+        (5400, "90m"),
+        (7200.0, "2h"),
+        (61, "61s"),
+        (0.02, "0.02s"),
+        (0, "0s"),
+        (86_400 * 1_234_567, "1234567d"),
+    ],
+)
+def test_a_duration_is_written_in_the_largest_unit_of_which_it_is_whole(seconds: float, text: str) -> None:
+    assert duration_text(seconds) == text
     assert duration(text) == seconds
 
 

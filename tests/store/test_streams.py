@@ -66,6 +66,6 @@ def test_what_a_stream_does_not_say_its_kind_does():
         "id": "s",
         "owner": "ann",
         "storeHistory": True,
-        "retention": {"age": "60s", "count": 7, "bytes": kind.retention_bytes},
+        "retention": {"age": "1m", "count": 7, "bytes": kind.retention_bytes},
         "created": "1970-01-01T00:00:01.000Z",
     }
