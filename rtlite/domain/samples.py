@@ -51,6 +51,9 @@ class Turn:
     def uuid(self) -> str:
         return str(UUID(int=self.random.getrandbits(128), version=4))
 
+    def before(self, minutes: int) -> str:
+        return rfc3339(max(0, self.at - minutes * 60_000))
+
 
 Data = Callable[[str, str, Turn], dict[str, Any]]  # of a channel's kind and name
 
@@ -139,7 +142,7 @@ def _status_update(kind: str, entity: str, turn: Turn) -> dict[str, Any]:
 def _notification_new(kind: str, user: str, turn: Turn) -> dict[str, Any]:
     order = 1234 + turn.number
     return {
-        "id": f"notif_{turn.hex(12)}",
+        "id": f"notif_{turn.hex(16)}",
         "type": "order_update",
         "title": "Order Shipped",
         "message": f"Your order #{order} has been shipped.",
@@ -151,7 +154,7 @@ def _notification_new(kind: str, user: str, turn: Turn) -> dict[str, Any]:
 
 
 def _notification_read(kind: str, user: str, turn: Turn) -> dict[str, Any]:
-    return {"id": f"notif_{turn.hex(12)}", "userId": user, "unread": max(0, 2 - turn.number)}
+    return {"id": f"notif_{turn.hex(16)}", "userId": user, "unread": max(0, 2 - turn.number)}
 
 
 def _all_read(kind: str, user: str, turn: Turn) -> dict[str, Any]:
@@ -160,18 +163,19 @@ def _all_read(kind: str, user: str, turn: Turn) -> dict[str, Any]:
 
 def _change(type: str) -> Data:
     def change(kind: str, model: str, turn: Turn) -> dict[str, Any]:
-        now, version = turn.time, 1 if type == "CREATED" else 1 + turn.number
+        version = 1 if type == "CREATED" else 2 + turn.number
         name = "Blue mug" if type != "CREATED" or turn.number == 0 else f"Blue mug {turn.number + 1}"
         record = {
             # The same one each time, so that its life can be followed; but what is created is new.
-            "id": "rec_b1ue0b1ue0b1" if name == "Blue mug" else f"rec_{turn.hex(12)}",
+            "id": "rec_3f9a1c52d07be846" if name == "Blue mug" else f"rec_{turn.hex(16)}",
             "modelKey": model,
             "naturalKey": name.lower().replace(" ", "-"),
             "data": {"name": name, "price": 12.5, "stock": 40 - turn.number % 41},
             "version": version,
             "publishedVersion": version if type == "PUBLISHED" else None,
-            "createdAt": now,
-            "updatedAt": now,
+            "createdAt": turn.time if type == "CREATED" else turn.before(90),
+            # What is deleted is shown as it was last.
+            "updatedAt": turn.before(30) if type == "DELETED" else turn.time,
         }
         return {"type": type, "record": record}
 
@@ -180,7 +184,6 @@ def _change(type: str) -> Data:
 
 def _job(status: str, progress: int | None, result: Any = None, error: str | None = None) -> Data:
     def job(kind: str, id: str, turn: Turn) -> dict[str, Any]:
-        now = turn.time
         return {
             "id": id,
             "type": "import",
@@ -189,8 +192,8 @@ def _job(status: str, progress: int | None, result: Any = None, error: str | Non
             "userId": "dev",
             "result": result,
             "error": error,
-            "createdAt": now,
-            "updatedAt": now,
+            "createdAt": turn.time if status == "pending" else turn.before(2),
+            "updatedAt": turn.time,
         }
 
     return job

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import orjson
@@ -62,6 +63,30 @@ def test_samples_of_jobs_and_notifications_have_the_fields_of_real_ones(kind, st
     assert found
     for sample in found:
         assert list(sample.data(sample.channel)) == list(stored.as_json())
+
+
+@pytest.mark.parametrize("name", ["UPDATED", "DELETED", "PUBLISHED", "UNPUBLISHED"])
+def test_a_record_that_is_not_new_was_made_before_and_has_changed_since(name):
+    created, changed = [samples.find(each).data("changes:product")["record"] for each in ("CREATED", name)]
+    assert (created["version"], created["updatedAt"]) == (1, created["createdAt"])
+    assert changed["version"] > 1
+    assert changed["updatedAt"] > changed["createdAt"]
+    assert changed["publishedVersion"] == (changed["version"] if name == "PUBLISHED" else None)
+
+
+@pytest.mark.parametrize("name", ["job.progress", "job.completed", "job.failed", "job.cancelled"])
+def test_a_job_that_went_on_was_made_before(name):
+    job = samples.find(name).data("jobs:job_9")
+    assert job["updatedAt"] > job["createdAt"]
+
+
+def test_ids_look_like_real_ones():
+    for name in ("notification.new", "notification.read"):
+        assert re.fullmatch("notif_[0-9a-f]{16}", samples.find(name).data("notifications:dev")["id"])
+    for name in ("CREATED", "UPDATED"):
+        for number in range(2):
+            data = samples.find(name).data("changes:product", samples.Turn(number))
+            assert re.fullmatch("rec_[0-9a-f]{16}", data["record"]["id"])
 
 
 def test_names_are_unique_in_any_case_and_found_so():
