@@ -5,6 +5,7 @@ In the order in which a command meets them:
     program.py     the group itself, exit codes, how an error becomes one line
     options.py     options that several commands take, and flags made of the settings
     output.py      readable on a terminal, JSON lines into a pipe
+    tables.py      tables on a terminal, however narrow
     client.py      which server a command asks, and as whom; the asking is rtlite.client's
     trouble.py     what a command that goes on and on says of a server that is away
     desk.py        keys, tokens and backups: through a server, or on the file

@@ -78,8 +78,7 @@ def list_keys(as_json: bool, data: str | None, config: str | None, url: str | No
         for item in found:
             output.json_line(item)
         return
-    titles = ("id", "begins", "kind", "user", "name", "created", "expires", "last used", "revoked")
-    output.table(titles, [_row(item) for item in found])
+    output.table(("id", "begins", "kind", "user", "name", "used", "ends"), list(map(_row, found)), ("user", "name"))
 
 
 @keys.command()
@@ -100,8 +99,12 @@ def revoke(
 
 def _row(item: dict[str, Any]) -> list[str]:
     kind = f"{item['kind']}, write" if item["kind"] == "project" and item["write"] else item["kind"]
-    times = [(item[name] or "").replace("T", " ")[:16] for name in ("created", "expires", "last_used", "revoked")]
-    return [item["id"], f"{item['prefix']}…", kind, item["user"], item["name"], *times]
+    ends = next((f"{word} {_day(item[word])}" for word in ("revoked", "expires") if item[word]), "")
+    return [item["id"], item["prefix"], kind, item["user"], item["name"], _day(item["last_used"]), ends]
+
+
+def _day(time: str | None) -> str:
+    return (time or "")[:10]
 
 
 async def _create(where: Where, wanted: NewKey) -> dict[str, Any]:

@@ -37,23 +37,17 @@ def note(text: str) -> None:
     click.echo(f"rtlite: {one_line(text)}", err=True)
 
 
-def table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print a table: drawn on a terminal, plain columns elsewhere."""
-    cells = [[escape(cell) for cell in row] for row in rows]
-    if not on_terminal():
-        widths = [max(len(cell) for cell in column) for column in zip(titles, *cells, strict=True)]
-        for row in (titles, *cells):
-            click.echo("  ".join(f"{cell:{width}}" for cell, width in zip(row, widths, strict=True)).rstrip())
-        return
-    # Imported here, since most commands draw no table.
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
+def table(titles: Sequence[str], rows: Sequence[Sequence[str]], free: Sequence[str] = ()) -> None:
+    """Print a table: drawn on a terminal, plain columns elsewhere.
 
-    drawn = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False)
-    for title in titles:
-        drawn.add_column(title, overflow="fold")
-    for row in cells:
-        drawn.add_row(*(Text(cell) for cell in row))
-    Console().print(drawn)
+    :param free: titles of columns whose words may be broken where the terminal is narrow.
+    """
+    cells = [[escape(cell) for cell in row] for row in rows]
+    if on_terminal():
+        from rtlite.cli.tables import drawn  # most commands draw none, and need not wait for it
+
+        drawn(titles, cells, free)
+        return
+    widths = [max(len(cell) for cell in column) for column in zip(titles, *cells, strict=True)]
+    for row in (titles, *cells):
+        click.echo("  ".join(f"{cell:{width}}" for cell, width in zip(row, widths, strict=True)).rstrip())

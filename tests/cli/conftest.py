@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import logging
 import os
+import pty
+import re
 import socket
+import struct
 import subprocess
 import sys
+import termios
 from collections.abc import AsyncIterator, Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -109,6 +114,33 @@ async def rtlite_process(*arguments: str, seconds: float = 20.0) -> Done:
     with trio.fail_after(seconds):
         done = await trio.run_process(command(*arguments), capture_stdout=True, capture_stderr=True, check=False)
     return Done(done.returncode, done.stdout.decode(), done.stderr.decode())
+
+
+async def on_terminal(*arguments: str, columns: int = 80) -> list[str]:
+    """Run ``rtlite …`` to its end on a terminal that is so wide; returns the lines it shows, without colours."""
+    ours, its = pty.openpty()
+    fcntl.ioctl(its, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+
+    def read() -> bytes:
+        shown = b""
+        while True:
+            try:
+                shown += os.read(ours, 65536)
+            except OSError:  # EIO: nobody has the terminal's other end any more
+                return shown
+
+    shown: list[bytes] = []
+
+    async def look() -> None:
+        shown.append(await trio.to_thread.run_sync(read))
+
+    with trio.fail_after(20):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(look)
+            await trio.run_process(command(*arguments), stdin=its, stdout=its, stderr=its, check=False)
+            os.close(its)
+    os.close(ours)
+    return re.sub(r"\x1b\[[0-9;]*m", "", shown[0].decode()).replace("\r", "").split("\n")
 
 
 @attrs.define
