@@ -20,7 +20,7 @@ import outcome
 import trio
 import trio_asyncio
 
-from rtlite.errors import StartError
+from rtlite.errors import StartError, StorageFailed
 from rtlite.log import get_logger
 
 log = get_logger(__name__)
@@ -42,6 +42,7 @@ class Connection(aiosqlite.Connection):
         super().__init__(partial(connect, path, reading), iter_chunk_size=64)
         self._path = path
         self._loop = loop
+        self._ended = False
         self._bell = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
 
     async def begin(self) -> None:
@@ -62,7 +63,11 @@ class Connection(aiosqlite.Connection):
         aiosqlite's queue also takes functions without a future, and the answer comes straight back
         to the waiting task. Through the asyncio loop it would take half a dozen turns of Trio's, and
         through its queue of other threads three.
+
+        :raises StorageFailed: it is closed, or about to be.
         """
+        if self._ended:
+            raise StorageFailed("the database is closed")
         connection, bell = self._conn, self._bell
         results: list[outcome.Outcome[T]] = []
 
@@ -77,7 +82,8 @@ class Connection(aiosqlite.Connection):
         return results[0].unwrap()
 
     async def end(self) -> None:
-        """Close it, and see its thread end."""
+        """Close it once what it runs is done, and see its thread end."""
+        self._ended = True
         try:
             await trio_asyncio.aio_as_trio(self.close, loop=self._loop)()
         except sqlite3.Error:

@@ -222,12 +222,13 @@ class Database:
 
     async def _stop(self) -> None:
         with trio.CancelScope(shield=True):
-            if self._prepared and self._trusted:
-                with suppress(Refused):  # then the next start is careful
-                    await self._run(self._writer, wal.truncate)  # synced, so nothing is at risk any more
-                    await self._run(self._writer, schema.end_unsynced)
-            for connection in reversed(self._open[:]):  # the writer last: its close checkpoints, and removes the WAL
-                await self._close(connection)
+            async with self._writing:  # tasks of the program around this one may still write
+                if self._prepared and self._trusted:
+                    with suppress(Refused):  # then the next start is careful
+                        await self._run(self._writer, wal.truncate)  # synced, so nothing is at risk any more
+                        await self._run(self._writer, schema.end_unsynced)
+                for connection in reversed(self._open[:]):  # the writer last: its close removes the WAL
+                    await self._close(connection)
 
 
 @asynccontextmanager

@@ -137,6 +137,31 @@ class TestWriting:
             assert seen == []
             assert await names(database) == ["a"]
 
+    async def test_what_is_under_way_when_it_closes_is_finished_and_what_comes_later_is_refused(self, tmp_path):
+        """By tasks of the program around it, which may outlive the block."""
+        outcomes, may_end = [], threading.Event()
+
+        async def attempt(call):
+            try:
+                outcomes.append(await call(lambda _: may_end.wait(5)))
+            except StorageFailed as error:
+                outcomes.append(error.detail)
+
+        async def end():
+            await trio.testing.wait_all_tasks_blocked()
+            may_end.set()
+
+        with no_trace():
+            async with trio.open_nursery() as program, open_database(str(tmp_path / "r.db")) as database:
+                for call in [database.write] * 2 + [database.read] * (database_module.READERS + 1):
+                    program.start_soon(attempt, call)
+                    await trio.testing.wait_all_tasks_blocked()
+                program.start_soon(end)
+            assert outcomes == [True] * (3 + database_module.READERS)
+            for call in (database.write, database.read):
+                await attempt(call)
+            assert outcomes[-2:] == ["the database is closed"] * 2
+
     async def test_closing_in_a_cancelled_scope_closes_all(self, tmp_path):
         with no_trace(), trio.CancelScope() as scope:
             async with open_database(str(tmp_path / "r.db")) as database:
