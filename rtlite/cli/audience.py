@@ -84,7 +84,7 @@ def listeners(url: str) -> list[Listener]:
     """One per protocol that there is, and one for each thing that they tell of."""
     ws, token = url.replace("http", "ws", 1), dev_token(NewToken("dev"))
     notifications, article, changes = "notifications:dev", "article:hello", "changes:product"
-    streams = f"{ws}/socket.io/?EIO=4&transport=websocket&stream=demo"
+    streams = f"{ws}/socket.io/?stream=demo"
 
     def events(label: str, channel: str, happening: Happening, sign: str) -> Listener:
         return Listener(label, f"{url}/sse/{channel}", channel, _with_eventsource, happening, token, sign=sign)
@@ -136,7 +136,7 @@ async def _with_eventsource(client: Listener) -> None:
 
 async def _with_socketio(client: Listener) -> None:
     """As socket.io-client does over WebSocket: it is opened, joins the namespace, and answers pings."""
-    async with open_websocket_url(f"{client.url}&token={client.key}") as socket:
+    async with open_websocket_url(f"{client.url}&token={client.key}&EIO=4&transport=websocket") as socket:
         while not client.got(message := await socket.get_message()):
             if message in ("2", b"2"):
                 await socket.send_message("3")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import click
 import trio
 
-from rtlite.cli import output, welcome
+from rtlite.cli import options, output, welcome
 from rtlite.cli.audience import Listener, listeners
 from rtlite.cli.program import run
 from rtlite.cli.serve import serve_until_signal
@@ -28,22 +28,27 @@ _PATIENCE: Final = 10.0
 @click.option(
     "--port", metavar="NUMBER", type=click.IntRange(0, 65535), default=0, help="TCP port.  [default: a free one]"
 )
-def demo(once: bool, port: int) -> None:
+@options.json_option
+def demo(once: bool, port: int, as_json: bool) -> None:
     """See it work: a server, its clients and what they hear.
 
-    The server is in memory; one client per protocol connects. Prints what each got and how long it
-    took, then stays up for you to try; Ctrl-C ends it.
+    The server is in memory; one client per protocol connects. Prints what each got, cut to
+    the terminal's width, and how long it took; then stays up for you to try; Ctrl-C ends it.
     """
     # One view of an article is what happens: readers get its count, and the author the first milestone.
+    json = output.wants_json(as_json)
     chosen = Settings(port=port, data=":memory:", dev=True, blog_milestones=(1, 10, 100, 1000))
 
     async def show(running: Running) -> None:
         with trio.move_on_after(_PATIENCE) as patience:
-            _report(await _demonstrate(running.url))
+            _report(await _demonstrate(running.url), json)
         if patience.cancelled_caught:
             raise StartError(f"a client got nothing within {_PATIENCE:g} s")
         if once:
             running.stop()
+            return
+        if json:
+            output.note(f"ready on {running.url}; Ctrl-C ends it")
             return
         click.echo(f"\nrtlite ready on {running.url}; Ctrl-C ends it")
         click.echo("\n".join(welcome.dev_lines(running)))
@@ -79,11 +84,15 @@ async def _all_listen(operator: Client, connected: Sequence[Listener]) -> bool:
     return everyone and all(names.count(name) >= count for name, count in wanted.items())
 
 
-def _report(connected: Sequence[Listener]) -> None:
-    click.echo(
-        "An article was viewed, a script wrote a line, a record was made and a job ended. Who listens heard of it:"
-    )
-    output.table(
-        ("protocol", "URL", "what arrived", "ms"),
-        [(client.protocol, client.url, client.arrived, f"{client.took * 1000:.1f}") for client in connected],
-    )
+def _report(connected: Sequence[Listener], as_json: bool) -> None:
+    if as_json:
+        for client in connected:
+            took = round(client.took * 1000, 1)
+            output.json_line({"protocol": client.protocol, "url": client.url, "ms": took, "arrived": client.arrived})
+        return
+    click.echo("An article was viewed, a script wrote a line, a record was made and a job ended.")
+    click.echo("Who listens heard of it:")
+    for client in connected:
+        name = click.style(f"{client.protocol:{max(len(client.protocol) for client in connected)}}", bold=True)
+        click.echo(f"\n{name}  {client.took * 1000:6.1f} ms  {client.url}")
+        click.echo(f"  {output.cut(client.arrived, 2)}")

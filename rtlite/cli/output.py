@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -30,6 +31,14 @@ def json_line(value: Any) -> None:
 def one_line(text: str) -> str:
     """``text`` in one line and fit for a terminal: for errors, which may quote a peer."""
     return escape(" ".join(text.split()))
+
+
+def cut(text: str, indent: int = 0) -> str:
+    """As much of ``text`` as one line of the terminal takes, after so many columns."""
+    from rich.cells import cell_len, set_cell_size  # a command that cuts nothing need not wait for it
+
+    text, width = one_line(text), shutil.get_terminal_size().columns - indent
+    return text if cell_len(text) <= width else set_cell_size(text, max(1, width - 1)).rstrip() + "…"
 
 
 def note(text: str) -> None:
