@@ -133,6 +133,21 @@ async def test_a_publish_is_answered_once_it_is_stored_and_reaches_the_publisher
         }
 
 
+@SOCKETS
+async def test_a_whole_number_that_would_lose_digits_is_refused_and_the_socket_stays(path: str) -> None:
+    async with serving() as server:
+        client = await connected(server, path, server.token("u", subscribe=["news:a"], publish=["news:a"]))
+        await client.ask("subscribe", channel="news:a")
+        fields = '"channel":"news:a","event":"e","data":{"n":%d}'
+        wording = f'{{"type":"publish","data":{{{fields}}}}}' if client.nested else f'{{"type":"publish",{fields}}}'
+        await client.raw(wording % (2**64 + 1))
+        refusal = await client.answer()
+        assert (refusal["type"], refusal["code"]) == ("error", "invalid_request") and "64 bits" in refusal["message"]
+        await client.raw(wording % (2**64 - 1))
+        heard = [await client.hear(), await client.hear()]  # the event, and the answer
+        assert {"n": 2**64 - 1} in [message.get("data") for message in heard]
+
+
 async def test_over_ws_the_events_id_is_inside_data() -> None:
     async with serving(dev=True) as server:
         client = await connected(server, "/ws", server.token("u"))

@@ -270,6 +270,25 @@ async def test_a_key_is_made_shown_once_listed_without_its_secret_and_revoked() 
         assert (await client.delete("/api/keys/key_none")).status_code == 404
 
 
+async def test_a_whole_number_is_delivered_as_it_came_or_refused() -> None:
+    async with running_server() as server:
+        client = await server.operator()
+        one = '{"channel":"news:a","event":"e","data":{"n":%d}}'
+        lines = {"Content-Type": "application/x-ndjson"}
+        for number, status in ((2**64 + 1, 400), (-(2**63) - 1, 400), (2**64 - 1, 201), (2**53 + 1, 201)):
+            for answer in (
+                await client.post("/api/publish", content=one % number),
+                await client.post("/api/publish/batch", content=f'{{"events":[{one % number}]}}'),
+                await client.post("/api/publish/batch", content=f"{one % number}\n", headers=lines),
+                await client.post("/streams/s/messages", content=str(number)),
+                await client.post("/records/product", content=f'{{"data":{{"n":{number}}}}}'),
+            ):
+                assert answer.status_code == status, answer.text
+                assert status == 201 or answer.json()["code"] == "invalid_json"
+        kept = (await client.get("/api/channels/news:a/history")).json()["items"]
+        assert [event["data"]["n"] for event in kept] == [2**64 - 1] * 3 + [2**53 + 1] * 3
+
+
 async def test_a_list_of_keys_says_which_may_write() -> None:
     async with running_server() as server:
         client = await server.operator()

@@ -104,7 +104,7 @@ async def test_a_handler_reads_the_query_of_the_url_at_any_time(autojump_clock: 
         await peer.text()
         for number in (1, 2):
             answer = orjson.loads((await peer.text()).removeprefix(b"43%d" % number))
-            assert answer == [{"EIO": "4", "transport": "websocket", "room": "a b"}, "test"]
+            assert answer == [{"EIO": "4", "transport": "websocket", "room": "a b"}, "localhost"]
 
 
 async def test_an_unknown_namespace_is_a_connect_error(autojump_clock: trio.testing.MockClock) -> None:

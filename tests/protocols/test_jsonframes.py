@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+from decimal import Decimal
 from typing import Any
 
 import attrs
@@ -86,6 +88,61 @@ def test_what_is_no_json_is_refused(text: bytes) -> None:
     with pytest.raises(InvalidRequest) as refusal:
         jsonframes.decode(text, Wanted)
     assert refusal.value.code == "invalid_json" or text == b"9" * 5000
+
+
+LOSES = [2**64 + 1, -(2**63) - 1, 2**200 + 1, 10**22 + 1, -(10**19) - 1]
+KEEPS = [
+    2**64 - 1,
+    -(2**63),
+    2**53 + 1,
+    2**64,
+    10**20,
+    -(2**70),
+    10**300,
+    18446744073709552000,
+]  # the last is JavaScript's 2**64
+OTHERS = [
+    "0.12345678901234567890123",
+    "18446744073709551617.0",
+    "1.8446744073709551617e19",
+    '"18446744073709551617"',
+    r'"a \" 18446744073709551617 \\"',
+    r'{"18446744073709551617": "\u0031" }',
+]
+AROUND = ["%s", '{"data":{"n":%s}}', r'["\"", "\\", [1,%s]]', r'{"a\\":"1\"", "b" : %s }', "\n%s\n", '["é%%", %s]']
+
+
+def same(was: Any, now: Any) -> bool:
+    """Whether a number is what it was, or what a browser writes for the double nearest to it."""
+    return bool(was == now) or (isinstance(now, float) and Decimal(repr(now)) == was)
+
+
+@pytest.mark.parametrize("around", AROUND)
+@pytest.mark.parametrize("written", [str, str.encode])
+def test_a_whole_number_past_64_bits_keeps_its_digits_or_is_refused(around: str, written: Any) -> None:
+    for number in LOSES:
+        with pytest.raises(InvalidRequest, match="past 64 bits") as refusal:
+            jsonframes.parse(written(around % number))
+        assert refusal.value.code == "invalid_json"
+    for other in [*KEEPS, *OTHERS]:
+        jsonframes.parse(written(around % other))
+    for number in KEEPS:
+        assert same(number, jsonframes.parse(written(str(number))))
+
+
+_WHOLE = st.integers() | st.integers(-(2**70), 2**70) | st.integers(10**18, 10**21)
+_OTHER = st.text() | st.floats(allow_nan=False, allow_infinity=False) | st.text('\\"0123456789')
+
+
+@given(st.lists(_WHOLE | _OTHER), st.booleans())
+def test_no_whole_number_changes_silently(values: list[Any], ascii_only: bool) -> None:
+    text = json.dumps(values, ensure_ascii=ascii_only)
+    try:
+        found = jsonframes.parse(text)
+    except InvalidRequest:
+        assert any(isinstance(value, int) and not same(value, float(value)) for value in values)
+    else:
+        assert all(same(was, now) for was, now in zip(values, found, strict=True))
 
 
 def test_an_empty_body_counts_as_an_empty_object() -> None:
