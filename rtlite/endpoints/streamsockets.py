@@ -59,6 +59,8 @@ _NAMES: Final = (
 _MISSING: Final = frozenset({"undefined", "null"})  # what JavaScript writes into a query for a value that is none
 _NUMBER: Final = re.compile("[0-9]{1,15}")
 _UNLIMITED: Final = 2**62
+_WORD: Final = re.compile("[0-9.]*[A-Za-z]+")
+"""More likely an age that we cannot read, as in ``yesterday`` or ``1week``, than a message's id."""
 
 ASKED: Final = (
     Asked("stream", Id, "The stream; like all that follows, it may stand in `auth` as well", required=True),
@@ -119,24 +121,24 @@ def _whole(event: Event, *, replayed: bool) -> bytes:
 class Wanted:
     """What a client asks for, from its query and ``auth``.
 
-    ``since`` is ``None`` if nothing is to be replayed; ``explicit`` is whether the client named a place.
+    ``since`` is ``None`` if nothing is to be replayed; ``by`` is what names that place, empty if nothing does.
     """
 
     stream: str
     channel: str
     whole: bool
     since: Since | None
-    explicit: bool
+    by: str
     limit: int
     recovery: bool
     pid: str
     offset: str
 
 
-def wanted(query: Mapping[str, str], auth: Mapping[str, Any], most: int, now: int) -> Wanted:
+def wanted(query: Mapping[str, str], auth: Mapping[str, Any], now: int) -> Wanted:
     """Read what a client asks for.
 
-    :param most: messages of one replay. :param now: milliseconds since 1970, which ages count back from.
+    :param now: milliseconds since 1970, which ages count back from.
     :raises InvalidRequest: something is missing or cannot be read; the detail names it.
     """
     given = {name: value for name, value in query.items() if value not in _MISSING}
@@ -147,8 +149,7 @@ def wanted(query: Mapping[str, str], auth: Mapping[str, Any], most: int, now: in
     limit = given.get("replayLimit", "")
     if limit and not _NUMBER.fullmatch(limit):
         raise InvalidRequest("replayLimit: a whole number is wanted")
-    since = _since(given, now)
-    explicit = since is not None
+    since, by = _since(given, now)
     if since is None and limit:
         since = 0
     if limit and not int(limit):
@@ -158,8 +159,8 @@ def wanted(query: Mapping[str, str], auth: Mapping[str, Any], most: int, now: in
         name,
         whole=_is_on(given.get("includeMetadata")),
         since=since,
-        explicit=explicit,
-        limit=min(int(limit), most) if limit else most,
+        by=by,
+        limit=int(limit) if limit else _UNLIMITED,
         recovery=_is_on(given.get("recovery")),
         pid=_text("pid", auth.get("pid", "")),
         offset=_text("offset", auth.get("offset", "")),
@@ -180,20 +181,20 @@ def _is_on(text: str | None) -> bool:
     return text is not None and text.strip().lower() not in _NO
 
 
-def _since(given: Mapping[str, str], now: int) -> Since | None:
-    """The place that a replay begins behind: of several, the first in this order."""
+def _since(given: Mapping[str, str], now: int) -> tuple[Since | None, str]:
+    """The place that a replay begins behind, and what names it: of several, the first in this order."""
     if id := given.get("replayId", ""):
-        return Position.parse(id) or EventId(check_event_id(id))
+        return Position.parse(id) or EventId(check_event_id(id)), "replayId"
     for name in ("replaySince", "replayDate", "replay"):
         text = given.get(name, "").strip()
         if text.lower() in _ALL:
-            return 0
+            return 0, name
         if text.lower() not in _NO:
             try:
-                return parse_since(text, now)
+                return parse_since(text, now), name
             except InvalidRequest as error:
                 raise InvalidRequest(f"{name}: {error.detail.removeprefix('since: ')}") from error
-    return None
+    return None, ""
 
 
 @attrs.frozen
@@ -263,7 +264,7 @@ class StreamSockets:
         secret = presented(link.head.headers, {**socket.query, "token": token})
         identity = self._sessions.identify(link, secret)
         self._sessions.take_on(link, identity)
-        want = wanted(socket.query, socket.auth, self._settings.max_replay, now_ms())
+        want = wanted(socket.query, socket.auth, now_ms())
         await self._admit(identity, want)
         since, warnings, top = await self._place(socket, want)
 
@@ -318,12 +319,17 @@ class StreamSockets:
         if want.since is None:
             return None, [], 0
         place = await self._locate(want.channel, want.since)
-        warnings, after = [], max(place.start.after, place.top - want.limit)
-        if place.top - place.start.after > want.limit == self._settings.max_replay:
-            warnings.append(_warning("replay_limit", f"a replay has {want.limit} messages at most: the newest follow"))
-        if want.explicit and not place.start.recovered:
-            warnings.append(_warning("replay_incomplete", "part of what was asked for is not kept any more"))
-        return Position(place.epoch, after), warnings, place.top
+        warnings, held = [], place.top - place.start.after
+        most = min(want.limit, self._settings.max_replay)
+        if held > most < want.limit:
+            warnings.append(_warning("replay_limit", f"a replay has {most} messages at most: the newest follow"))
+        if want.by and not place.start.recovered:
+            if isinstance(want.since, EventId) and want.by != "replayId" and _WORD.fullmatch(want.since.id):
+                raise InvalidRequest(f"{want.by}: an age such as 2h, an ISO 8601 time or a message's id is wanted")
+            # From a time on, so many as were wanted may be there, whatever was deleted before them.
+            if held < want.limit or not isinstance(want.since, int):
+                warnings.append(_warning("replay_incomplete", "part of what was asked for is not kept any more"))
+        return Position(place.epoch, max(place.start.after, place.top - most)), warnings, place.top
 
     async def _resumed(self, want: Wanted, pid: Pid) -> _Place | None:
         """Where a client goes on; ``None`` if something that it missed is gone."""

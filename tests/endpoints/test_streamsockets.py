@@ -200,8 +200,9 @@ async def test_more_than_the_server_replays_is_warned_of_before_the_newest_of_th
             name, said = await listener.event()
             assert (name, said["code"]) == ("warning", "replay_limit")
             assert await listener.messages(5) == [4, 5, 6, 7, 8]
-        fits = await connect(server, key, replay="1h", replayLimit="4")
-        assert await fits.messages(4) == [5, 6, 7, 8]
+        for query in ({"replay": "1h", "replayLimit": "5"}, {"replayLimit": "5"}):  # all that was asked for
+            fits = await connect(server, key, **query)
+            assert await fits.messages(5) == [4, 5, 6, 7, 8]
 
 
 async def test_a_replay_of_a_stream_without_history_is_warned_of() -> None:
@@ -223,6 +224,49 @@ async def test_what_is_not_kept_any_more_is_warned_of() -> None:
         name, said = await listener.event()
         assert (name, said["code"]) == ("warning", "replay_incomplete")
         assert await listener.messages(1) == [1]
+
+
+async def test_of_what_is_not_kept_only_that_is_warned_of_which_was_asked_for() -> None:
+    async with serving() as server:
+        key = await stream(server)
+        await publish(server, *range(9))
+        await server.http(key).put("/streams/s", json={"retention": {"count": 3}})
+        await server.running.server.hub.sweeper.sweep()
+        for query in ({"replay": "1h", "replayLimit": "3"}, {"replayLimit": "3"}, {"replayLimit": "10000"}):
+            assert await (await connect(server, key, **query)).messages(3) == [6, 7, 8]
+        for query in ({"replay": "1h", "replayLimit": "4"}, {"replay": "1h"}):
+            listener = await connect(server, key, **query)
+            name, said = await listener.event()
+            assert (name, said["code"]) == ("warning", "replay_incomplete")
+            assert await listener.messages(3) == [6, 7, 8]
+
+
+@pytest.mark.parametrize("name", ["replay", "replaySince", "replayDate"])
+@pytest.mark.parametrize("word", ["yesterday", "1week", "2.5h"])
+async def test_a_word_that_is_no_age_and_no_messages_id_is_refused_by_name(name: str, word: str) -> None:
+    async with serving() as server:
+        key = await stream(server)
+        await publish(server, 1)
+        listener = await connect(server, key, **{name: word})
+        event, said = await listener.event()
+        assert (event, said["code"]) == ("error", "invalid_request")
+        assert said["message"].startswith(f"{name}: ")
+        client = await server.operator()
+        for id in (word, "job-17"):
+            event = {"channel": "stream:s", "event": "message", "data": id, "id": id}
+            assert (await client.post("/api/publish", json=event)).status_code == 201
+        assert await (await connect(server, key, **{name: word})).messages(1) == ["job-17"]  # an id of one's own
+
+
+async def test_an_id_of_ones_own_that_is_gone_is_warned_of() -> None:
+    async with serving() as server:
+        key = await stream(server)
+        await publish(server, 1)
+        for query in ({"replay": "job-17"}, {"replayId": "yesterday"}):
+            listener = await connect(server, key, **query)
+            name, said = await listener.event()
+            assert (name, said["code"]) == ("warning", "replay_incomplete")
+            assert await listener.messages(1) == [1]
 
 
 async def test_metadata_says_what_was_replayed() -> None:
@@ -460,7 +504,7 @@ async def test_who_lost_the_right_while_away_gets_nothing_of_what_it_missed() ->
 
 
 def ask(**query: str) -> Any:
-    return wanted({"stream": "s", **query}, {}, 10_000, NOW)
+    return wanted({"stream": "s", **query}, {}, NOW)
 
 
 @pytest.mark.parametrize(
@@ -502,13 +546,13 @@ def test_what_javascript_writes_for_a_missing_value_is_none(nothing: str) -> Non
 
 
 def test_what_else_stands_in_auth_is_not_for_us() -> None:
-    assert wanted({"stream": "s"}, {"user": {"name": "Ann"}, "version": 1.5}, 10_000, NOW) == ask()
+    assert wanted({"stream": "s"}, {"user": {"name": "Ann"}, "version": 1.5}, NOW) == ask()
 
 
 def test_what_is_no_text_number_or_boolean_in_auth_is_refused() -> None:
     with pytest.raises(InvalidRequest, match="replay"):
-        wanted({"stream": "s"}, {"replay": {"a": 1}}, 10_000, NOW)
-    assert wanted({"stream": "s"}, {"replay": None}, 10_000, NOW).since is None
+        wanted({"stream": "s"}, {"replay": {"a": 1}}, NOW)
+    assert wanted({"stream": "s"}, {"replay": None}, NOW).since is None
 
 
 def test_every_reason_says_something() -> None:
