@@ -31,7 +31,7 @@ class Row:
         return _HIDDEN if self.item.secret and self.value else self.value
 
 
-@click.command()
+@click.command(cls=options.WithSettings)
 @options.json_option
 @options.setting_flags
 def config(config: str | None, as_json: bool, **flags: Any) -> None:

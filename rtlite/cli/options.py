@@ -18,6 +18,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 DEFAULT_URL: Final = "http://127.0.0.1:8000"
 DEV_KEY: Final = "rtk_dev"
+_EVERY: Final = "rtlite.every-setting"  # of a context whose help shows each
 
 
 def checked(item: Declared) -> Callable[[str], str]:
@@ -101,7 +102,35 @@ def setting_flags(command: F) -> F:
             command = click.option(both, item.name, default=None, help=help, hidden=item.hidden)(command)
         else:
             command = click.option(item.flag, item.name, type=checked(item), metavar=metavar(item), help=help)(command)
-    return config_option(command)
+    every = click.option(
+        "--help-all", is_flag=True, is_eager=True, expose_value=False, callback=_help_all, help="Show each setting."
+    )
+    return config_option(every(command))
+
+
+class WithSettings(click.Command):
+    """A command with :func:`setting_flags`: ``--help`` shows those that most people need, ``--help-all`` each."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        left_out = (
+            set()
+            if _EVERY in ctx.meta
+            else {item.name for item in settings.declared() if not item.common and not item.hidden}
+        )
+        shown = [item for item in self.get_params(ctx) if item.name not in left_out]
+        with formatter.section("Options"):
+            formatter.write_dl([record for item in shown if (record := item.get_help_record(ctx)) is not None])
+        if left_out:
+            formatter.write_paragraph()
+            more = f"{ctx.command_path} --help-all, or rtlite docs settings"
+            formatter.write_text(f"There are {len(left_out)} more settings, each a flag: {more}.")
+
+
+def _help_all(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
+    if wanted:
+        ctx.meta[_EVERY] = True
+        click.echo(ctx.get_help())
+        ctx.exit()
 
 
 def config_option(command: F) -> F:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from rtlite.server import Running
 
 
-@click.command()
+@click.command(cls=options.WithSettings)
 @options.setting_flags
 def serve(config: str | None, **flags: Any) -> None:
     """Run the server.

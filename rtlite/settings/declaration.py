@@ -35,23 +35,30 @@ DEV_JWT_SECRET: Final = "rtlite-dev-secret-never-use-in-production"  # noqa: S10
 class Settings:
     """All settings, as they hold for one run of the server."""
 
-    host: str = setting("127.0.0.1", text, "address to listen on")
-    port: int = setting(8000, count, "TCP port to listen on; 0 takes a free one")
-    uds: str = setting("", text, "path of a unix socket to listen on instead of TCP")
-    certfile: str = setting("", text, "certificate chain (PEM); turns TLS on")
-    keyfile: str = setting("", text, "private key (PEM) of the certificate")
+    host: str = setting("127.0.0.1", text, "address to listen on", common=True)
+    port: int = setting(8000, count, "TCP port to listen on; 0 takes a free one", common=True)
+    uds: str = setting("", text, "path of a unix socket to listen on instead of TCP", common=True)
+    certfile: str = setting("", text, "certificate chain (PEM); turns TLS on", common=True)
+    keyfile: str = setting("", text, "private key (PEM) of the certificate", common=True)
     public_url: str = setting(
-        "", public_url, "where clients find the server, as https://live.example; a request for another Host is refused"
+        "",
+        public_url,
+        "where clients find the server, as https://live.example; a request for another Host is refused",
+        common=True,
     )
-    data: str = setting("rtlite.db", text, "the SQLite file, or :memory:")
-    dev: bool = setting(False, boolean, "offline stand-in: fixed credentials, open origins, data in memory")
+    data: str = setting("rtlite.db", text, "the SQLite file, or :memory:", common=True)
+    dev: bool = setting(
+        False, boolean, "offline stand-in: fixed credentials, open origins, data in memory", common=True
+    )
     dev_anywhere: bool = setting(False, boolean, "let --dev listen on more than loopback")
     durability: str = setting("full", choice("full", "normal"), "full survives a power cut, normal a killed process")
     disk_reserve: int = setting(
         4 * MIB, size, "bytes kept beside the file so that a full disk lets retention delete; 0 is none"
     )
 
-    jwt_secret: str = setting("", text, "HS256 secret, 32 characters or more; made at the first start", secret=True)
+    jwt_secret: str = setting(
+        "", text, "HS256 secret, 32 characters or more; made at the first start", common=True, secret=True
+    )
     jwt_algorithm: str = setting(
         "HS256",
         choice("HS256", "HS384", "HS512", "RS256", "RS384", "RS512", "ES256", "ES384", "EdDSA"),
@@ -65,8 +72,12 @@ class Settings:
     jwt_max_lifetime: float = setting(DAY, duration, "how far in the future exp may be; 0 is no limit")
     ticket_lifetime: float = setting(30 * SECOND, duration, "how long a ticket can be used")
     console_session: float = setting(12 * HOUR, duration, "how long a login to the console lasts")
-    allowed_origins: tuple[str, ...] = setting((), texts, "origins of browser pages besides our own; * is any")
-    trusted_proxy: tuple[str, ...] = setting((), texts, "networks (or unix) whose X-Forwarded-* headers count")
+    allowed_origins: tuple[str, ...] = setting(
+        (), texts, "origins of browser pages besides our own; * is any", common=True
+    )
+    trusted_proxy: tuple[str, ...] = setting(
+        (), texts, "networks (or unix) whose X-Forwarded-* headers count", common=True
+    )
 
     max_message: int = setting(MIB, size, "largest WebSocket message")
     max_head: int = setting(16 * KIB, size, "largest HTTP request head")
@@ -75,7 +86,7 @@ class Settings:
     max_batch: int = setting(16 * MIB, size, "largest body of a batch publish")
     max_batch_events: int = setting(10_000, count, "most events in a batch publish")
     upload_bytes: int = setting(32 * MIB, size, "bytes of HTTP bodies that may be arriving at one time")
-    max_connections: int = setting(10_000, count, "most WebSocket and SSE connections")
+    max_connections: int = setting(10_000, count, "most WebSocket and SSE connections", common=True)
     max_channels: int = setting(128, count, "most channels, or GraphQL subscriptions, per connection")
     max_replay: int = setting(10_000, count, "most events in one replay or history page")
     max_page: int = setting(1_000, count, "most items in one page of a list")

@@ -9,9 +9,16 @@ import attrs
 
 
 def setting(
-    default: Any, convert: Callable[[object], Any], help: str, *, secret: bool = False, hidden: bool = False
+    default: Any,
+    convert: Callable[[object], Any],
+    help: str,
+    *,
+    common: bool = False,
+    secret: bool = False,
+    hidden: bool = False,
 ) -> Any:
-    metadata = {"convert": convert, "help": help, "secret": secret, "hidden": hidden}
+    """:param common: nearly everyone needs it: ``--help`` shows it, where ``--help-all`` shows all."""
+    metadata = {"convert": convert, "help": help, "common": common, "secret": secret, "hidden": hidden}
     return attrs.field(default=default, metadata=metadata)
 
 
@@ -23,6 +30,7 @@ class Declared:
     default: Any
     convert: Callable[[object], Any]
     help: str
+    common: bool
     secret: bool
     hidden: bool
 

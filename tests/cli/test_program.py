@@ -44,7 +44,7 @@ def test_version_names_the_program(invoke):
 
 @pytest.mark.parametrize(("name", "item"), all_commands())
 def test_every_command_explains_itself_and_each_option(invoke, name, item):
-    result = invoke(*name.split(), "--help")
+    result = invoke(*name.split(), "--help-all" if name in {"serve", "config"} else "--help")
     assert result.exit_code == 0
     assert item.help
     for parameter in item.params:
@@ -53,8 +53,20 @@ def test_every_command_explains_itself_and_each_option(invoke, name, item):
             assert (parameter.opts[0] in result.stdout) is not parameter.hidden
 
 
-def test_help_of_serve_shows_each_setting_with_its_help_default_and_variable(invoke):
-    text = words(invoke("serve", "--help", terminal_width=100).stdout)
+@pytest.mark.parametrize("name", ["serve", "config"])
+def test_help_shows_the_settings_that_most_people_need_and_how_to_see_the_others(invoke, name):
+    result = invoke(name, "--help", terminal_width=80)
+    flags = set(re.findall(r"^  (--[a-z-]+)", result.stdout, re.MULTILINE))
+    common = {item.flag for item in settings.declared() if item.common}
+    assert {"--data", "--dev", "--port"} < common < flags
+    assert len(common) < 15
+    assert not flags & {item.flag for item in settings.declared() if not item.common}
+    assert f"rtlite {name} --help-all, or rtlite docs settings" in words(result.stdout)
+    assert result.stdout.count("\n") < 60
+
+
+def test_help_all_of_serve_shows_each_setting_with_its_help_default_and_variable(invoke):
+    text = words(invoke("serve", "--help-all", terminal_width=100).stdout)
     for item in settings.declared():
         if item.hidden:
             continue
@@ -65,9 +77,9 @@ def test_help_of_serve_shows_each_setting_with_its_help_default_and_variable(inv
 
 
 def test_serve_has_no_flag_besides_the_settings_and_the_file(invoke):
-    flags = set(re.findall(r"^  (--[a-z-]+)", invoke("serve", "--help").stdout, re.MULTILINE))
+    flags = set(re.findall(r"^  (--[a-z-]+)", invoke("serve", "--help-all").stdout, re.MULTILINE))
     flags.discard("--help")  # stands behind -h, unless something in this process asked click for it before
-    assert flags == {item.flag for item in settings.declared() if not item.hidden} | {"--config"}
+    assert flags == {item.flag for item in settings.declared() if not item.hidden} | {"--config", "--help-all"}
 
 
 def test_an_unknown_command_is_wrong_usage_and_the_nearest_is_named(invoke):
