@@ -7,7 +7,8 @@ from urllib.parse import parse_qsl, urlsplit
 
 from rtlite.cli.dialects import TooDeep, event_of, is_socket_io, json_value
 
-_ANSWERS: Final = frozenset({"connected", "subscribed", "unsubscribed", "ping", "pong", "presence", "error", "warning"})
+_HANDSHAKE: Final = frozenset({"connected", "subscribed", "unsubscribed", "ping", "pong"})
+_ANSWERS: Final = _HANDSHAKE | {"presence", "error", "warning"}
 _JOB_ENDS: Final = frozenset({"completed", "failed", "cancelled"})
 _RESULT: Final = frozenset({"data", "errors", "extensions"})
 
@@ -47,6 +48,29 @@ def meaning(raw: str, channel: str | None) -> dict[str, Any] | None:
         case {"channel": str(), "userId": _}:
             return None  # a stream of events has begun
     return None if channel is None else {"channel": channel, "event": "message", "data": value}
+
+
+def is_event(raw: str) -> bool:
+    """Whether there is an event in a message, given that its channel is known."""
+    return meaning(raw, "a:channel") is not None
+
+
+def is_handshake(raw: str) -> bool:
+    """Whether a message tells of the connection alone: that it is there, what it listens to, that it lives."""
+    if (arguments := event_of(raw)) is not None:
+        return arguments[0] in _HANDSHAKE
+    try:
+        value = json_value(raw)
+    except ValueError:
+        return False
+    match value:
+        case {"channel": str(), "event": str(), "data": _}:
+            return False
+        case {"type": str(type)}:
+            return type in _HANDSHAKE
+        case {"channel": str(), "userId": _}:
+            return True  # a stream of events has begun
+    return False
 
 
 def _told(field: str, told: Any, channel: str | None) -> dict[str, Any] | None:

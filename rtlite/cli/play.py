@@ -15,7 +15,7 @@ import orjson
 
 from rtlite.cli import options, output, recording
 from rtlite.cli.client import connected
-from rtlite.cli.meaning import channel_of, meaning
+from rtlite.cli.meaning import channel_of, is_handshake, meaning
 from rtlite.cli.options import Server
 from rtlite.cli.player import MAX_SPEED, RETRY_SECONDS, Due, Sent, drawn, published
 from rtlite.cli.player import play as publish
@@ -165,16 +165,22 @@ def _round(file: str, names: Names, channel: str | None) -> Round:
 def _of_recording(file: str, names: Names, channel: str | None) -> Round:
     target = channel or channel_of(recording.origin(file))
 
+    left_out = 0
+
     def convert(line: dict[str, Any]) -> dict[str, Any] | None:
+        nonlocal left_out
         if "raw" in line:
             event = meaning(line["raw"], target)
+            if event is None and not is_handshake(line["raw"]):
+                left_out += 1
         else:
             event = {"channel": line["channel"], "event": line["event"], "data": line.get("data")}
         return None if event is None else {**event, "channel": names(event["channel"])}
 
     recorded = recording.opened(file, convert)
-    if recorded.left_out:
-        output.note(f"{file}: {recorded.left_out:,} messages are no events, or name no channel (--channel): left out")
+    if left_out:
+        which = "1 message is no event, or names" if left_out == 1 else f"{left_out:,} messages are no events, or name"
+        output.note(f"{file}: {which} no channel (--channel): left out")
 
     def round(_: Random) -> Generator[Due, None, float]:
         at = 0.0

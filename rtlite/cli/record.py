@@ -16,6 +16,7 @@ from click.core import ParameterSource
 from rtlite.cli import options, output, upstream
 from rtlite.cli.client import connected
 from rtlite.cli.dialects import Over
+from rtlite.cli.meaning import is_event, is_handshake
 from rtlite.cli.options import Server
 from rtlite.cli.program import run
 from rtlite.cli.recording import Recorder
@@ -85,8 +86,8 @@ def record(
     the key may read. When the server goes away, it waits for it to come back and goes on where it was.
     FILE has JSON lines; one that is a recording already is added to. Ctrl-C ends it. rtlite play replays it.
 
-    With --from, an upstream's messages are stored as they come. It is shown a key only if --key is
-    given on the command line.
+    With --from, an upstream's messages are stored as they come, but for those of its handshake. It
+    is shown a key only if --key is given on the command line.
 
     \b
     rtlite record day.jsonl
@@ -147,7 +148,7 @@ class _Writer:
 
     def __init__(self, recorder: Recorder, count: int | None) -> None:
         self._recorder = recorder
-        self._count = count
+        self._left = count
         self._enough = trio.Event()
         self.end = self._enough.set
 
@@ -156,9 +157,13 @@ class _Writer:
         if not page.recovered:
             output.note(f"{page.of}: events before this place are gone; going on with what is left")
         for item in page.items:
-            if not self._enough.is_set():
-                self._recorder.add(item)
-                if self._recorder.count == self._count:
+            raw = item.get("raw")
+            if self._enough.is_set() or (isinstance(raw, str) and is_handshake(raw)):
+                continue
+            self._recorder.add(item)
+            if self._left is not None and (not isinstance(raw, str) or is_event(raw)):
+                self._left -= 1
+                if self._left == 0:
                     self._enough.set()
 
     async def finished(self, seconds: float | None) -> None:

@@ -138,7 +138,6 @@ class Recording:
     path: str
     _index: list[tuple[int, int]]  # time (ms) and place in the file, in the order of playing
     _convert: Callable[[dict[str, Any]], dict[str, Any] | None]
-    left_out: int
 
     def __len__(self) -> int:
         return len(self._index)
@@ -163,7 +162,6 @@ def opened(path: str, convert: Callable[[dict[str, Any]], dict[str, Any] | None]
     """
     index: list[tuple[int, int]] = []
     newest: dict[str, int] = {}
-    left_out = 0
     try:
         with open(path, "rb") as file:
             first = file.readline()
@@ -176,16 +174,14 @@ def opened(path: str, convert: Callable[[dict[str, Any]], dict[str, Any] | None]
             for number, line in enumerate(file, 2):
                 if line.endswith(b"\n"):  # else a recorder was killed there
                     event, time = _checked(path, number, line, convert)
-                    if event is None:
-                        left_out += 1
-                    else:
+                    if event is not None:
                         channel = event["channel"]
                         newest[channel] = time = max(time, newest.get(channel, time))
                         index.append((time, place))
                 place += len(line)
     except OSError as error:
         raise WrongFile(path, 0, "", str(error.strerror)) from error
-    return Recording(path, sorted(index), convert, left_out)
+    return Recording(path, sorted(index), convert)
 
 
 def _checked(

@@ -29,8 +29,6 @@ _FOR_GOOD: Final = {
     4403: 403,
     _OTHER_SUBPROTOCOL: 406,
 }
-_ANSWERS: Final = frozenset({"connected", "subscribed", "unsubscribed", "ping", "pong", "presence", "error", "warning"})
-_JOB_ENDS: Final = frozenset({"completed", "failed", "cancelled"})
 _BEHIND: Final = {"ws": "http", "wss": "https"}
 
 

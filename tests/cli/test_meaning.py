@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 import pytest
 
-from rtlite.cli.meaning import channel_of, meaning
+from rtlite.cli.meaning import channel_of, is_event, is_handshake, meaning
 
 RECORD = {"id": "rec_1", "modelKey": "product", "data": {"name": "Mug"}}
 CHANGE = {"type": "UPDATED", "record": RECORD}
@@ -71,3 +71,32 @@ def test_the_channel_that_a_url_names(url: str, channel: str | None) -> None:
 def test_what_is_nested_more_deeply_than_can_be_published_is_left_out(raw: str) -> None:
     assert meaning(raw % "1", "a:b") is not None
     assert meaning(raw % ("[" * 300 + "]" * 300), "a:b") is None
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        '{"channel":"article:a","userId":"dev"}',
+        '{"type":"connected","userId":"dev"}',
+        '{"type":"subscribed","channel":"a:b"}',
+        '{"type":"pong"}',
+        '2["connected",{}]',
+    ],
+)
+def test_a_handshake_is_no_event(raw: str) -> None:
+    assert is_handshake(raw) and not is_event(raw)
+
+
+@pytest.mark.parametrize(
+    ("raw", "event"),
+    [
+        ('{"channel":"a:b","event":"connected","data":{}}', True),
+        ('{"type":"view_update","userId":"dev","channel":"a:b"}', True),
+        ('2["message",1]', True),
+        ("hello", True),
+        ('{"type":"error","code":"forbidden"}', False),
+        ('{"type":"presence","channel":"a:b"}', False),
+    ],
+)
+def test_what_is_no_handshake_is_kept_whether_it_is_an_event_or_not(raw: str, event: bool) -> None:
+    assert not is_handshake(raw) and is_event(raw) is event

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.cli.conftest import rtlite
+
 
 SCENARIO = """
 steps:
@@ -21,7 +23,7 @@ steps:
 """
 
 
-def recording(*items: tuple[float, str, Any]) -> None:
+def recording(*items: tuple[float, str, Any], raw: Sequence[str] = ()) -> None:
     lines = [{"rtlite": "recording", "version": 1, "recorded": "2026-05-27T10:30:00Z", "from": "http://a"}]
     lines += [
         {
@@ -33,6 +35,7 @@ def recording(*items: tuple[float, str, Any]) -> None:
         }
         for number, (second, channel, data) in enumerate(items)
     ]
+    lines += [{"raw": text, "timestamp": "2026-05-27T10:31:00Z"} for text in raw]
     Path("a.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
 
 
@@ -111,3 +114,18 @@ def test_options_that_make_no_sense_are_named(invoke):
         result = invoke("play", "a.jsonl", *arguments)
         assert result.exit_code == 2
         assert said in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("raw", "said"),
+    [
+        ('{"type":"error"}', "a.jsonl: 1 message is no event, or names no channel (--channel): left out"),
+        ('{"type":"error"}\n{"type":"x"}', "2 messages are no events, or name no channel (--channel): left out"),
+        ('{"channel":"article:a","userId":"dev"}\n{"type":"subscribed"}', ""),
+    ],
+)
+async def test_what_is_left_out_is_said_and_a_handshake_is_nothing_to_speak_of(raw: str, said: str):
+    recording((1, "article:a", 1), raw=raw.splitlines())
+    done = await rtlite("play", "a.jsonl", "--dry-run")
+    assert len(done.json) == 1
+    assert said in done.err and bool(done.err) is bool(said)
