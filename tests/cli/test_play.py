@@ -12,7 +12,6 @@ import pytest
 
 from tests.cli.conftest import rtlite
 
-
 SCENARIO = """
 steps:
   - repeat: 2
