@@ -19,7 +19,7 @@ from rtlite.auth.jwks import KeySet
 from rtlite.auth.public_keys import PublicKey, read_pem
 from rtlite.errors import Conflict, InvalidRequest, StartError, Unauthorized
 from rtlite.model import Identity, Role, check_user
-from rtlite.settings import Settings
+from rtlite.settings import Settings, duration_text
 
 if TYPE_CHECKING:
     import httpx
@@ -83,7 +83,9 @@ class Tokens:
         """
         try:
             decoded = self._decoded(token)
-        except (jwt.PyJWTError, ValueError) as error:
+        except jwt.PyJWTError as error:
+            raise Unauthorized(INVALID) from ValueError(_in_words(error))
+        except ValueError as error:
             raise Unauthorized(INVALID) from error
         try:
             identity = claims.identity(decoded, self._settings, self._now())
@@ -110,7 +112,9 @@ class Tokens:
             raise Conflict(f"tokens are signed elsewhere: jwt_algorithm is {self._algorithm}", code="signed_elsewhere")
         longest = self._settings.jwt_max_lifetime or claims.LAST_SECOND - self._now()
         if not 1 <= ttl <= longest:
-            raise InvalidRequest("ttl: from 1 second up to jwt_max_lifetime is allowed")
+            limit = self._settings.jwt_max_lifetime
+            most = f"{duration_text(limit)} (jwt_max_lifetime)" if limit else "the year 9999"
+            raise InvalidRequest(f"ttl: from 1s up to {most} is allowed")
         now = self._now()
         made: dict[str, Any] = {
             "sub": check_user(user),
@@ -158,7 +162,22 @@ class Tokens:
         decoded = self._jws.decode_complete(token, key, algorithms=[self._algorithm], options=_OPTIONS)
         if "crit" in decoded["header"]:
             raise ValueError("crit: no extension is known here")  # RFC 7515, section 4.1.11
-        found = orjson.loads(decoded["payload"])
+        try:
+            found = orjson.loads(decoded["payload"])
+        except orjson.JSONDecodeError as error:
+            raise ValueError("the claims are no JSON") from error
         if not isinstance(found, dict):
             raise ValueError("the claims are no object")
         return found
+
+
+def _in_words(error: jwt.PyJWTError) -> str:
+    """What is wrong with a token that PyJWT refuses, without its text, which may quote the token."""
+    match error:
+        case jwt.InvalidSignatureError():
+            return "the signature does not match"
+        case jwt.InvalidAlgorithmError():
+            return "alg is not jwt_algorithm"
+        case jwt.DecodeError():
+            return "it is neither a key nor a JWT"
+    return type(error).__name__

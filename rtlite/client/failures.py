@@ -67,7 +67,7 @@ def _reason(error: BaseException) -> str:
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, socket.gaierror):
-            return str(cause.strerror)
+            return "no such host" if cause.errno == socket.EAI_NONAME else str(cause.strerror)
         if isinstance(cause, ssl.SSLCertVerificationError):
             return f"its certificate is not trusted: {cause.verify_message}"
         if isinstance(cause, OSError) and cause.errno and not isinstance(cause, ssl.SSLError):

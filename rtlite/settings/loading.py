@@ -94,7 +94,9 @@ def _read_file(file: str | os.PathLike[str] | None) -> tuple[dict[str, Any], str
         return {}, str(path)
     try:
         return tomllib.loads(path.read_text("utf-8")), str(path)
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except OSError as error:
+        raise StartError(f"{path}: {error.strerror}") from error
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise StartError(f"{path}: {error}") from error
 
 

@@ -36,6 +36,9 @@ def open_tcp(settings: Settings) -> list[trio.SocketListener]:
         raise StartError(f"cannot listen on {settings.host}:{settings.port}: ports end at 65535")
     try:
         found = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except socket.gaierror as error:
+        why = "no such host" if error.errno == socket.EAI_NONAME else error.strerror
+        raise StartError(f"cannot listen on {settings.host}: {why}") from error
     except (OSError, OverflowError, UnicodeError) as error:
         raise StartError(f"cannot listen on {settings.host}:{settings.port}: {error}") from error
     listeners: list[trio.SocketListener] = []

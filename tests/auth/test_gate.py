@@ -244,9 +244,16 @@ async def test_the_log_says_why_and_where_from_and_shows_no_secret(capsys):
         it.clock.seconds += 60
         it.refused(secret)
         it.refused(token)
+        it.refused(token[:-8] + "AAAAAAAA")
         it.refused("canary-" * 4)
         logged = capsys.readouterr().out
-        for words in ("unknown, expired or revoked key", "exp has passed", "DecodeError", HOME):
+        for words in (
+            "unknown, expired or revoked key",
+            "exp has passed",
+            "the signature does not match",
+            "it is neither a key nor a JWT",
+            HOME,
+        ):
             assert words in logged
         assert secret not in logged
         assert token not in logged

@@ -2,6 +2,7 @@ import base64
 import hashlib
 import hmac
 import json
+import re
 
 import httpx
 import jwt
@@ -292,6 +293,12 @@ async def test_refreshing_without_a_set_does_nothing():
 def test_a_token_that_would_not_be_accepted_is_not_signed(arguments):
     with pytest.raises(InvalidRequest):
         tokens().sign(**{"user": "ann", **arguments})
+
+
+@pytest.mark.parametrize(("limit", "most"), [(DAY, "1d (jwt_max_lifetime)"), (0, "the year 9999")])
+def test_who_asks_for_too_long_a_life_is_told_the_longest(limit, most):
+    with pytest.raises(InvalidRequest, match=re.escape(f"ttl: from 1s up to {most} is allowed")):
+        tokens(jwt_max_lifetime=limit).sign("ann", ttl=1e300)
 
 
 @pytest.mark.parametrize("ttl", [1, 1.5, DAY])

@@ -67,7 +67,7 @@ def test_on_a_terminal_it_is_a_table_with_units(invoke, monkeypatch):
         ({}, "port = 'many'", "rtlite.toml: port: 'many' is not a whole number from 0"),
         ({"RTLITE_DEV": "maybe"}, "", "RTLITE_DEV: dev: 'maybe' is neither true nor false"),
         ({}, "port = ", "rtlite.toml: "),
-        ({"RTLITE_CONFIG": "gone.toml"}, "", "gone.toml"),
+        ({"RTLITE_CONFIG": "gone.toml"}, "", "rtlite: gone.toml: No such file or directory\n"),
     ],
 )
 def test_a_setting_that_is_unknown_or_ill_typed_is_named(invoke, env, file, said):

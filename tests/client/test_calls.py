@@ -11,7 +11,7 @@ import trio
 
 from rtlite.client import Client
 from rtlite.client.calls import delays
-from rtlite.client.failures import CallFailed
+from rtlite.client.failures import CallFailed, no_answer
 
 
 class Scripted(Client):
@@ -163,3 +163,9 @@ async def test_an_answer_is_given_the_time_that_the_server_may_wait(wait: str, s
 
     await Asked({"items": [], "next": "x-1"}).history("article:a", wait=wait)
     assert waits == [seconds]
+
+
+def test_a_host_that_there_is_not_is_said_in_words():
+    error = OSError("all attempts failed")
+    error.__cause__ = socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+    assert str(no_answer("http://nosuch.invalid", error)) == "no server answers at http://nosuch.invalid: no such host"

@@ -53,6 +53,11 @@ async def test_a_port_that_is_taken_is_a_start_error_in_one_line() -> None:
             open_tcp(Settings(port=server.port))
 
 
+def test_a_host_that_there_is_not_is_named_in_words():
+    with pytest.raises(StartError, match=r"^cannot listen on nosuch\.invalid: [^\[]+$"):
+        open_tcp(Settings(host="nosuch.invalid"))
+
+
 @pytest.mark.parametrize("host", ["no.such.host.invalid", "300.1.1.1", "192.0.2.1", "a" * 300, "a..b", "ü"])
 def test_a_host_that_is_none_of_ours_is_a_start_error(host: str) -> None:
     with pytest.raises(StartError):
