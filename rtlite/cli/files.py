@@ -66,5 +66,5 @@ def check(as_json: bool, data: str | None, config: str | None) -> None:
 
 def _verdict(path: str, problems: list[str]) -> str:
     if len(problems) == 1:
-        return f"{path}: {problems[0].removeprefix(f'{path}: ')}"
+        return problems[0] if problems[0].startswith(path) else f"{path}: {problems[0]}"
     return f"{path}: {len(problems)} problems"

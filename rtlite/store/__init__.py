@@ -2,6 +2,7 @@
 
     database.py     the open file: a transaction at a time, reads beside it, what follows an error
     connection.py   one connection, its thread and how Trio waits for it
+    whose.py        a stranger's file is left as it was
     lock.py         the file is one server's alone
     opening.py      a file is looked over, migrated and made safe before anyone relies on it
     wal.py          the write-ahead log: cutting it, and what a damaged one may have lost

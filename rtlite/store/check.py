@@ -17,8 +17,10 @@ from typing import Final
 
 import attrs
 
-from rtlite.store.schema import APPLICATION_ID, MIGRATIONS, store_epoch
+from rtlite.store.connection import connect, connect_at_rest
+from rtlite.store.schema import MIGRATIONS, store_epoch
 from rtlite.store.wal import lost_commits
+from rtlite.store.whose import stranger
 
 _EPOCH: Final = re.compile(r"[a-z0-9]{8}")
 _MOST_PROBLEMS: Final = 100
@@ -40,11 +42,10 @@ def check(path: str) -> Report:
         return Report([f"{path}: no such file"])
     # Without a WAL beside it nobody writes the file, and immutable leaves no WAL of its own behind.
     at_rest = not Path(f"{path}-wal").exists()
-    uri = Path(path).absolute().as_uri() + ("?mode=ro&immutable=1" if at_rest else "?mode=ro")
     try:
-        with closing(sqlite3.connect(uri, uri=True, isolation_level=None)) as connection:
-            connection.execute("PRAGMA trusted_schema = OFF")
-            connection.execute("PRAGMA busy_timeout = 5000")
+        if (why := stranger(path)) is not None:
+            return Report([f"{path} {why}"])
+        with closing(connect_at_rest(path) if at_rest else connect(path, reading=True)) as connection:
             connection.execute("BEGIN")
             report = _check(connection)
             return attrs.evolve(report, problems=[*_lost(path), *report.problems])
@@ -58,9 +59,6 @@ def _lost(path: str) -> list[str]:
 
 
 def _check(connection: sqlite3.Connection) -> Report:
-    application = connection.execute("PRAGMA application_id").fetchone()[0]
-    if application != APPLICATION_ID:
-        return Report([f"not a database of rtlite's (application id {application:#x})"])
     version = connection.execute("PRAGMA user_version").fetchone()[0]
     if version != len(MIGRATIONS):
         return Report([f"schema version {version}; this rtlite knows {len(MIGRATIONS)}"])

@@ -106,13 +106,19 @@ def connect(path: str, reading: bool) -> sqlite3.Connection:
         # It opens the log at its first read: not at a time when file descriptors have run out.
         connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
     else:
-        os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
+        with suppress(FileExistsError):  # to close one that is there would drop the locks of connections that it has
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600))
         _close_to_the_world(path)
         connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
     connection.execute("PRAGMA trusted_schema = OFF")
     connection.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
     connection.execute("PRAGMA foreign_keys = ON")
     return connection
+
+
+def connect_at_rest(path: str) -> sqlite3.Connection:
+    """To what the file itself says, without its log. Nothing is written, locked or left beside it."""
+    return sqlite3.connect(Path(path).absolute().as_uri() + "?mode=ro&immutable=1", uri=True, isolation_level=None)
 
 
 def _close_to_the_world(path: str) -> None:

@@ -17,7 +17,7 @@ import trio_asyncio
 
 from rtlite.errors import Refused, StartError, StorageFailed, StorageFull
 from rtlite.log import get_logger
-from rtlite.store import failures, opening, schema, wal
+from rtlite.store import failures, opening, schema, wal, whose
 from rtlite.store.connection import Connection
 from rtlite.store.lock import lock_file
 from rtlite.store.reserve import Reserve, may_grow, stop_growing
@@ -242,6 +242,8 @@ async def open_database(path: str, durability: str = "full", reserve: int = 0) -
         or on a full disk; the text says which.
     """
     failure: Exception | None = None
+    if path != ":memory:":
+        await trio.to_thread.run_sync(whose.refuse_stranger, path)
     with lock_file(path):
         async with trio_asyncio.open_loop() as loop:
             database = Database(path, loop, durability, reserve)

@@ -13,7 +13,7 @@ from typing import Final
 
 from rtlite.errors import StartError
 from rtlite.log import get_logger
-from rtlite.store import schema, wal
+from rtlite.store import schema, wal, whose
 from rtlite.store.wal import LIMIT
 
 log = get_logger(__name__)
@@ -30,7 +30,8 @@ def prepare(connection: sqlite3.Connection, path: str, durability: str) -> None:
         log.debug(
             "sqlite before 3.51.3: only one connection may write, and only one does", version=sqlite3.sqlite_version
         )
-    schema.check_ours(connection, path)
+    if (why := whose.stranger_by(connection)) is not None:
+        raise StartError(f"{path} {why}")
     configure(connection, path, durability)
     if (found := damage(connection)) is not None:
         raise StartError(f"{path} is damaged ({found}); restore a backup: copy it to {path}")

@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from rtlite.errors import StartError
 from rtlite.model import new_epoch
 
 _UNSYNCED: Final = "unsynced_boot"
@@ -190,22 +189,6 @@ MIGRATIONS: Final[tuple[Callable[[sqlite3.Connection], None], ...]] = (
     _records,
     _documents,
 )
-
-
-def check_ours(connection: sqlite3.Connection, path: str) -> None:
-    """Look at whose file it is before anything is written to it.
-
-    :raises StartError: it belongs to another program or to a newer rtlite.
-    """
-    version = connection.execute("PRAGMA user_version").fetchone()[0]
-    application = connection.execute("PRAGMA application_id").fetchone()[0]
-    empty = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0] == 0
-    if application != APPLICATION_ID and not empty:
-        raise StartError(f"{path} is an SQLite database, but not one of rtlite's")
-    if version > len(MIGRATIONS):
-        raise StartError(
-            f"{path} was made by a newer rtlite (schema {version}; this one knows {len(MIGRATIONS)}); upgrade rtlite"
-        )
 
 
 def migrate(connection: sqlite3.Connection) -> None:

@@ -11,14 +11,16 @@ from __future__ import annotations
 import os
 import sqlite3
 import struct
+from collections.abc import Iterator
 from contextlib import closing, suppress
+from itertools import count
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 from rtlite.errors import StartError
 from rtlite.log import get_logger
 from rtlite.store import schema
-from rtlite.store.connection import BUSY_MS
+from rtlite.store.connection import BUSY_MS, connect_at_rest
 from rtlite.store.schema import APPLICATION_ID
 
 log = get_logger(__name__)
@@ -82,7 +84,7 @@ def look_over(path: str) -> None:
 def is_copy(path: str) -> bool:
     """What the file itself says, without its log."""
     try:
-        with closing(sqlite3.connect(Path(path).absolute().as_uri() + "?mode=ro&immutable=1", uri=True)) as connection:
+        with closing(connect_at_rest(path)) as connection:
             return schema.get_meta(connection, "is_copy") is not None
     except sqlite3.Error:  # no database of ours, or damaged: whoever opens it in earnest will say so
         return False
@@ -112,26 +114,48 @@ def lost_commits(path: str) -> int:
     return lost if lost > 1 else 0
 
 
+def first_page(path: str) -> bytes | None:
+    """The database's first page, the newest that the log has."""
+    newest: bytes | None = None
+    with suppress(FileNotFoundError, _Damaged), open(f"{path}-wal", "rb") as file:
+        for _, frame, size in _frames(file):
+            if frame[:4] == b"\0\0\0\1" and len(page := file.read(size)) == size:
+                newest = page
+    return newest
+
+
+class _Damaged(Exception):
+    """The header of a log is."""
+
+
 def _commits(path: Path) -> list[int] | None:
     """The numbers, from 1, of the frames that end a commit; ``None`` if the header is damaged."""
     with path.open("rb") as file:
-        header = file.read(_HEADER)
-        if not any(header):  # its first sync never came, and so none after it
-            return []
-        magic, _, page, _ = struct.unpack_from(">IIII", header)
-        order = ">" if magic & 1 else "<"
-        if magic not in _MAGIC or _checksum(order, header[:24]) != struct.unpack_from(">II", header, 24):
+        try:
+            return [number for number, frame, _ in _frames(file) if frame[4:8] != bytes(4)]
+        except _Damaged:
             return None
-        salts, number = header[16:24], 0
-        found: list[int] = []
-        while True:
-            file.seek(_HEADER + number * (_FRAME + page))
-            frame = file.read(_FRAME)
-            if len(frame) < _FRAME:
-                return found
-            number += 1
-            if frame[8:16] == salts and frame[4:8] != bytes(4):
-                found.append(number)
+
+
+def _frames(file: BinaryIO) -> Iterator[tuple[int, bytes, int]]:
+    """The log's frames, numbered from 1: the header of each, at the end of which the file stands; the size of a page.
+
+    :raises _Damaged:
+    """
+    header = file.read(_HEADER)
+    if not any(header):  # its first sync never came, and so none after it
+        return
+    magic, _, page, _ = struct.unpack_from(">IIII", header)
+    order = ">" if magic & 1 else "<"
+    if magic not in _MAGIC or _checksum(order, header[:24]) != struct.unpack_from(">II", header, 24):
+        raise _Damaged
+    for number in count(1):
+        file.seek(_HEADER + (number - 1) * (_FRAME + page))
+        frame = file.read(_FRAME)
+        if len(frame) < _FRAME:
+            return
+        if frame[8:16] == header[16:24]:
+            yield number, frame, page
 
 
 def _checksum(order: str, data: bytes) -> tuple[int, int]:

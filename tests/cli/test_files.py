@@ -10,6 +10,7 @@ import trio
 
 from rtlite.cli import output
 from rtlite.store.database import open_database
+from tests.store.files import look, stranger
 
 
 @pytest.fixture
@@ -65,3 +66,15 @@ def test_a_file_that_is_not_there_is_not_created(invoke, command):
     assert result.exit_code == 1
     assert "typo.db: no such file" in result.stderr
     assert not list(Path().iterdir())
+
+
+@pytest.mark.parametrize(
+    "command", [("serve",), ("backup", "copy.db"), ("keys", "list"), ("token", "--user", "a"), ("check",)]
+)
+def test_a_file_of_another_program_is_left_as_it_was(invoke, tmp_path, command):
+    folder = stranger(tmp_path, "another program, killed")
+    before = look(folder)
+    result = invoke(*command, "--data", str(folder / "r.db"))
+    assert result.exit_code == 1
+    assert "rtlite's" in result.stderr
+    assert look(folder) == before

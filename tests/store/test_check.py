@@ -56,8 +56,8 @@ async def test_file_of_a_running_server_can_be_checked_between_its_writes(path):
         ("DELETE FROM channels WHERE id = 2", "channel 2: events of a channel that is not listed"),
         ("DELETE FROM events WHERE channel = 2", "news:b: holds no event, but says 1 to 3"),
         ("DROP INDEX events_by_id; UPDATE events SET id = 'x' WHERE channel = 1", "news:a: offset 6 has id 'x' again"),
-        ("PRAGMA user_version = 9", "schema version 9"),
-        ("PRAGMA application_id = 9", "not a database of rtlite's"),
+        ("PRAGMA user_version = 9", "made by a newer rtlite (schema 9;"),
+        ("PRAGMA application_id = 9", "not one of rtlite's"),
         ("DROP TABLE meta", "no such table: meta"),
     ],
 )

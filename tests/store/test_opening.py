@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import sqlite3
 import sys
-from contextlib import closing
 
 import pytest
 import trio
@@ -16,42 +14,7 @@ from rtlite.store import connection as connection_module
 from rtlite.store import opening, schema
 from rtlite.store.check import check
 from rtlite.store.database import open_database
-from tests.store.files import STRANGERS, WRITER, crashed, look, names, put, refusal, remount, start, stranger
-
-
-@pytest.mark.parametrize("whose", STRANGERS)
-async def test_file_that_is_not_ours_is_refused_and_left_as_it_was_with_its_folder(tmp_path, whose):
-    folder = stranger(tmp_path, whose)
-    before = look(folder)
-
-    assert STRANGERS[whose] in await refusal(folder / "r.db")
-    assert look(folder) == before
-
-
-async def test_file_of_ours_that_is_all_in_its_log_is_opened(tmp_path):
-    """A first start that was killed: the file itself does not say yet whose it is."""
-    (tmp_path / "killed").mkdir()
-    with closing(sqlite3.connect(tmp_path / "first.db", isolation_level=None)) as connection:
-        connection.execute("PRAGMA journal_mode = WAL")
-        schema.migrate(connection)
-        crashed(tmp_path / "first.db", tmp_path / "killed" / "r.db")
-    assert b"rtlt" not in (tmp_path / "killed" / "r.db").read_bytes()[:100]
-
-    async with open_database(str(tmp_path / "killed" / "r.db")) as database:
-        assert await database.read(schema.store_epoch)
-
-
-async def test_empty_file_is_taken(tmp_path):
-    (tmp_path / "r.db").touch()
-    async with open_database(str(tmp_path / "r.db")) as database:
-        await put(database, "a")
-
-
-async def test_what_is_no_file_is_refused_without_being_opened(tmp_path):
-    os.mkfifo(tmp_path / "r.db")
-    with trio.fail_after(5):
-        assert await refusal(tmp_path / "r.db") == f"{tmp_path}/r.db is not a file"
-    assert os.listdir(tmp_path) == ["r.db"]
+from tests.store.files import WRITER, names, put, refusal, remount, start
 
 
 async def test_file_locked_by_another_program_is_refused(tmp_path, monkeypatch):
@@ -67,12 +30,6 @@ async def test_file_locked_by_another_program_is_refused(tmp_path, monkeypatch):
         holder.communicate(b"\n")
     async with open_database(str(tmp_path / "r.db")):
         pass
-
-
-async def test_directory_in_place_of_the_file_is_refused(tmp_path):
-    (tmp_path / "r.db").mkdir()
-
-    assert await refusal(tmp_path / "r.db") == f"{tmp_path}/r.db cannot be opened: Is a directory"
 
 
 async def test_file_that_may_not_be_written_is_refused(small_disk):
