@@ -31,6 +31,8 @@ def meaning(raw: str, channel: str | None) -> dict[str, Any] | None:
         return None if channel is None else {"channel": channel, "event": "message", "data": raw}
     named: object
     match value:
+        case {"type": str(type)} if type in _ANSWERS:
+            return None
         case {"channel": str(named), "event": str(event), "data": data}:
             return {"channel": named, "event": event, "data": data}
         case {"data": dict(fields)} if len(fields) == 1 and value.keys() <= _RESULT:
@@ -38,8 +40,6 @@ def meaning(raw: str, channel: str | None) -> dict[str, Any] | None:
             return _told(field, told, channel)
         case {"errors": list()} if value.keys() <= _RESULT:
             return None  # a result that is none: something of what was asked for is gone
-        case {"type": str(type)} if type in _ANSWERS:
-            return None
         case {"type": str(event), **rest}:
             named = rest.pop("channel", None)
             target = named if isinstance(named, str) else channel
@@ -64,12 +64,10 @@ def is_handshake(raw: str) -> bool:
     except ValueError:
         return False
     match value:
-        case {"channel": str(), "event": str(), "data": _}:
-            return False
         case {"type": str(type)}:
             return type in _HANDSHAKE
         case {"channel": str(), "userId": _}:
-            return True  # a stream of events has begun
+            return "event" not in value  # a stream of events has begun
     return False
 
 

@@ -11,7 +11,7 @@ import click
 from rtlite import settings
 from rtlite.errors import InvalidRequest
 from rtlite.hub.since import parse_since
-from rtlite.model import now_ms
+from rtlite.model import check_pattern, is_pattern, now_ms
 from rtlite.settings import Declared, Settings
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -51,6 +51,33 @@ def place(_: click.Context, __: click.Parameter, text: str | None) -> str | None
     except InvalidRequest as error:
         raise click.BadParameter(error.detail) from error
     return text
+
+
+def pattern(name: str) -> str:
+    """A channel, or a whole kind such as ``changes:*``. A ``*`` elsewhere is taken for a mistake.
+
+    :raises click.BadParameter: it is neither.
+    """
+    try:
+        check_pattern(name)
+    except InvalidRequest as error:
+        if "*" not in name:
+            raise click.BadParameter(f"{name!r}: {error.detail.removeprefix('channel: ')}.") from error
+    else:
+        if is_pattern(name) or "*" not in name:
+            return name
+    kind = name.partition(":")[0].strip("*") if ":" in name else ""
+    raise click.BadParameter(f"{name!r} is no pattern: a whole kind is meant by '{kind or 'article'}:*'.")
+
+
+def patterns(_: click.Context, __: click.Parameter, names: tuple[str, ...]) -> tuple[str, ...]:
+    """An argument's callback: each is a :func:`pattern`."""
+    return tuple(map(pattern, names))
+
+
+def grants(_: click.Context, __: click.Parameter, names: tuple[str, ...]) -> tuple[str, ...]:
+    """The same for what a token may do, where ``*`` is all."""
+    return tuple(name if name == "*" else pattern(name) for name in names)
 
 
 def metavar(item: Declared) -> str:
@@ -148,10 +175,13 @@ def json_option(command: F) -> F:
     return click.option("--json", "as_json", is_flag=True, help="Print JSON lines, as into a pipe.")(command)
 
 
-def server_options(command: F) -> F:
-    """``--url``, ``--key`` and ``--dev``: which server to ask, and as whom."""
+_DEV_HELP: Final = f"For a server started with --dev: as its admin, by the key {DEV_KEY} that all of them have."
+
+
+def server_options(command: F, dev: str = _DEV_HELP) -> F:
+    """``--url``, ``--key`` and ``--dev`` (which ``dev`` explains): which server to ask, and as whom."""
     for option in (
-        click.option("--dev", is_flag=True, help=f"Use {DEV_KEY}, the admin key of a server started with --dev."),
+        click.option("--dev", is_flag=True, help=dev),
         click.option("--key", metavar="KEY", envvar="RTLITE_KEY", help="The key or token to present.  [RTLITE_KEY]"),
         click.option(
             "--url",

@@ -21,9 +21,8 @@ from rtlite.cli.player import MAX_SPEED, RETRY_SECONDS, Due, Sent, drawn, publis
 from rtlite.cli.player import play as publish
 from rtlite.cli.program import run
 from rtlite.client import Receipt
-from rtlite.errors import InvalidRequest
 from rtlite.log import escape
-from rtlite.model import check_pattern, is_pattern, matches
+from rtlite.model import is_pattern, matches
 
 _MOST_SHOWN: Final = 10_000  # events of a dry run, which may have no end
 
@@ -58,15 +57,13 @@ def _speed(text: str) -> float:
     return speed
 
 
-def _mapping(_: click.Context, __: click.Parameter, texts: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+def _mapping(ctx: click.Context, parameter: click.Parameter, texts: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
     mapped = []
     for text in texts:
         old, _equals, new = text.partition("=")
-        try:
-            check_pattern(old)
-            check_pattern(new)
-        except InvalidRequest as error:
-            raise click.BadParameter(f"{text!r} is not OLD=NEW: {error.detail}") from error
+        if not (old and new):
+            raise click.BadParameter(f"{text!r} is not OLD=NEW.")
+        options.patterns(ctx, parameter, (old, new))
         if is_pattern(old) != is_pattern(new):
             raise click.BadParameter(f"{text!r}: a whole kind such as changes:* becomes a whole kind.")
         mapped.append((old, new))

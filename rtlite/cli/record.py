@@ -20,7 +20,7 @@ from rtlite.cli.meaning import is_event, is_handshake
 from rtlite.cli.options import Server
 from rtlite.cli.program import run
 from rtlite.cli.recording import Recorder
-from rtlite.cli.trouble import Trouble
+from rtlite.cli.trouble import Gaps, Trouble
 from rtlite.client import CallFailed, Client
 from rtlite.client.eventsource import EventSource
 from rtlite.client.follower import Deliver, Page
@@ -44,7 +44,7 @@ class _Wanted:
 
 @click.command()
 @click.argument("file", type=click.Path(dir_okay=False))
-@click.argument("channels", metavar="[CHANNEL…]", nargs=-1)
+@click.argument("channels", metavar="[CHANNEL…]", nargs=-1, callback=options.patterns)
 @click.option(
     "--since",
     metavar="PLACE",
@@ -146,16 +146,16 @@ def _asked(
 class _Writer:
     """Writes what is delivered, until there is enough."""
 
-    def __init__(self, recorder: Recorder, count: int | None) -> None:
+    def __init__(self, recorder: Recorder, count: int | None, since: str | None) -> None:
         self._recorder = recorder
+        self._gaps = Gaps(since)
         self._left = count
         self._enough = trio.Event()
         self.end = self._enough.set
 
     async def deliver(self, page: Page) -> None:
         # It never waits: whoever is cancelled is so while it reads, and closes what it reads from.
-        if not page.recovered:
-            output.note(f"{page.of}: events before this place are gone; going on with what is left")
+        self._gaps(page)
         for item in page.items:
             raw = item.get("raw")
             if self._enough.is_set() or (isinstance(raw, str) and is_handshake(raw)):
@@ -173,7 +173,7 @@ class _Writer:
 
 
 async def _record(server: Server, recorder: Recorder, wanted: _Wanted) -> None:
-    trouble, writer = Trouble(server.url), _Writer(recorder, wanted.count)
+    trouble, writer = Trouble(server.url), _Writer(recorder, wanted.count, wanted.since)
     async with connected(server, math.inf, trouble) as client, trio.open_nursery() as nursery:
         if wanted.channels:
             source = EventSource(client, wanted.channels, wanted.since, trouble)
@@ -187,7 +187,7 @@ async def _record(server: Server, recorder: Recorder, wanted: _Wanted) -> None:
 async def _record_upstream(
     server: Server, recorder: Recorder, wanted: _Wanted, url: str, asked: upstream.Wanted
 ) -> None:
-    writer = _Writer(recorder, wanted.count)
+    writer = _Writer(recorder, wanted.count, wanted.since)
 
     async def follow(client: Client) -> None:
         try:

@@ -16,7 +16,7 @@ from rtlite.cli import options, output
 from rtlite.cli.client import connected
 from rtlite.cli.options import Server
 from rtlite.cli.program import run
-from rtlite.cli.trouble import Trouble
+from rtlite.cli.trouble import Gaps, Trouble
 from rtlite.client import Client
 from rtlite.client.eventsocket import EventSocket
 from rtlite.client.eventsource import EventSource
@@ -29,7 +29,7 @@ _FIELDS: Final = ("id", "channel", "event", "data", "timestamp", "offset", "epoc
 
 
 @click.command()
-@click.argument("channels", metavar="CHANNEL…", nargs=-1, required=True)
+@click.argument("channels", metavar="CHANNEL…", nargs=-1, required=True, callback=options.patterns)
 @click.option(
     "--since",
     metavar="PLACE",
@@ -74,15 +74,14 @@ def tail(
 async def _tail(
     server: Server, channels: tuple[str, ...], since: str | None, via: str, count: int | None, as_json: bool
 ) -> None:
-    trouble = Trouble(server.url)
+    trouble, gaps = Trouble(server.url), Gaps(since)
     send, receive = trio.open_memory_channel[Page](0)
     async with connected(server, math.inf, trouble) as client, trio.open_nursery() as nursery:
         for follower in _followers(via, client, channels, since, trouble):
             nursery.start_soon(follower.follow, send.send)
         left = count
         async for page in receive:
-            if not page.recovered:
-                output.note(f"{page.of}: events before this place are gone; going on with what is left")
+            gaps(page)
             for item in page.items[:left]:
                 _show(item, as_json, len(channels) > 1 or is_pattern(channels[0]))
             if left is not None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import click
 
 from rtlite.cli import options, output
@@ -19,13 +21,25 @@ from rtlite.model import Role
     "--ttl", metavar="DURATION", type=options.duration, default="1h", show_default=True, help="How long it holds."
 )
 @click.option(
-    "--subscribe", metavar="PATTERN", multiple=True, help="A channel or kind:* it may read besides; may repeat."
+    "--subscribe",
+    metavar="PATTERN",
+    multiple=True,
+    callback=options.grants,
+    help="A channel or kind:* it may read besides; may repeat.",
 )
-@click.option("--publish", metavar="PATTERN", multiple=True, help="A channel or kind:* it may write; may repeat.")
+@click.option(
+    "--publish",
+    metavar="PATTERN",
+    multiple=True,
+    callback=options.grants,
+    help="A channel or kind:* it may write; may repeat.",
+)
 @click.option("--bare", is_flag=True, help="Print the token alone, as for TOKEN=$(rtlite token …).")
 @options.json_option
 @options.data_option
-@options.server_options
+@partial(
+    options.server_options, dev="Sign it by the secret that all servers started with --dev have, without a server."
+)
 def token(
     user: str,
     role: str,
@@ -42,8 +56,8 @@ def token(
 ) -> None:
     """Sign a JWT for a user.
 
-    It is signed with the secret of the server's file. With --dev it is signed with the fixed secret
-    of servers started with --dev, and no server is asked. With --url and --key that server signs it.
+    It is signed with the secret of the server's file. With --dev it is signed with the one that all
+    servers started with --dev have, and no server is asked. With --url and --key that server signs it.
 
     \b
     rtlite token --user alice --dev

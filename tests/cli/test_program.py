@@ -65,6 +65,13 @@ def test_help_shows_the_settings_that_most_people_need_and_how_to_see_the_others
     assert result.stdout.count("\n") < 60
 
 
+def test_dev_is_explained_without_a_word_that_must_be_known(invoke):
+    assert "--dev For a server started with --dev: as its admin, by the key rtk_dev" in words(
+        invoke("publish", "--help", terminal_width=100).stdout
+    )
+    assert "by the secret that all servers started with --dev have" in words(invoke("token", "--help").stdout)
+
+
 def test_help_all_of_serve_shows_each_setting_with_its_help_default_and_variable(invoke):
     text = words(invoke("serve", "--help-all", terminal_width=100).stdout)
     for item in settings.declared():

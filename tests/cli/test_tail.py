@@ -46,6 +46,28 @@ async def test_what_was_asked_for_and_is_gone_is_said(dev_server, via):
 
 
 @EVERY_WAY
+async def test_a_place_that_is_none_is_said_with_what_one_may_be(dev_server, via):
+    dev = ["--dev", "--url", dev_server.url, "--via", via]
+    await rtlite("publish", "article:a", "e", *dev[:3])
+    tail = await rtlite("tail", "article:a", "--since", "nonsense", "--count", "1", *dev)
+    assert tail.code == 0
+    assert "--since nonsense: no event has this id" in tail.err
+    assert "an age (2h), a time (ISO 8601) or a position" in tail.err
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [("art*", "'article:*'"), ("*", "'article:*'"), ("changes:p*", "'changes:*'"), ("a:b:*", "'a:*'"), ("a*b", ":*'")],
+)
+@pytest.mark.parametrize("command", [("tail",), ("record", "a.jsonl"), ("play", "a.jsonl", "--map")])
+def test_a_star_that_makes_no_whole_kind_is_wrong_usage_with_a_hint(invoke, command, name, hint):
+    given = f"{name}=x:y" if "--map" in command else name
+    refused = invoke(*command, given, "--url", "http://127.0.0.1:9", "--key", "rtk_x")
+    assert refused.exit_code == 2
+    assert f"{name!r} is no pattern: a whole kind is meant by {hint}" in refused.stderr.replace("'article:*'", hint)
+
+
+@EVERY_WAY
 async def test_on_a_terminal_events_are_readable_and_cannot_move_the_cursor(dev_server, monkeypatch, via):
     monkeypatch.setattr(output, "on_terminal", lambda: True)
     dev = ["--dev", "--url", dev_server.url]

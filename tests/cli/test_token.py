@@ -12,7 +12,8 @@ def test_with_dev_a_token_is_signed_without_any_server(invoke):
     assert claims["exp"] - claims["iat"] == 3600
 
 
-def test_a_pattern_that_is_none_is_refused_in_one_line(invoke):
-    result = invoke("token", "--dev", "--user", "alice", "--subscribe", "a:b:*")
-    assert result.exit_code == 1
-    assert "pattern" in result.stderr
+def test_a_pattern_that_is_none_is_wrong_usage(invoke):
+    for name in ("a:b:*", "room*"):
+        refused = invoke("token", "--dev", "--user", "alice", "--subscribe", name)
+        assert refused.exit_code == 2 and f"{name!r} is no pattern" in refused.stderr
+    assert invoke("token", "--dev", "--user", "alice", "--subscribe", "*", "--publish", "room:*").exit_code == 0
