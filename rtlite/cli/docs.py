@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+
 import click
 from rich.console import Console
 from rich.markdown import Markdown
@@ -21,10 +23,16 @@ def docs(name: str) -> None:
     rtlite docs sse
     """
     name = name.removesuffix(".md")
-    if all(entry.name != name for entry in docpages.contents()):
-        raise click.BadParameter(f"there is no page {name!r}; rtlite docs lists them.", param_hint="NAME")
+    names = [entry.name for entry in docpages.contents()]
+    if name not in names:
+        raise click.BadParameter(f"there is no page {name!r}. {_hint(name, names)}", param_hint="NAME")
     text = docpages.text(name)
     if output.wants_json(False):
         click.echo(text, nl=False)
     else:
         Console(width=min(Console().width, 120)).print(Markdown(docpages.without_comments(text)))
+
+
+def _hint(name: str, names: list[str]) -> str:
+    near = difflib.get_close_matches(name.lower(), names, n=1)
+    return f"Did you mean {near[0]!r}?" if near else "rtlite docs lists them."

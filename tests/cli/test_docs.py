@@ -24,9 +24,16 @@ def test_without_a_name_it_prints_the_contents() -> None:
 
 
 def test_a_name_that_is_none_is_wrong_usage() -> None:
-    code, said = run("../../settings")
+    code, said = run("../../no-such-thing")
     assert code == 2
     assert "rtlite docs lists them" in said
+
+
+def test_the_page_that_was_meant_is_named() -> None:
+    for wrong, meant in (("ss", "sse"), ("SSE", "sse"), ("setings", "settings"), ("recrd-and-play", "record-and-play")):
+        code, said = run(wrong)
+        assert code == 2
+        assert f"Did you mean {meant!r}?" in said
 
 
 def test_what_is_there_for_the_tests_is_left_out_on_a_terminal() -> None:
