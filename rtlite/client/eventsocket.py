@@ -54,17 +54,19 @@ class EventSocket(Follower):
                             await deliver(Page([], False, channel))
                     case {"type": "error", "code": "rate_limited", "channel": str(channel)}:
                         nursery.start_soon(self._subscribe, socket, channel, _AGAIN)
+                    case {"type": "error", "code": "unauthorized"} if "channel" not in message:
+                        pass  # of the whole connection: the close code behind it says more
                     case {"type": "error", "code": str(code), "message": text}:
                         about = f"{message['channel']}: " if "channel" in message else ""
                         raise CallFailed(f"{about}{text} ({code})", _STATUS.get(code, 503), code)
                     case {"type": "unsubscribed", "channel": str(channel)}:
                         raise CallFailed(f"{channel}: this may not be read any more", 403, "unauthorized")
+                    case {"type": str()}:
+                        pass  # an answer to a ping, or news that we have no use for
                     case {"channel": str(channel), "event": str(), "data": _}:
                         item: Any = message
                         await deliver(Page([item], True, channel))
                         self._arrived(channel, message.get("position"))
-                    case {"type": str()}:
-                        pass  # an answer to a ping, or news that we have no use for
                     case _:
                         raise not_rtlite(self._client.url)
             nursery.cancel_scope.cancel()

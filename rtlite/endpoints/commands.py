@@ -11,7 +11,7 @@ from typing import Any, Final, NotRequired
 from rtlite.domain.access import Access
 from rtlite.endpoints import messages
 from rtlite.endpoints.dialogue import Dialogue, Dialogues
-from rtlite.endpoints.messages import METADATA, RequestId
+from rtlite.endpoints.messages import METADATA, Form, RequestId
 from rtlite.endpoints.sessions import Sessions
 from rtlite.endpoints.subscriptions import Dialect
 from rtlite.errors import InvalidRequest
@@ -50,8 +50,9 @@ def _presence(data: Any) -> Shape:
     return Shape({"type": "presence", "channel": Channel, "data": data, "id": NotRequired[RequestId]})
 
 
+_FORM: Final = Form(_message, commands.reply)
 MESSAGES: Final = (
-    *messages.commands(_message, commands.reply),
+    *messages.commands(_FORM, _FORM),
     Message("connected", str(answers.Connected.__doc__), _message("connected", fields_of(answers.Connected))),
     Message("presence_news", str(answers.PresenceNews.__doc__), _presence(answers.PresenceNews)),
     Message("presence_list", str(answers.PresenceList.__doc__), _presence(answers.PresenceList)),

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import time
+from functools import partial
 from typing import Any, Final
 
 import trio
@@ -48,6 +49,7 @@ class Dialogues:
 
     def open(self, websocket: WebSocket, dialect: Dialect, kinds: frozenset[Kind]) -> Dialogue | None:
         """Admit whoever connected with a credential of these kinds; ``None`` if the connection is ending."""
+        websocket.on_end(partial(_explain, websocket, dialect))
         identity = self.sessions.admit(websocket)
         if identity is None:
             return None
@@ -71,7 +73,6 @@ class Dialogue:
             websocket, dialect, shared.hub, shared.access, self._attendance, shared.settings.max_channels
         )
         self._take_on(identity)
-        websocket.on_end(self._explain)
 
     async def run(self) -> None:
         """Answer commands until the connection ends."""
@@ -198,12 +199,6 @@ class Dialogue:
         fields = {"expiresIn": left, "expiresAt": _shown(self.identity.expires)}
         self._websocket.outbox.offer(self._dialect.reply("token_expiring", fields))
 
-    def _explain(self) -> None:
-        """The last words to who is closed for its credential."""
-        reason = self._websocket.reason
-        if reason in {Reason.EXPIRED, Reason.REVOKED}:
-            self._websocket.outbox.offer(self._dialect.error("unauthorized", reason.value.text))
-
     def _excess(self) -> float:
         """0.0 if one more command is within the rates, else the seconds until it would be.
 
@@ -219,6 +214,13 @@ class Dialogue:
             if self._excesses > self._shared.settings.command_burst:
                 self._websocket.end(Reason.RATE_LIMITED)
         return wait
+
+
+def _explain(websocket: WebSocket, dialect: Dialect) -> None:
+    """The last words to who is closed for its credential, whether at the door or later."""
+    reason = websocket.reason
+    if reason in {Reason.UNAUTHORIZED, Reason.FORBIDDEN, Reason.EXPIRED, Reason.REVOKED}:
+        websocket.outbox.offer(dialect.error("unauthorized", reason.value.text))
 
 
 def _code(command: Command | None, refusal: Refused) -> str:

@@ -10,7 +10,7 @@ from typing import Any, Final, NotRequired
 
 from rtlite.endpoints import messages
 from rtlite.endpoints.dialogue import Dialogues
-from rtlite.endpoints.messages import METADATA, RequestId
+from rtlite.endpoints.messages import METADATA, Form, RequestId
 from rtlite.endpoints.subscriptions import Dialect
 from rtlite.model import Event, Kind, PresenceNotice
 from rtlite.protocols import answers, eventchannels
@@ -38,12 +38,21 @@ KINDS: Final = frozenset({Kind.JWT, Kind.PROJECT, Kind.ADMIN})
 
 def _message(type: Any, fields: Mapping[str, Any]) -> Shape:
     """``id`` is the request's; an event's own is ``eventId``."""
-    named = {"eventId" if name == "id" else name: field for name, field in fields.items()}
-    return Shape({"type": type, **named, "id": NotRequired[RequestId]})
+    return Shape({"type": type, **_named(fields), "id": NotRequired[RequestId]})
+
+
+def _answer(type: Any, fields: Mapping[str, Any]) -> Shape:
+    """What it says stands in ``data`` as well."""
+    data = {name: field for name, field in _named(fields).items() if name != "channel"}
+    return _message(type, {**fields, "event": type, "data": Shape(data)})
+
+
+def _named(fields: Mapping[str, Any]) -> dict[str, Any]:
+    return {"eventId" if name == "id" else name: field for name, field in fields.items()}
 
 
 MESSAGES: Final = (
-    *messages.commands(_message, eventchannels.reply),
+    *messages.commands(Form(_message, eventchannels.flat), Form(_answer, eventchannels.reply)),
     *(
         Message(name, str(shape.__doc__), _message("presence", {"channel": Channel, **fields_of(shape)}))
         for name, shape in (("presence_news", answers.PresenceNews), ("presence_list", answers.PresenceList))

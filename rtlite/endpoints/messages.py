@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from random import Random
 from typing import Any, Final, NotRequired
 
+import attrs
 import orjson
 
 from rtlite.domain.samples import SAMPLES, Sample, Turn
@@ -63,20 +64,25 @@ def events(
     return [*told, Message("event", "An event that someone published.", shape(EventName, Any))] if more else told
 
 
-def commands(
-    shape: Callable[[Any, Mapping[str, Any]], Any], write: Callable[[str, dict[str, Any], RequestId], bytes]
-) -> list[Message]:
-    """What clients of a command socket ask, and what they are told.
+@attrs.frozen
+class Form:
+    """What messages of a command socket look like, of their type and fields, and how one is written."""
 
-    :param shape: what a message looks like, of its type and fields. :param write: such a message.
-    """
+    shape: Callable[[Any, Mapping[str, Any]], Any]
+    write: Callable[[str, dict[str, Any], RequestId], bytes]
 
-    def message(name: str, about: str, fields: Any, sent: bool) -> Message:
-        return Message(name, about, shape(name, fields_of(fields)), sent, [orjson.loads(write(name, _FIELDS[name], 1))])
+    def message(self, name: str, about: str, fields: Any, sent: bool) -> Message:
+        example = orjson.loads(self.write(name, _FIELDS[name], 1))
+        return Message(name, about, self.shape(name, fields_of(fields)), sent, [example])
 
-    asked = [message(name, f"The command `{name}`.", verb, False) for name, verb in verbs.VERBS.items()]
-    told = {**answers.ANSWERS, "error": answers.Failed}
-    return [*asked, *(message(name, str(fields.__doc__), fields, True) for name, fields in told.items())]
+
+def commands(asked: Form, told: Form) -> list[Message]:
+    """What clients of a command socket ask, and what they are told."""
+    words = {**answers.ANSWERS, "error": answers.Failed}
+    return [
+        *(asked.message(name, f"The command `{name}`.", verb, False) for name, verb in verbs.VERBS.items()),
+        *(told.message(name, str(fields.__doc__), fields, True) for name, fields in words.items()),
+    ]
 
 
 _CHANNEL: Final = "conversation:conv-123"

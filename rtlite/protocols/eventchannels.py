@@ -3,10 +3,12 @@
 Source: the event channels' reference (subscribe, unsubscribe; events as ``{channel, event, data}``)::
 
     → {"type": "subscribe", "channel": "changes:product", "since": …, "id": 1}
-    ← {"type": "subscribed", "channel": …, "position": …, "recovered": true, "id": 1}
+    ← {"type": "subscribed", "channel": …, "event": "subscribed", "data": {…}, "position": …, "recovered": …, "id": 1}
     ← {"channel": …, "event": "UPDATED", "data": {…}, "id": …, "offset": 7, "timestamp": …, "position": …}
-    ← {"type": "error", "channel": …, "code": "invalid_request", "message": …, "id": 2}
+    ← {"type": "error", "channel": …, "event": "error", "data": {…}, "code": "invalid_request", "message": …, "id": 2}
 
+The source's client prints ``event`` and ``data`` of whatever comes. So answers have both: their
+type, and their own fields once more.
 ``id`` is the request's, in requests and answers; an event's own id is ``eventId`` there.
 """
 
@@ -43,10 +45,20 @@ def decode(message: str | bytes) -> Request:
     return FlatRequest(value.pop("type"), value, id)
 
 
+def flat(type: str, fields: dict[str, Any], id: RequestId = None) -> bytes:
+    """A message with its fields beside its type, as requests are."""
+    return orjson.dumps({"type": type} | _named(fields) | ({} if id is None else {"id": id}))
+
+
 def reply(type: str, fields: dict[str, Any], id: RequestId = None) -> bytes:
     """An answer, or a notice without being asked."""
-    named = {"eventId" if name == "id" else name: value for name, value in fields.items()}
-    return orjson.dumps({"type": type} | named | ({} if id is None else {"id": id}))
+    data = _named(fields)
+    about = {"channel": data.pop("channel")} if "channel" in data else {}
+    return flat(type, about | {"event": type, "data": data} | data, id)
+
+
+def _named(fields: dict[str, Any]) -> dict[str, Any]:
+    return {"eventId" if name == "id" else name: value for name, value in fields.items()}
 
 
 def error(code: str, message: str, request: Request | None = None) -> bytes:
@@ -80,4 +92,4 @@ def _event(event: Event, position: bytes) -> bytes:
 
 def presence(notice: PresenceNotice, id: RequestId = None) -> bytes:
     """Who came, changed or left; or, also as an answer, everyone."""
-    return reply("presence", {"channel": notice.channel} | jsonframes.presence(notice), id)
+    return flat("presence", {"channel": notice.channel} | jsonframes.presence(notice), id)

@@ -180,8 +180,10 @@ def read(message: str | bytes) -> dict[str, Any]:
         value = jsonframes.parse(message, "the message")
     except InvalidRequest as error:
         raise InvalidRequest(error.detail) from error  # these sockets have one code for it
-    if not isinstance(value, dict) or not isinstance(value.get("type"), str):
-        raise InvalidRequest("type: a text is wanted")
+    if not isinstance(value, dict):
+        raise InvalidRequest("an object is wanted")
+    if not isinstance(value.get("type"), str):
+        raise InvalidRequest("type: a text is wanted" if "type" in value else "type: missing")
     return value
 
 

@@ -229,6 +229,17 @@ async def test_a_close_for_good_is_raised(autojump_clock, play, code):
         await play(["a:1"], serve)
 
 
+@pytest.mark.parametrize("code", [4401, 4403])
+async def test_of_who_is_not_let_in_the_close_code_says_why(autojump_clock, play, code):
+    async def serve(socket: Socket) -> None:
+        socket.say(type="error", event="error", data={}, code="unauthorized", message="so it is")
+        socket.close(code, "so it is")
+
+    with pytest.raises(CallFailed, match=rf"so it is \({code}\)") as failed:
+        await play(["a:1"], serve)
+    assert failed.value.status == code - 4000
+
+
 async def test_other_closes_are_told_of_and_come_back_from(autojump_clock, play):
     async def serve(socket: Socket) -> None:
         socket.subscribed("a:1", "x-0")

@@ -15,7 +15,7 @@ async def test_it_presents_the_key_in_a_header_and_closes_with_the_block(dev_ser
     connections = dev_server.running.server.connections
     async with Client(dev_server.url, "rtk_dev") as client, open_websocket(client, "/_events") as socket:
         await socket.send_message('{"type":"ping"}')
-        assert await socket.get_message() == '{"type":"pong"}'
+        assert await socket.get_message() == '{"type":"pong","event":"pong","data":{}}'
         assert len(connections) == 1
     with trio.fail_after(5):
         while len(connections):  # noqa: ASYNC110

@@ -36,9 +36,10 @@ class TestEventChannels:
             unsubscribe = snippet("events-unsubscribe.js", server)
             await client.run(event_channels(server, server.token("usr_abc123"), f"\n{unsubscribe}\n"))
             assert await client.says() == ["open"]
-            # The reference's program logs whatever comes; an answer has a channel and no event.
-            assert await client.says() == ["[notifications:usr_abc123] undefined:", None]
-            assert await client.says() == ["[changes:product] undefined:", None]
+            # The reference's program logs whatever comes as an event.
+            for channel in ("notifications:usr_abc123", "changes:product"):
+                word, data = await client.says()
+                assert (word, data["recovered"]) == (f"[{channel}] subscribed:", True)
             await publish(server, "notifications:usr_abc123", "notification.new", {"title": "Order Shipped"})
             assert await client.says() == [
                 "[notifications:usr_abc123] notification.new:",
@@ -48,7 +49,7 @@ class TestEventChannels:
             assert await client.says() == ["[changes:product] UPDATED:", {"price": 5}]
             await publish(server, "changes:product", "now", None)
             assert await client.says() == ["[changes:product] now:", None]
-            assert await client.says() == ["[changes:product] undefined:", None]  # unsubscribed
+            assert await client.says() == ["[changes:product] unsubscribed:", {}]
             await publish(server, "changes:product", "UPDATED", {"price": 6})
             await publish(server, "notifications:usr_abc123", "notification.new", 2)
             assert await client.says() == ["[notifications:usr_abc123] notification.new:", 2]
@@ -58,8 +59,9 @@ class TestEventChannels:
             key = await server.key("project", "p")
             await client.run(event_channels(server, key).replace("?token=", "?apiKey="))
             assert await client.says() == ["open"]
-            assert await client.says() == ["[notifications:usr_abc123] undefined:", None]  # refused: not its channel
-            assert await client.says() == ["[changes:product] undefined:", None]
+            word, refused = await client.says()
+            assert (word, refused["code"]) == ("[notifications:usr_abc123] error:", "unauthorized")  # not its channel
+            assert (await client.says())[0] == "[changes:product] subscribed:"
             await publish(server, "changes:product", "CREATED", {"id": 1})
             assert await client.says() == ["[changes:product] CREATED:", {"id": 1}]
 
@@ -71,6 +73,7 @@ class TestEventChannels:
             ]:
                 await client.run(event_channels(server, token))
                 assert await client.says() == ["open"]
+                assert await client.says() == ["[undefined] error:", {"code": "unauthorized", "message": reason}]
                 assert await client.says() == ["closed", code, reason]
 
     async def test_a_token_that_expires_while_connected_closes_with_4401(self, runtime: Runtime) -> None:

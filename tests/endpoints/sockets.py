@@ -62,6 +62,9 @@ class Client:
         if self.nested and "channel" not in message:
             data = message.pop("data")
             message |= {"eventId" if name == "id" else name: value for name, value in data.items()}
+        elif not self.nested and message["type"] != "presence":  # the fields once more, as an event has its data
+            assert message.pop("event") == message["type"]
+            assert message.pop("data").items() <= message.items()
         return message
 
     async def ask(self, type: str, *, id: Any = None, **fields: Any) -> dict[str, Any]:

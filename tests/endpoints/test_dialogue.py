@@ -18,7 +18,7 @@ from rtlite.errors import Overloaded, StorageFailed, StorageFull
 from rtlite.model import Identity
 from rtlite.settings import KindSettings
 from rtlite.transports.websocket import WebSocket
-from tests.endpoints.sockets import Scene, connected, scene
+from tests.endpoints.sockets import Client, Scene, connected, scene
 from tests.transports.doors import TEXT, frame, serving, tcp
 
 SOCKETS = pytest.mark.parametrize("path", ["/ws", "/_events"])
@@ -474,6 +474,14 @@ async def test_wrong_tokens_in_band_count_as_failed_logins(path: str, autojump_c
 
 # --- at the door
 
+UNAUTHORIZED = ("unauthorized", "credential missing or invalid")
+
+
+def told(message: dict[str, Any]) -> tuple[str, str]:
+    """The code and the text of an error, in either shape."""
+    assert message["type"] == "error"
+    return message["data"]["code"], message["data"]["message"]
+
 
 @SOCKETS
 @pytest.mark.parametrize("query", ["", "?token=", "?token=wrong", "?token=mbk_wrong", "?apiKey=pk_live_wrong"])
@@ -485,8 +493,8 @@ async def test_without_a_valid_credential_it_is_closed_with_4401_and_nothing_is_
         peer = here.door.connect()
         assert (await peer.upgrade(path + query)).status == 101
         await peer.send(frame(orjson.dumps({"type": "auth", "token": here.token(), "data": {"token": here.token()}})))
-        opcode, payload = await peer.frame()
-        assert (opcode, int.from_bytes(payload[:2], "big")) == (8, 4401)
+        messages, code = await Client(peer, path).ended()
+        assert ([told(message) for message in messages], code) == ([UNAUTHORIZED], 4401)
         assert here.hub.fanout.topics == {}
 
 
@@ -509,9 +517,10 @@ async def test_which_kinds_of_keys_are_let_in(path: str, kind: str, allowed: boo
         await peer.upgrade(f"{path}?apiKey={await server.key(kind, 'u')}")
         if allowed:
             await peer.send(frame('{"type":"ping"}'))
-            assert await peer.text() == b'{"type":"pong"}'
+            assert (await Client(peer, path).answer())["type"] == "pong"
         else:
-            assert await peer.close_code() == 4403
+            messages, code = await Client(peer, path).ended()
+            assert ([told(message) for message in messages], code) == ([("unauthorized", "not allowed")], 4403)
 
 
 @SOCKETS

@@ -239,7 +239,7 @@ async def test_a_user_hears_no_more_of_a_job_that_is_forgotten_and_its_stream_en
         await server.running.server.hub.sweeper.sweep()
         with trio.fail_after(5):
             assert (await socket.hear())["event"] == "job.cancelled"
-            assert await socket.hear() == {"type": "unsubscribed", "channel": "jobs:j", "reason": "unauthorized"}
+            assert await socket.answer() == {"type": "unsubscribed", "channel": "jobs:j", "reason": "unauthorized"}
             assert b"event: closed" in await stream.ended()
         await client.post("/jobs", json={"type": "import", "userId": "bob", "id": "j"})
         assert (await socket.ask("subscribe", channel="jobs:j"))["type"] == "error"

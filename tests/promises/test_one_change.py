@@ -87,7 +87,7 @@ async def doors(server: InProcess, receiver: Receiver, stack: AsyncExitStack) ->
         return Heard(told["event"], told["data"]["record"], position=event.id)
 
     async def by_event_channels() -> Heard:
-        while "event" not in (told := json.loads(await plain.get_message())):
+        while "type" in (told := json.loads(await plain.get_message())):
             pass
         return Heard(told["event"], told["data"]["record"], told["id"], told["offset"])
 

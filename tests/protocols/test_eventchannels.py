@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import orjson
 import pytest
 
 from rtlite.errors import InvalidRequest
@@ -48,8 +49,9 @@ def test_a_request_is_read(message: str, command: object, id: object) -> None:
     [
         ("{", "the message is not JSON"),
         (b'{"type":"ping"}', "a text message is wanted"),
-        ('"subscribe"', "type: a text is wanted"),
-        ('{"channel":"a:b"}', "type: a text is wanted"),
+        ('"subscribe"', "an object is wanted"),
+        ('{"channel":"a:b"}', "type: missing"),
+        ('{"type":null,"channel":"a:b"}', "type: a text is wanted"),
         ('{"type":"ping","id":[]}', "id: a whole number, or a text of up to 128 characters, is wanted"),
         ('{"type":"dance"}', "type: one of subscribe, unsubscribe, publish, presence, auth, ping is wanted"),
         ('{"type":"subscribe","data":{"channel":"a:b"}}', "channel: missing"),
@@ -64,17 +66,34 @@ def test_what_is_no_request_is_refused_and_the_field_named(message: str | bytes,
 
 
 def test_answers_are_flat_and_an_events_id_is_not_the_requests() -> None:
-    assert eventchannels.reply("pong", {}) == b'{"type":"pong"}'
-    assert eventchannels.reply("published", {"id": "e1", "channel": "a:b"}, 3) == (
-        b'{"type":"published","eventId":"e1","channel":"a:b","id":3}'
-    )
+    assert orjson.loads(eventchannels.reply("pong", {})) == {"type": "pong", "event": "pong", "data": {}}
+    assert orjson.loads(eventchannels.reply("published", {"id": "e1", "channel": "a:b"}, 3)) == {
+        "type": "published",
+        "channel": "a:b",
+        "event": "published",
+        "data": {"eventId": "e1"},
+        "eventId": "e1",
+        "id": 3,
+    }
+
+
+def test_the_source_texts_client_can_print_what_it_is_answered() -> None:
+    """*"console.log(`[${data.channel}] ${data.event}:`, data.data)"*, of whatever comes."""
+    fields = {"channel": "changes:product", "position": "0a1b2c3d-7", "recovered": True}
+    answer = orjson.loads(eventchannels.reply("subscribed", fields, 1))
+    assert (answer["channel"], answer["event"]) == ("changes:product", "subscribed")
+    assert answer["data"] == {"position": "0a1b2c3d-7", "recovered": True}
+    refusal = orjson.loads(eventchannels.error("unauthorized", "no", Request("subscribe", {"channel": "a:b"})))
+    assert (refusal["channel"], refusal["event"]) == ("a:b", "error")
+    assert refusal["data"] == {"code": "unauthorized", "message": "no"}
 
 
 def test_errors_name_the_channel_if_it_is_one() -> None:
-    assert eventchannels.error("invalid_request", "no") == (b'{"type":"error","code":"invalid_request","message":"no"}')
     assert eventchannels.error("unauthorized", "no", Request("subscribe", {"channel": "a:b"}, 3)) == (
-        b'{"type":"error","channel":"a:b","code":"unauthorized","message":"no","id":3}'
+        b'{"type":"error","channel":"a:b","event":"error","data":{"code":"unauthorized","message":"no"},'
+        b'"code":"unauthorized","message":"no","id":3}'
     )
+    assert b"channel" not in eventchannels.error("invalid_request", "no")
     for channel in ("x" * 300, 5, ["a:b"], "a b", None):
         assert b"channel" not in eventchannels.error("invalid_request", "no", Request("x", {"channel": channel}))
 

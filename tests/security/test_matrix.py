@@ -327,8 +327,11 @@ class Commands:
         """What the connection was closed for, if it was."""
         if not self._nested:
             self._send({"type": "ping", "id": "first"})
-        opcode, payload = self._line.frame()
-        return _OF_CLOSE[int.from_bytes(payload[:2], "big")] if opcode == CLOSE else None
+        message = orjson.loads(self._line.text())
+        if message["type"] != "error":
+            return None
+        assert (message["data"] if self._nested else message)["code"] == "unauthorized"
+        return _OF_CLOSE[self._line.close_code()]
 
     def ask(self, type: str, **fields: Any) -> str:
         number = next(self._numbers)

@@ -80,7 +80,7 @@ export const events = {
     return socket(`/_events?${await credential.query()}`, on, begin, ({ type, event, data, position, ...more }) => {
       if (type === "subscribed") on.open(`Subscribed to ${CHANGES}. ${greeting(more.recovered)}`, position);
       else if (type === "error") on.note(`${more.code}: ${more.message}`);
-      else if (event !== undefined) on.event(event, data, position);
+      else if (type === undefined) on.event(event, data, position);
     });
   },
 };

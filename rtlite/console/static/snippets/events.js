@@ -10,7 +10,7 @@ function connect() {
   ws.onmessage = (event) => {
     const data = JSON.parse(event.data);
     position = data.position ?? position;
-    console.log(`[${data.channel}] ${data.event ?? data.type}:`, data.data);
+    console.log(`[${data.channel}] ${data.event}:`, data.data);
   };
 
   ws.onclose = (event) => {
