@@ -53,7 +53,7 @@ class Keyring:
         self._now = now
         self._keys: dict[str, Key] = {}
         self._by_digest: dict[bytes, tuple[bytes, str]] = {}
-        self._unstored: set[str] = set()
+        self._unstored: dict[str, bytes] = {}  # by id, the digests of keys that are in memory alone
         self._used: dict[str, int] = {}
         self.on_revoked: list[Callable[[str], None]] = []
 
@@ -72,6 +72,7 @@ class Keyring:
         write: bool = False,
         live: bool = True,
         secret: str | None = None,
+        store: bool = True,
     ) -> tuple[Key, str]:
         """Make a key; returns it and its secret, which cannot be had again.
 
@@ -79,6 +80,7 @@ class Keyring:
         :param write: a project key's scope; :param live: ``pk_live_`` and not ``pk_test_``.
         :param secret: one of the fixed credentials of ``--dev``. Such a key is kept in memory
             alone: a file that was once opened with ``--dev`` must not let ``rtk_dev`` in later.
+        :param store: ``False`` for a key that is in memory alone, until :meth:`keep`.
         :raises InvalidRequest: the text names the field.
         :raises StorageFull, StorageFailed: it could not be stored, and does not hold.
         """
@@ -105,12 +107,17 @@ class Keyring:
             expires=None if expires_in is None else created + int(expires_in * 1000),
         )
         digest = _digest(secret)
-        if fixed:
-            self._unstored.add(key.id)
+        if fixed or not store:
+            self._unstored[key.id] = digest
         else:
             await self._database.write(lambda connection: keys.insert(connection, key, digest))
         self._add(digest, key)
         return key, secret
+
+    async def keep(self, key_id: str) -> None:
+        """Store a key that is in memory alone. :raises StorageFull, StorageFailed: it ends with this process."""
+        digest, key = self._unstored.pop(key_id), self._keys[key_id]
+        await self._database.write(lambda connection: keys.insert(connection, key, digest))
 
     async def revoke(self, key_id: str) -> Key:
         """End a key for good; returns it. A key that is revoked already stays as it was.

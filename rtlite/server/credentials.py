@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from typing import Final
 
-from rtlite.auth.keyring import Keyring
+from rtlite.auth.keyring import Key, Keyring
 from rtlite.model import Kind
 from rtlite.settings import DEV_JWT_SECRET, Settings
 from rtlite.store import schema
@@ -33,8 +33,12 @@ def _stored_secret(connection: sqlite3.Connection) -> str:
     return schema.secret(connection, "jwt_secret")
 
 
-async def first_keys(keyring: Keyring, settings: Settings) -> str | None:
-    """Load the keys; with ``--dev`` add the fixed ones; at the very first start make an admin key, and return it."""
+async def first_keys(keyring: Keyring, settings: Settings) -> tuple[Key, str] | None:
+    """Load the keys; with ``--dev`` add the fixed ones; at the very first start make an admin key.
+
+    Returns that, with its secret. It is for the caller to keep, once the secret was shown: a start that
+    fails in between would leave a key that nobody knows, and the next one would show none.
+    """
     await keyring.load()
     if settings.dev:
         for secret, (kind, user) in DEV_KEYS.items():
@@ -42,5 +46,4 @@ async def first_keys(keyring: Keyring, settings: Settings) -> str | None:
         return None
     if keyring.list():
         return None
-    _, secret = await keyring.create(Kind.ADMIN, "operator", name="first start")
-    return secret
+    return await keyring.create(Kind.ADMIN, "operator", name="first start", store=False)

@@ -15,6 +15,7 @@ import attrs
 import trio
 from hypercorn.typing import ASGIFramework
 
+from rtlite.auth.keyring import Key, Keyring
 from rtlite.endpoints.socketio import Namespace
 from rtlite.errors import Reason, Refused, StartError
 from rtlite.server.credentials import first_keys, jwt_secret
@@ -87,7 +88,7 @@ async def _serve(
         secret = await jwt_secret(settings, database)
         server = Server(settings, database, secret, namespaces, app, websockets)
         await server.tokens.refresh()
-        admin_key = await first_keys(server.keyring, settings)
+        first_key = await first_keys(server.keyring, settings)
         async with trio.open_nursery() as services:
             await server.streams.load()
             await services.start(server.hub.run)
@@ -108,7 +109,10 @@ async def _serve(
                         await listeners.start(_listen, server.listener, public, connections, False)
                         await listeners.start(_listen, server.listener, control, connections, True)
                         url, port = address(settings, server.listener.scheme, public)
-                        task_status.started(Running(server, url, port, admin_key))
+                        task_status.started(Running(server, url, port, first_key and first_key[1]))
+                        if first_key is not None:
+                            await trio.lowlevel.checkpoint()  # a start that was cancelled ends here, and showed nothing
+                            await _keep(first_key[0], server.keyring)
                         services.start_soon(server.settle)
                         await server.stopping.wait()
                         listeners.cancel_scope.cancel()
@@ -125,6 +129,13 @@ async def _serve(
             with contextlib.suppress(Refused):  # what is not noted is delivered once more
                 await server.webhooks.stop()
             services.cancel_scope.cancel()
+
+
+async def _keep(key: Key, keyring: Keyring) -> None:
+    try:
+        await keyring.keep(key.id)
+    except Refused as error:
+        raise StartError(f"the admin key that was shown could not be stored: {error}") from error
 
 
 async def _listen(

@@ -199,6 +199,20 @@ async def test_a_dev_credential_works_and_is_never_stored(tmp_path):
         assert keyring.list() == ()
 
 
+async def test_a_key_in_memory_alone_works_and_is_stored_once_it_is_kept(tmp_path):
+    async with opened(tmp_path / "a.db") as keyring:
+        await keyring.create(Kind.BLOG, "never kept", store=False)
+        key, secret = await keyring.create(Kind.ADMIN, "ann", store=False)
+        assert keyring.find(secret) == key
+        await keyring.keep(key.id)
+        gone, _ = await keyring.create(Kind.ADMIN, "bob", store=False)
+        await keyring.revoke(gone.id)
+        await keyring.keep(gone.id)
+    async with opened(tmp_path / "a.db") as keyring:
+        assert keyring.find(secret).user == "ann"
+        assert [(key.user, key.revoked is None) for key in keyring.list()] == [("ann", True), ("bob", False)]
+
+
 async def test_last_use_is_shown_at_once_and_stored_when_flushed(tmp_path):
     clock = Clock()
     async with opened(tmp_path / "a.db", clock) as keyring:
