@@ -49,7 +49,7 @@ def stranger(path: str) -> str | None:
         connection.execute("PRAGMA writable_schema = ON")
         if (why := stranger_by(connection)) is not None:
             return why
-        if _number(connection, "PRAGMA application_id") == APPLICATION_ID:
+        if _number(connection.execute("PRAGMA application_id")) == APPLICATION_ID:
             return None
     if (page := wal.first_page(path)) is None:
         return None
@@ -59,11 +59,11 @@ def stranger(path: str) -> str | None:
 
 def stranger_by(connection: sqlite3.Connection) -> str | None:
     """The same, by a connection, which sees the log too."""
-    application = _number(connection, "PRAGMA application_id")
-    version = _number(connection, "PRAGMA user_version")
+    application = _number(connection.execute("PRAGMA application_id"))
+    version = _number(connection.execute("PRAGMA user_version"))
     ours = application == APPLICATION_ID
     return _judge(
-        application, version, empty=not ours and not _number(connection, "SELECT count(*) FROM sqlite_schema")
+        application, version, empty=not ours and not _number(connection.execute("SELECT count(*) FROM sqlite_schema"))
     )
 
 
@@ -75,5 +75,5 @@ def _judge(application: int, version: int, *, empty: bool) -> str | None:
     return None
 
 
-def _number(connection: sqlite3.Connection, question: str) -> int:
-    return int(connection.execute(question).fetchone()[0])
+def _number(answer: sqlite3.Cursor) -> int:
+    return int(answer.fetchone()[0])
