@@ -21,6 +21,7 @@ from rtlite.store.blog import Article, ArticleJson, CommentJson, Counts, Slug, S
 from rtlite.store.database import Database
 from rtlite.store.schema import secret
 
+NO_SLUG: Final = "slug: letters, digits, '.', '_', '~' and '-' are allowed, 200 at most"
 _SLUG: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~-]{0,199}")
 _REACTION: Final = re.compile(r"[^\s\x00-\x1f\x7f\"\\]{1,32}")
 _MOST_REACTIONS: Final = 64  # kinds per article: anyone may react, and every reader gets all counts
@@ -270,7 +271,7 @@ def _hash(salt: bytes, visitor: str) -> bytes:
 
 def _check_slug(slug: str) -> None:
     if not _SLUG.fullmatch(slug):
-        raise InvalidRequest("slug: letters, digits, '.', '_', '~' and '-' are allowed, 200 at most")
+        raise InvalidRequest(NO_SLUG)
 
 
 def _check_text(name: str, value: str, longest: int) -> None:

@@ -18,12 +18,12 @@ import orjson
 
 from rtlite.auth.grants import is_operator
 from rtlite.auth.tickets import TicketJson, Tickets
-from rtlite.domain.blog import Blog, Reacted, Viewed
+from rtlite.domain.blog import NO_SLUG, Blog, Reacted, Viewed
 from rtlite.endpoints import messages
 from rtlite.endpoints.pages import AFTER, Page
 from rtlite.endpoints.sessions import Sessions
-from rtlite.errors import CloseCode, Forbidden, Reason
-from rtlite.model import Event, Identity, Kind, Position, is_pattern
+from rtlite.errors import CloseCode, Forbidden, InvalidRequest, Reason
+from rtlite.model import Event, Identity, Kind, Position, check_channel
 from rtlite.protocols import jsonframes
 from rtlite.protocols.jsonschema import Shape, fields_of
 from rtlite.rules import NOT_BLANK, PositionText, Rule, SinceText, UserInChannel
@@ -230,9 +230,12 @@ class BlogEndpoint:
         identity = self._sessions.admit(websocket)
         if identity is None:
             return
+        wrong = NO_SLUG if channel else "user: the name of this one cannot stand in a channel's"
         channel = channel or f"notifications:{identity.user}"
-        if is_pattern(channel):  # an article called "*" would be all of them
-            websocket.end(Reason.FORBIDDEN)
+        try:
+            check_channel(channel)  # an article or a user called "*" would be all of them
+        except InvalidRequest:
+            websocket.end_saying(Reason.FORBIDDEN, wrong)
             return
         since = self._sessions.since(websocket)
         await self._sessions.subscribe(

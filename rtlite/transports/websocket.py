@@ -87,6 +87,8 @@ class WebSocket(Link):
     gone = (*Link.gone, trio_websocket.ConnectionClosed)
     moderate: Callable[[], Awaitable[None]] | None = None
     """Waits before each message that is read; ``None`` where the endpoint holds the rate itself."""
+    words: str | None = None
+    """What the close frame says in place of the reason's text."""
 
     def __init__(
         self,
@@ -143,6 +145,12 @@ class WebSocket(Link):
         """Send one message of either type once there is room. :raises trio_websocket.ConnectionClosed: too late."""
         await self._connection.send_message(message)
 
+    def end_saying(self, reason: Reason, text: str) -> None:
+        """As :meth:`end`; the close frame has this text, of up to 123 bytes."""
+        if self._reason is None:
+            self.words = text
+            self.end(reason)
+
     def send(self, payload: bytes) -> bool:
         """Offer one text message, without waiting; ``False`` if the reader is too slow."""
         return self.outbox.offer(text_frame(payload))
@@ -160,7 +168,7 @@ class WebSocket(Link):
         """The closing handshake. It ends: by the peer's answer, or by one of the two deadlines."""
         patience = self._patience()
         with trio.move_on_after(patience):
-            code, text = self.farewell or (self.route.codes(reason.value), reason.value.text)
+            code, text = self.farewell or (self.route.codes(reason.value), self.words or reason.value.text)
             await self._connection.aclose(code, text or None)
             # Where the peer began, or broke a rule, the reader answers: let its last frame out.
             await self._connection.over()

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from urllib.parse import unquote
+
 import orjson
 import pytest
 import trio
 
 from rtlite.settings import KindSettings
 from tests.servers import InProcess, running_server
-from tests.transports.doors import Peer, frame, handshake, serving, tcp
+from tests.transports.doors import CLOSE, Peer, frame, handshake, serving, tcp
 
 
 async def with_article(server: InProcess, slug: str = "my-first-post", author: str = "alice") -> str:
@@ -90,11 +92,26 @@ async def test_other_kinds_of_keys_are_let_in_nowhere_here(kind: str) -> None:
 
 
 @pytest.mark.parametrize("slug", ["a%20b", "%C3%A9", "*", "x" * 300, "%00"])
-async def test_a_slug_that_is_no_channel_is_closed_with_4403(slug: str) -> None:
+async def test_a_slug_that_is_no_channel_is_closed_with_4403_and_the_words_of_the_rest_api(slug: str) -> None:
     async with serving() as server:
         peer = await tcp(server)
         await peer.upgrade(f"/blog/ws/articles/{slug}?token={await server.key('admin', 'root')}")
-        assert await peer.close_code() == 4403
+        opcode, payload = await peer.frame()
+        assert (opcode, int.from_bytes(payload[:2], "big")) == (CLOSE, 4403)
+        told = await (await server.operator()).post("/blog/v1/articles", json={"slug": unquote(slug), "title": "T"})
+        assert told.status_code == 400
+        assert payload[2:].decode() == told.json()["detail"]
+
+
+@pytest.mark.parametrize("user", ["*", "Ann Lee"])
+async def test_a_user_whose_name_is_no_channels_is_closed_with_4403(user: str) -> None:
+    """By the name ``*``, it would hear of everyone."""
+    async with serving() as server:
+        peer = await tcp(server)
+        await peer.upgrade(f"/blog/ws/notifications?token={server.token(user)}")
+        opcode, payload = await peer.frame()
+        assert (opcode, int.from_bytes(payload[:2], "big")) == (CLOSE, 4403)
+        assert payload[2:].startswith(b"user: ")
 
 
 async def test_a_slug_that_is_not_utf8_is_refused_before_the_handshake() -> None:
