@@ -7,7 +7,9 @@ from urllib.parse import parse_qsl, urlsplit
 
 from rtlite.cli.dialects import TooDeep, event_of, is_socket_io, json_value
 
-_HANDSHAKE: Final = frozenset({"connected", "subscribed", "unsubscribed", "ping", "pong"})
+_HANDSHAKE: Final = frozenset(
+    {"connected", "authenticated", "subscribed", "unsubscribed", "token_expiring", "ping", "pong"}
+)
 _ANSWERS: Final = _HANDSHAKE | {"presence", "error", "warning"}
 _JOB_ENDS: Final = frozenset({"completed", "failed", "cancelled"})
 _RESULT: Final = frozenset({"data", "errors", "extensions"})

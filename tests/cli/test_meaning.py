@@ -81,6 +81,7 @@ def test_what_is_nested_more_deeply_than_can_be_published_is_left_out(raw: str) 
         '{"type":"subscribed","channel":"a:b"}',
         '{"type":"subscribed","channel":"a:b","event":"subscribed","data":{"recovered":true}}',
         '{"type":"pong"}',
+        '{"type":"token_expiring","event":"token_expiring","data":{"expiresIn":30},"expiresIn":30}',
         '2["connected",{}]',
     ],
 )
