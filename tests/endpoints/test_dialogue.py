@@ -85,8 +85,9 @@ async def test_a_binary_message_is_an_error(path: str, autojump_clock) -> None:
 
 
 @SOCKETS
+@pytest.mark.parametrize(("command", "answered"), [("subscribe", "subscribed"), ("publish", "published")])
 async def test_a_mistake_of_ours_in_one_command_is_logged_and_the_next_is_answered(
-    path: str, autojump_clock, monkeypatch, logs
+    path: str, command: str, answered: str, autojump_clock, monkeypatch, logs
 ) -> None:
     async with scene() as here:
         client = await here.client(path)
@@ -95,15 +96,15 @@ async def test_a_mistake_of_ours_in_one_command_is_logged_and_the_next_is_answer
             raise RuntimeError("a secret detail")
 
         with monkeypatch.context() as broken:
-            broken.setattr(here.hub, "subscribe", fail)
-            answer = await client.ask("subscribe", channel="live:a", id=1)
+            broken.setattr(here.hub, command, fail)
+            answer = await client.ask(command, channel="live:a", event="tick", id=1)
         assert answer == {
             "type": "error",
             "code": "internal_error",
             "message": "the server made a mistake",
             "id": 1,
         } | ({} if client.nested else {"channel": "live:a"})
-        assert (await client.ask("subscribe", channel="live:a"))["type"] == "subscribed"
+        assert (await client.ask(command, channel="live:a", event="tick"))["type"] == answered
         assert any("exc_info" in line for line in logs)
         assert here.metrics.faults._value.get() == 1
 
