@@ -88,7 +88,7 @@ OTHERWISE: Final = {
     "terminal.py": {"until": "'viewCount': 7"},
     "terminal-curl.sh": {"shows": '"offset":'},
 }
-PROTOCOLS: Final = sorted({path.stem.removesuffix("-curl") for path in FOLDER.iterdir()})
+PROTOCOLS: Final = sorted({path.stem.removesuffix("-curl") for path in FOLDER.iterdir() if path.is_file()})
 
 
 async def run(page: Page, name: str, text: str, how: dict[str, str]) -> None:
