@@ -76,7 +76,8 @@ class Server(Parts):
         self.websocket_routes = [*ours, *doors.guests(self, websockets).websockets(ours)]
         self.event_stream_routes = [route for family in families for route in family.event_streams]
 
-        self.router = Router(self.routes, self.gate, settings, self.metrics)
+        upgrades = [route.pattern for route in self.websocket_routes]
+        self.router = Router(self.routes, self.gate, settings, self.metrics, upgrades)
         self.http = HttpServer(make_app(self.router), settings, app and Guest(app, self.router))
         lean = LeanLane(self.router, settings)
         self.hot = HotLane(self.router, lean, settings)

@@ -55,6 +55,11 @@ class UpgradeRequired(Refused):
     title = "Upgrade required"
     code = "upgrade_required"
 
+    def __init__(self, detail: str) -> None:
+        # RFC 9110, section 7.8, and RFC 6455, section 4.4.
+        wanted = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "13"}
+        super().__init__(detail, headers=wanted)
+
 
 @attrs.frozen(slots=True)
 class Head:
@@ -224,9 +229,7 @@ def check_websocket(head: Head) -> None:
     if head.method != "GET" or head.version != "1.1" or head.chunked or head.content_length:
         raise BadHead("a WebSocket handshake is a GET of HTTP/1.1 without a body")
     if head.headers.get("sec-websocket-version") != "13":
-        raise UpgradeRequired(
-            "WebSocket version 13 is spoken here", headers={"Sec-WebSocket-Version": "13", "Upgrade": "websocket"}
-        )
+        raise UpgradeRequired("WebSocket version 13 is spoken here")
     try:
         nonce = base64.b64decode(head.headers.get("sec-websocket-key", ""), validate=True)
     except binascii.Error as error:

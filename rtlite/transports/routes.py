@@ -28,7 +28,7 @@ from rtlite.model import Identity, Kind
 from rtlite.settings import Settings
 from rtlite.transports.bodies import Bodies
 from rtlite.transports.contract import Asked
-from rtlite.transports.head import Head, decode_segment
+from rtlite.transports.head import Head, UpgradeRequired, decode_segment
 
 log = get_logger(__name__)
 
@@ -171,10 +171,13 @@ class InternalError(Refused):
 
 
 class Router:
-    """Answers requests by the table."""
+    """Answers requests by the table. :param websockets: patterns of paths that WebSockets are served at."""
 
-    def __init__(self, routes: Sequence[Route], gate: Gate, settings: Settings, metrics: Metrics) -> None:
+    def __init__(
+        self, routes: Sequence[Route], gate: Gate, settings: Settings, metrics: Metrics, websockets: Sequence[str] = ()
+    ) -> None:
         self.routes = routes
+        self._websockets = PathTable([(pattern, pattern) for pattern in websockets])
         self._table = PathTable([(route.pattern, route) for route in routes])
         self._fixed = {(route.method, route.pattern): route for route in routes if "{" not in route.pattern}
         self._counters: dict[tuple[str, int], Any] = {}
@@ -188,13 +191,15 @@ class Router:
         self._visiting = Buckets(settings.anonymous_rate / 60, max(1, settings.anonymous_rate))
 
     def find(self, method: str, path: str) -> tuple[Route, dict[str, str]]:
-        """The route for a request. :raises NotFound, MethodNotAllowed, BadHead: there is none."""
+        """The route for a request. :raises NotFound, MethodNotAllowed, UpgradeRequired, BadHead: there is none."""
         if (fixed := self._fixed.get((method, path))) is not None:
             return fixed, {}
         found = self._table.find(path)
         for route, params in found:
             if route.method == method or (method == "HEAD" and route.method == "GET"):
                 return route, params
+        if method in _READING and self._websockets.find(path):
+            raise UpgradeRequired("an upgrade to WebSocket is wanted; does a proxy drop it?")
         if not found:
             raise NotFound("no such path")
         allowed = sorted({route.method for route, _ in found})

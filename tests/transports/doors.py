@@ -303,7 +303,8 @@ async def open_door(
     keyring = Keyring(None)  # type: ignore[arg-type]  # a fixed key is never stored
     await keyring.create(Kind.ADMIN, "root", secret="rtk_test")
     gate = Gate(settings, keyring, Tokens(settings, SECRET), Tickets(settings.ticket_lifetime), metrics)
-    router = Router(routes, gate, settings, metrics)
+    websockets = [*websockets, websocket_route("/ws")]
+    router = Router(routes, gate, settings, metrics, [route.pattern for route in websockets])
     connections = Connections(settings.max_connections, metrics)
     lean = LeanLane(router, settings)
     hot = HotLane(router, lean, settings)
@@ -315,7 +316,7 @@ async def open_door(
         Uploads(router, lean, settings, connections),
         hot,
         WebSockets(settings, connections, metrics),
-        [*websockets, websocket_route("/ws")],
+        websockets,
         EventStreams(list(streams), lean, settings, connections, metrics),
         LongPolls(list(polls), lean, settings, metrics),
     )

@@ -7,7 +7,18 @@ import trio
 import trio.testing
 
 from rtlite.transports.routes import Call, Reply, json_reply
-from tests.transports.doors import PONG, ROUTES, close_frame, frame, handshake, head, open_door, post, route
+from tests.transports.doors import (
+    PONG,
+    ROUTES,
+    close_frame,
+    frame,
+    handshake,
+    head,
+    open_door,
+    post,
+    route,
+    websocket_route,
+)
 from tests.transports.test_head import SMUGGLING, STARTS
 
 GET = head("GET /echo?n=1")
@@ -212,6 +223,30 @@ async def test_a_bad_upgrade_is_refused_before_the_handshake(path, headers, stat
         assert (answer.status, answer.code) == (status, code)
         assert "sec-websocket-accept" not in answer.headers
         assert await peer.ended() == b""
+
+
+@pytest.mark.parametrize("request_line", ["GET /ws", "HEAD /ws", "GET /rooms/{room}"])
+async def test_a_websockets_path_asked_for_without_an_upgrade_says_that_one_is_wanted(request_line, autojump_clock):
+    """What is seen behind a proxy that drops the header; without a credential, as it would be for the proxy's owner."""
+    async with open_door(websockets=[websocket_route("/rooms/{room}")]) as door:
+        peer = door.connect()
+        await peer.send(head(request_line.replace("{room}", "a%20b")))
+        answer = await peer.answer(bodiless=request_line.startswith("HEAD"))
+        assert answer.status == 426
+        assert answer.headers["upgrade"] == "websocket" and answer.headers["connection"] == "Upgrade"
+        if request_line.startswith("GET"):
+            assert answer.code == "upgrade_required" and "does a proxy drop it?" in answer.body.decode()
+        await peer.send(GET)
+        assert (await peer.answer()).status == 200, "the connection goes on"
+
+
+async def test_an_http_route_at_a_websockets_path_answers_and_other_methods_are_no_upgrade(autojump_clock):
+    async with open_door(websockets=[websocket_route("/echo")]) as door:
+        peer = door.connect()
+        await peer.send(head("POST /ws"))
+        assert (await peer.answer()).status == 404
+        await peer.send(GET)
+        assert (await peer.answer()).status == 200
 
 
 ORIGINS = {"allowed_origins": ("https://good.example", "http://other.example:8080")}
