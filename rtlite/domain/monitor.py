@@ -159,7 +159,8 @@ class Monitor:
     def _begin(self) -> None:
         self._latencies, self._channels = _Window(), _Window()
         self._last: dict[str, tuple[str, int]] = {}
-        self._since = time.monotonic()
+        self._since: float | None = None
+        self._ticks: deque[float] = deque(maxlen=_WINDOW)  # seconds that each took
         self._published, self._delivered = value(self._metrics.published), value(self._metrics.delivered)
         self._ended = self._connections.ended
 
@@ -176,16 +177,19 @@ class Monitor:
 
     def _measure(self) -> None:
         now = time.monotonic()
-        elapsed, self._since = max(now - self._since, 1e-3), now
+        elapsed = None if self._since is None else max(now - self._since, 1e-3)  # at first nothing was measured
+        self._since = now
         published, delivered = value(self._metrics.published), value(self._metrics.delivered)
-        self._latencies.turn()
-        self._channels.turn()
+        if elapsed is not None:
+            self._ticks.append(elapsed)
+            self._latencies.turn()
+            self._channels.turn()
         busy = self._channels.sums
         self._last = {name: last for name, last in self._last.items() if name in busy}
         numbers = {
             "time": rfc3339(now_ms()),
-            "published": round((published - self._published) / elapsed, 1),
-            "delivered": round((delivered - self._delivered) / elapsed, 1),
+            "published": elapsed and round((published - self._published) / elapsed, 1),
+            "delivered": elapsed and round((delivered - self._delivered) / elapsed, 1),
             "p50": self._latency(0.5),
             "p99": self._latency(0.99),
             "connections": len(self._connections),
@@ -207,7 +211,7 @@ class Monitor:
         event, timestamp = self._last[name]
         return {
             "channel": name,
-            "rate": round(self._channels.sums[name] / _WINDOW, 1),
+            "rate": round(self._channels.sums[name] / sum(self._ticks), 1),
             "event": event,
             "lastEvent": rfc3339(timestamp),
             "subscribers": sum(topic.subscribers for topic in self._hub.fanout.listening(name)),

@@ -43,8 +43,8 @@ ASKED: Final = (
 _NUMBERS: Final = Shape(
     {
         "time": Timestamp,
-        "published": float,
-        "delivered": float,
+        "published": float | None,
+        "delivered": float | None,
         "p50": float | None,
         "p99": float | None,
         "connections": Count,

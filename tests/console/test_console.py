@@ -12,7 +12,7 @@ from rtlite.endpoints.staticfiles import POLICY
 from rtlite.settings import KindSettings
 from tests.clients.browser import Tab, open_tab
 from tests.console.axe import violations
-from tests.console.pages import IDS, LIVE, LOOKS, STATIC, fill, look, opened, press, publish, says, show
+from tests.console.pages import IDS, LIVE, LOOKS, STATIC, fill, logged_in, look, opened, press, publish, says, show
 from tests.receivers import receiving
 from tests.servers import running_server
 
@@ -55,6 +55,7 @@ async def test_with_dev_it_is_open_and_knows_the_server_alone(chromium: str) -> 
     async with opened(chromium) as (server, tab):
         asked = await tab.evaluate("performance.getEntriesByType('resource').map(entry => entry.name)")
         assert len(asked) > 8 and all(url.startswith(server.url + "/") for url in asked)
+        assert await tab.evaluate("document.querySelector('#logout').hidden"), "it would lead to a key that none needs"
 
 
 # The server is gone when it is asked for a session for the first time.
@@ -99,6 +100,12 @@ async def test_the_overview_tells_what_others_do(chromium: str) -> None:
             await tab.until("/2 connected/.test(document.querySelector('#status').textContent)")
             await tab.until("[...document.querySelectorAll('.figures dd')][2].textContent.endsWith(' ms')")
         await says(tab, "normal", "[aria-label='Recent disconnects']")
+        for width in (1280, 1200):
+            await look(tab, width, 800, "light")
+            tops = await tab.evaluate(
+                "[...document.querySelectorAll('svg.chart')].map(it => it.getBoundingClientRect().top)"
+            )
+            assert len(tops) == 2 and tops[0] == tops[1], f"{width} pixels wide"
         await tab.click(".figure summary")
         await tab.until("document.querySelectorAll('.figure tbody tr').length > 1")
         assert await tab.evaluate("document.querySelectorAll('.figure')[0].querySelectorAll('path.line').length") == 2
@@ -395,13 +402,15 @@ async def test_what_comes_up_in_a_view_is_for_everyone(chromium: str, size: tupl
         await tab.until("document.querySelector('dialog[open]')")
         await fits(tab, size, "a question")
         await press(tab, "Cancel")
-        await press(tab, "Log out")
-        await says(tab, "You are logged out")
-        await fits(tab, size, "the login")
+        async with running_server() as server:
+            await tab.goto(server.url)
+            await says(tab, "Log in")
+            await fits(tab, size, "the login")
 
 
 async def test_the_keyboard_reaches_everything_and_the_focus_is_where_one_looks(chromium: str) -> None:
-    async with opened(chromium) as (_server, tab):
+    async with logged_in(chromium) as (_server, tab):
+        await tab.until("document.querySelector('main h1') && " + LIVE)
         await tab.evaluate("document.activeElement.blur()")
         await tab.press("Tab", 9)
         assert await tab.evaluate("document.activeElement.className") == "skip"

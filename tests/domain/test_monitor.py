@@ -21,13 +21,50 @@ def made(channel: str = "article:a", name: str = "view", data: Any = None, offse
     return Event(f"id-{offset}", channel, name, orjson.dumps(data), 1_700_000_000_000, offset, "0123abcd")
 
 
+class Clock:
+    seconds = 1000.0
+
+    def monotonic(self) -> float:
+        return self.seconds
+
+
 @pytest.fixture
-def watching() -> Monitor:
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(monitor, "time", clock)
+    return clock
+
+
+@pytest.fixture
+def watching(clock: Clock) -> Monitor:
     """One that measures, whose ticks are called by hand."""
     metrics = Metrics()
     it = Monitor(Hub(None, Settings(), metrics), Connections(10, metrics), metrics)  # type: ignore[arg-type]
     it._begin()
+    it._measure()
     return it
+
+
+def test_nothing_is_measured_when_the_first_looks_and_that_is_no_rate_of_0(watching: Monitor, clock: Clock) -> None:
+    assert watching.latest["published"] is None and watching.latest["delivered"] is None
+    assert watching.past[-1]["published"] is None, "the chart has a gap there"
+    clock.seconds += 1
+    watching._measure()
+    assert watching.latest["published"] == 0 and watching.latest["delivered"] == 0
+
+
+def test_the_rate_of_a_channel_is_that_of_the_time_that_was_measured(watching: Monitor, clock: Clock) -> None:
+    def shown() -> float:
+        clock.seconds += 1
+        watching._measure()
+        rate: float = watching.latest["channels"][0]["rate"]
+        return rate
+
+    for _ in range(12):
+        watching._note([made()] * 3, 0.001)
+        assert shown() == 3
+    for seconds in range(1, 6):
+        assert shown() == pytest.approx(3 * (10 - seconds) / 10)
 
 
 @pytest.mark.parametrize("scale", [0.0002, 0.003, 0.5])
@@ -59,7 +96,8 @@ def test_what_was_more_than_ten_ticks_ago_is_forgotten(watching: Monitor) -> Non
     assert watching.latest["channels"] == [] and watching.latest["p50"] is None and watching._last == {}
 
 
-def test_the_busiest_of_many_channels_are_shown_and_the_rest_is_counted(watching: Monitor) -> None:
+def test_the_busiest_of_many_channels_are_shown_and_the_rest_is_counted(watching: Monitor, clock: Clock) -> None:
+    clock.seconds += 10
     for number in range(20_000):
         watching._note([made(f"article:{number}")], 0.001)
     for _ in range(50):

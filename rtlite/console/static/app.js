@@ -96,7 +96,8 @@ function openMenu(open) {
 function enter(state, { focus }) {
   context.dev = state.dev;
   context.session = state.session;
-  nav.hidden = menu.hidden = status.hidden = logout.hidden = false;
+  nav.hidden = menu.hidden = status.hidden = false;
+  logout.hidden = state.dev; // anyone is let in again
   logout.title = `Logged in as ${state.session.user}`;
   feed.start();
   route({ focus });
@@ -156,7 +157,8 @@ feed.subscribe("state", (state) => {
   if (state !== "live") say(state === "away" ? "The server does not answer" : "Connecting…");
 });
 feed.subscribe("snapshot", (snapshot) => {
-  say(`${compact(snapshot.published)} events/s · ${compact(snapshot.connections)} connected`);
+  const rate = snapshot.published === null ? "" : `${compact(snapshot.published)} events/s · `; // at first, none was measured
+  say(`${rate}${compact(snapshot.connections)} connected`);
 });
 
 function say(text) {

@@ -8,6 +8,8 @@ export const count = (value) => (value === null || value === undefined ? "–" :
 
 export const compact = (value) => (value < 10_000 ? tenth.format(value) : short.format(value));
 
+export const rate = (value) => (value === null || value === undefined ? "–" : `${compact(value)}/s`);
+
 export function bytes(value) {
   if (value === null || value === undefined) return "–";
   const units = ["B", "KiB", "MiB", "GiB", "TiB"];

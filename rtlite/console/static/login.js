@@ -42,10 +42,6 @@ export function login(root, context, text) {
         button,
         el("p", { class: "muted" }, "The first start of the server printed one. Another is made beside its file: ",
           el("code", {}, "rtlite keys create --kind admin --user you"))));
-    if (context.dev) { // after a logout
-      key.required = false;
-      key.placeholder = "none is needed with --dev";
-    }
     key.focus();
   });
 }

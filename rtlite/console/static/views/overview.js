@@ -2,7 +2,7 @@
 
 import { chart } from "../chart.js";
 import { el } from "../dom.js";
-import { age, bytes, compact, count, latency, time } from "../format.js";
+import { age, bytes, count, latency, rate, time } from "../format.js";
 import { channelLink } from "../links.js";
 import { reasonTag } from "../reasons.js";
 import { table } from "../table.js";
@@ -14,7 +14,7 @@ export async function show(root, context) {
   const rates = chart({
     title: "Events per second",
     series: [{ name: "Published", key: "published" }, { name: "Delivered", key: "delivered" }],
-    format: (value) => `${compact(value ?? 0)}/s`,
+    format: rate,
     least: 1,
   });
   const times = chart({
@@ -28,7 +28,7 @@ export async function show(root, context) {
     key: (item) => item.channel,
     columns: [
       { title: "Channel", class: "long", key: (item) => item.channel, cell: (item) => channelLink(item.channel) },
-      { title: "Rate", class: "number", cell: (item) => `${compact(item.rate)}/s` },
+      { title: "Rate", class: "number", cell: (item) => rate(item.rate) },
       { title: "Subscribers", class: "number", cell: (item) => count(item.subscribers) },
       { title: "Last event", cell: (item) => item.event },
     ],
@@ -77,8 +77,8 @@ export async function show(root, context) {
 
   return context.feed.subscribe("snapshot", (snapshot) => {
     figures.update({
-      "Published": `${compact(snapshot.published)}/s`,
-      "Delivered": `${compact(snapshot.delivered)}/s`,
+      "Published": rate(snapshot.published),
+      "Delivered": rate(snapshot.delivered),
       "Time to publish": latency(snapshot.p50),
       "Connections": count(snapshot.connections),
       "Waiting to be stored": count(snapshot.waiting),
