@@ -35,6 +35,8 @@ def meaning(raw: str, channel: str | None) -> dict[str, Any] | None:
     match value:
         case {"type": str(type)} if type in _ANSWERS:
             return None
+        case {"channel": str(), "userId": _} if "type" not in value:
+            return None  # a stream of events has begun
         case {"channel": str(named), "event": str(event), "data": data}:
             return {"channel": named, "event": event, "data": data}
         case {"data": dict(fields)} if len(fields) == 1 and value.keys() <= _RESULT:
@@ -47,8 +49,6 @@ def meaning(raw: str, channel: str | None) -> dict[str, Any] | None:
             target = named if isinstance(named, str) else channel
             data = rest.get("data", rest)
             return None if target is None else {"channel": target, "event": event, "data": data}
-        case {"channel": str(), "userId": _}:
-            return None  # a stream of events has begun
     return None if channel is None else {"channel": channel, "event": "message", "data": value}
 
 
@@ -69,7 +69,7 @@ def is_handshake(raw: str) -> bool:
         case {"type": str(type)}:
             return type in _HANDSHAKE
         case {"channel": str(), "userId": _}:
-            return "event" not in value  # a stream of events has begun
+            return True  # a stream of events has begun
     return False
 
 

@@ -145,9 +145,10 @@ class ServerSentEvents:
         """The first message: who listens to what, from where, and whether all that was asked for is there."""
         shown = None if position is None else str(position)
         channels: dict[str, Any] = {"channel": names[0]} if len(names) == 1 else {"channels": names}
-        return sse.json_message(
-            channels | {"userId": identity.user, "position": shown, "recovered": recovered},
-            event="connected",
+        return sse.news(
+            "connected",
+            {"userId": identity.user, "position": shown, "recovered": recovered},
+            channels,
             id=shown or "",
             retry=round(self._settings.sse_retry * 1000),
         )

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Any, Final, NotRequired, TypedDict
+from typing import Any, Final, Literal, NotRequired, TypedDict
 
 import orjson
 
@@ -31,14 +31,21 @@ _PRINTABLE: Final = re.compile(r"[\x20-\x7e]+")
 _SOURCES: Final = ("lastEventId", "last_event_id", "since")
 
 
-class Connected(TypedDict):
+class Start(TypedDict):
+    """Who listens, from where, and whether all that was missed follows."""
+
+    userId: str
+    position: PositionText | None
+    recovered: bool
+
+
+class Connected(Start):
     """First of all (`event: connected`): who listens to what, from where, and whether all that was missed follows."""
 
     channel: NotRequired[Subscribable]
     channels: NotRequired[list[Subscribable]]
-    userId: str
-    position: PositionText | None
-    recovered: bool
+    event: Literal["connected"]
+    data: Start
 
 
 class Told(TypedDict):
@@ -52,11 +59,18 @@ class Told(TypedDict):
     timestamp: NotRequired[Timestamp]
 
 
-class Closed(TypedDict):
-    """Last of all (`event: closed`): why the stream ends."""
+class Why(TypedDict):
+    """Why a stream ends."""
 
     code: str
     message: str
+
+
+class Closed(Why):
+    """Last of all (`event: closed`): why the stream ends."""
+
+    event: Literal["closed"]
+    data: Why
 
 
 Framing = Callable[[bytes], bytes]
@@ -101,6 +115,17 @@ def json_message(value: Any, **fields: Any) -> bytes:
     return message(orjson.dumps(value), **fields)
 
 
+def news(event: str, said: dict[str, Any], about: Mapping[str, Any] | None = None, **fields: Any) -> bytes:
+    """What the stream says of itself, in the form of an event.
+
+    A client that reads a stream by itself hands whatever has data to one function, which looks for ``event`` and
+    ``data``. So what is ``said`` stands in ``data``, and beside it for who listens by the event's name.
+
+    :param about: the channels. :param fields: as of :func:`message`.
+    """
+    return json_message({**(about or {}), "event": event, "data": said, **said}, event=event, **fields)
+
+
 def closed(code: str, text: str, retry: float | None, *, stop: bool) -> bytes:
     """The last message of a stream: why it ends, and when to come back.
 
@@ -108,9 +133,9 @@ def closed(code: str, text: str, retry: float | None, *, stop: bool) -> bytes:
 
     :param retry: seconds.
     """
-    return json_message(
+    return news(
+        "closed",
         {"code": code, "message": text},
-        event="closed",
         id=STOP_ID if stop else "",
         retry=None if retry is None else round(retry * 1000),
     )

@@ -77,6 +77,7 @@ def test_what_is_nested_more_deeply_than_can_be_published_is_left_out(raw: str) 
     "raw",
     [
         '{"channel":"article:a","userId":"dev"}',
+        '{"channel":"article:a","event":"connected","data":{"userId":"dev"},"userId":"dev"}',
         '{"type":"connected","userId":"dev"}',
         '{"type":"subscribed","channel":"a:b"}',
         '{"type":"subscribed","channel":"a:b","event":"subscribed","data":{"recovered":true}}',

@@ -29,7 +29,7 @@ TELLING = """
 const source = new EventSource(%s)
 for (const name of ["connected", "closed", "message"]) source.addEventListener(name, event => {
   const { data, event: what, code } = JSON.parse(event.data)
-  console.log(name, what ?? code ?? null, data ?? null, event.lastEventId)
+  console.log(name, code ?? what ?? null, data ?? null, event.lastEventId)
 })
 source.addEventListener("error", () => console.log("error", source.readyState))
 """

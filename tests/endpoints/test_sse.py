@@ -50,6 +50,9 @@ async def test_the_source_texts_events_come_after_connected() -> None:
             "usr_abc123",
             True,
         )
+        # The text's fetch client hands whatever has data to one function: "All events are JSON objects with
+        # channel, event, and data fields".
+        assert (first["event"], first["data"]["userId"]) == ("connected", "usr_abc123")
         assert stream.decoder.retry == 3000
         data = {"id": "notif_abc123", "type": "order_update", "title": "Order Shipped", "userId": "usr_abc123"}
         receipt = await publish(server, "notifications:usr_abc123", data, "notification.new")

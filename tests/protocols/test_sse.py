@@ -82,7 +82,8 @@ def test_a_field_with_a_line_end_or_nul_is_not_made(field: str, bad: str) -> Non
 
 def test_the_last_message_says_why_and_when_to_come_back() -> None:
     data = sse.closed("stopping", "server is stopping", 1.2345, stop=False)
-    assert data == b'retry: 1234\nevent: closed\ndata: {"code":"stopping","message":"server is stopping"}\n\n'
+    why = '"code":"stopping","message":"server is stopping"'
+    assert data.decode() == f'retry: 1234\nevent: closed\ndata: {{"event":"closed","data":{{{why}}},{why}}}\n\n'
     decoder = Decoder("5f0c2a91-7")
     list(decoder.feed(data))
     assert (decoder.last_id, decoder.retry) == ("5f0c2a91-7", 1234)

@@ -186,7 +186,8 @@ async def test_each_reason_is_said_before_the_end(autojump_clock, reason: Reason
         entry(door).end(reason)
         (event,) = await stream.rest()
         assert event.name == "closed"
-        assert orjson.loads(event.data) == {"code": reason.name.lower(), "message": reason.value.text}
+        why = {"code": reason.name.lower(), "message": reason.value.text}
+        assert orjson.loads(event.data) == {"event": "closed", "data": why, **why}
         assert event.id == (sse.STOP_ID if reason is Reason.CLOSED_BY_OPERATOR else "a-1")
         assert stream.ended
         await stream.peer.ended()
@@ -312,4 +313,4 @@ async def test_a_reader_that_is_too_slow_is_told_once_it_reads_again(autojump_cl
         data = b""
         while part := await ours.receive_some():
             data += part
-        assert data.endswith(b'event: closed\ndata: {"code":"too_slow","message":"reader too slow"}\n\n\r\n0\r\n\r\n')
+        assert data.endswith(b'"code":"too_slow","message":"reader too slow"}\n\n\r\n0\r\n\r\n')

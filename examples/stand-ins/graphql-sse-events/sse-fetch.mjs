@@ -28,5 +28,5 @@ async function connectSSE(channel, token) {
 }
 
 // Not the reference's: what it is used for.
-const handleEvent = ({ channel, event, data }) => console.log(channel, event ?? "connected", data?.status ?? "");
+const handleEvent = ({ channel, event, data }) => console.log(channel, event, data.status ?? "");
 await connectSSE("jobs:*", process.env.TOKEN);
