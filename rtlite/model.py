@@ -290,6 +290,16 @@ def check_pattern(name: str) -> str:
     return check_channel(name)
 
 
+def inbox_of(user: str, field: str = "user") -> str:
+    """The channel of a user's own notifications. :raises InvalidRequest: the id cannot stand in a channel's name."""
+    try:
+        return check_channel(f"notifications:{user}" if user else "")
+    except InvalidRequest as error:
+        raise InvalidRequest(
+            f"{field}: the id of a user with notifications is visible ASCII, 241 characters at most, and not *"
+        ) from error
+
+
 def check_event_id(value: str) -> str:
     """Return a publisher's own event id. :raises InvalidRequest: unless 1–64 visible ASCII characters."""
     if not 1 <= len(value) <= MAX_EVENT_ID or not _VISIBLE.fullmatch(value):

@@ -21,7 +21,7 @@ import attrs
 
 from rtlite.errors import InvalidRequest, NotFound
 from rtlite.log import get_logger
-from rtlite.model import Identity, Kind, check_user
+from rtlite.model import Identity, Kind, check_user, inbox_of
 from rtlite.store import keys
 from rtlite.store.database import Database
 from rtlite.store.keys import Key
@@ -92,6 +92,9 @@ class Keyring:
             raise InvalidRequest(f"name: up to {MAX_NAME} characters without control characters are allowed")
         if expires_in is not None and not (math.isfinite(expires_in) and 0 < expires_in <= _LONGEST):
             raise InvalidRequest("expires: from now up to 100 years is allowed")
+        check_user(user)
+        if kind is Kind.BLOG:
+            inbox_of(user)
         prefix = "pk_test_" if kind is Kind.PROJECT and not live else _PREFIX_OF[kind]
         created = self._now_ms()
         fixed = secret is not None
@@ -100,7 +103,7 @@ class Keyring:
             id=f"key_{secrets.token_hex(6)}",
             prefix=prefix if fixed else secret[: len(prefix) + _SHOWN],
             kind=kind,
-            user=check_user(user),
+            user=user,
             name=name,
             write=write,
             created=created,

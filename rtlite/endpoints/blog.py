@@ -23,7 +23,7 @@ from rtlite.endpoints import messages
 from rtlite.endpoints.pages import AFTER, Page
 from rtlite.endpoints.sessions import Sessions
 from rtlite.errors import CloseCode, Forbidden, InvalidRequest, Reason
-from rtlite.model import Event, Identity, Kind, Position, check_channel
+from rtlite.model import Event, Identity, Kind, Position, check_channel, inbox_of
 from rtlite.protocols import jsonframes
 from rtlite.protocols.jsonschema import Shape, fields_of
 from rtlite.rules import NOT_BLANK, PositionText, Rule, SinceText, UserInChannel
@@ -231,9 +231,8 @@ class BlogEndpoint:
         if identity is None:
             return
         wrong = NO_SLUG if channel else "user: the name of this one cannot stand in a channel's"
-        channel = channel or f"notifications:{identity.user}"
-        try:
-            check_channel(channel)  # an article or a user called "*" would be all of them
+        try:  # an article or a user called "*" would be all of them
+            channel = check_channel(channel) if channel else inbox_of(identity.user)
         except InvalidRequest:
             websocket.end_saying(Reason.FORBIDDEN, wrong)
             return

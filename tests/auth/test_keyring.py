@@ -199,9 +199,22 @@ async def test_a_dev_credential_works_and_is_never_stored(tmp_path):
         assert keyring.list() == ()
 
 
+@pytest.mark.parametrize("user", ["a b", "é", "*", "a:*", "x" * 242])
+async def test_a_blog_key_is_for_a_user_whose_notifications_have_a_channel_and_older_ones_hold(tmp_path, user):
+    async with opened(tmp_path / "a.db") as keyring:
+        with pytest.raises(InvalidRequest, match=r"^user: "):
+            await keyring.create(Kind.BLOG, user)
+        await keyring.create(Kind.PROJECT, user)
+        older, secret = await keyring.create(Kind.BLOG, "older")
+        change = "UPDATE keys SET user = ? WHERE id = ?"
+        await keyring._database.write(lambda connection: connection.execute(change, (user, older.id)).rowcount)
+    async with opened(tmp_path / "a.db") as keyring:
+        assert keyring.find(secret).user == user
+
+
 async def test_a_key_in_memory_alone_works_and_is_stored_once_it_is_kept(tmp_path):
     async with opened(tmp_path / "a.db") as keyring:
-        await keyring.create(Kind.BLOG, "never kept", store=False)
+        await keyring.create(Kind.BLOG, "never", store=False)
         key, secret = await keyring.create(Kind.ADMIN, "ann", store=False)
         assert keyring.find(secret) == key
         await keyring.keep(key.id)
