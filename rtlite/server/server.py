@@ -124,5 +124,8 @@ class Server(Parts):
 
     async def settle(self) -> None:
         """Import and open what no start needs, so that the first who needs it does not wait for it."""
-        await self.schema.opened()
-        await trio.to_thread.run_sync(later.load)
+        try:
+            await self.schema.opened()
+            await trio.to_thread.run_sync(later.load)
+        except OSError as error:  # no descriptor is left to read a module with: it is imported when it is needed
+            log.warning("not everything could be imported yet", reason=str(error))
