@@ -143,10 +143,12 @@ _MODULES: Final = ("rtlite", "tests.faults.altered", "tests.examples.program")
 
 
 def _warm_up() -> None:
+    from rtlite import later
     from rtlite.cli.program import COMMANDS
 
-    for name in (*COMMANDS.values(), "rtlite.server"):
+    for name in (*COMMANDS.values(), "rtlite.server", "rtlite.protocols.graphqldocuments"):
         importlib.import_module(name)
+    later.load()
     gc.collect()
     gc.freeze()  # children leave these pages as they are
 

@@ -59,8 +59,10 @@ async def run(tmp_path: Path, kills: int) -> None:
         async with trio.open_nursery() as publishing:
             for channel in CHANNELS:
                 publishing.start_soon(publish, server, channel, acknowledged[channel], enough)
-            for _ in range(kills):
+            for number in range(kills):
                 await trio.sleep(rng.uniform(0.15, 0.4))
+                while sum(map(len, acknowledged.values())) <= 20 * (number + 1):  # noqa: ASYNC110  # however slow the machine is
+                    await trio.sleep(0.01)
                 await server.kill()
                 await server.start()
             enough.set()
