@@ -191,10 +191,14 @@ MIGRATIONS: Final[tuple[Callable[[sqlite3.Connection], None], ...]] = (
 )
 
 
+def version(connection: sqlite3.Connection) -> int:
+    """How many migrations the file has had; 0 if it is new."""
+    return int(connection.execute("PRAGMA user_version").fetchone()[0])
+
+
 def migrate(connection: sqlite3.Connection) -> None:
     """Bring the file to this program's version, and give a restored copy its new epochs."""
-    version = connection.execute("PRAGMA user_version").fetchone()[0]
-    for number in range(version, len(MIGRATIONS)):
+    for number in range(version(connection), len(MIGRATIONS)):
         with _transaction(connection):
             MIGRATIONS[number](connection)
             connection.execute(f"PRAGMA user_version = {number + 1}")

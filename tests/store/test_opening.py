@@ -8,6 +8,7 @@ import sys
 import pytest
 import trio
 import trio.testing
+from structlog.testing import capture_logs
 
 from rtlite.errors import StartError
 from rtlite.store import connection as connection_module
@@ -115,6 +116,23 @@ async def test_commits_without_fsync_that_a_reboot_may_have_cost_give_every_chan
     second = await epoch_after_a_start("boot-3", "full", orderly=True)
     assert second != first, "rebooted after commits without fsync"
     assert await epoch_after_a_start("boot-4", "full", orderly=True) == second
+
+
+async def test_migration_is_told_once_and_a_new_file_is_none(tmp_path, monkeypatch):
+    path = str(tmp_path / "r.db")
+    newest = len(schema.MIGRATIONS)
+    with capture_logs() as told:
+        with monkeypatch.context() as patched:
+            patched.setattr(schema, "MIGRATIONS", schema.MIGRATIONS[:4])
+            async with open_database(path):
+                pass
+        for _ in range(2):
+            async with open_database(path):
+                pass
+
+    lines = [line for line in told if line["log_level"] != "debug"]
+    assert [(line["path"], line["schema"]) for line in lines] == [(path, f"4 → {newest}")]
+    assert "backup" in lines[0]["event"]
 
 
 HOLDER = """
