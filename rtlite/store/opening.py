@@ -38,8 +38,8 @@ def prepare(connection: sqlite3.Connection, path: str, durability: str) -> None:
     before, newest = schema.version(connection), len(schema.MIGRATIONS)
     if 0 < before < newest:
         # A warning, which commands show too: there is no way back but a backup.
-        told = "the database is brought to this version's schema; an older rtlite can open a backup, no longer this file"
-        log.warning(told, path=path, schema=f"{before} → {newest}")
+        told = "the database is brought to this version's schema; an older rtlite opens a backup, no longer this"
+        log.warning(told, path=path, schema=f"{before} to {newest}")
     schema.migrate(connection)
     if path != ":memory:":
         with suppress(sqlite3.Error):  # a full disk, a reader: it is emptied later

@@ -131,7 +131,7 @@ async def test_migration_is_told_once_and_a_new_file_is_none(tmp_path, monkeypat
                 pass
 
     lines = [line for line in told if line["log_level"] != "debug"]
-    assert [(line["path"], line["schema"]) for line in lines] == [(path, f"4 → {newest}")]
+    assert [(line["path"], line["schema"]) for line in lines] == [(path, f"4 to {newest}")]
     assert "backup" in lines[0]["event"]
 
 
