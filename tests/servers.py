@@ -173,6 +173,7 @@ async def running_server(
         running: Running = await nursery.start(partial(serve, chosen, namespaces, websockets=websockets))
         server = InProcess(running)
         try:
+            await running.keep_admin_key()
             async with server._stack:
                 yield server
         finally:

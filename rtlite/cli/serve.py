@@ -55,6 +55,7 @@ async def serve_until_signal(chosen: Settings, on_ready: Callable[[Running], Awa
                 running: Running = await inner.start(run_server, chosen)
                 stop.stop = running.stop
                 await on_ready(running)
+                await running.keep_admin_key()
                 allocator.set_aside()  # takes 70 ms: now, before anyone is connected
                 await running.server.settle()
                 allocator.set_aside()

@@ -189,6 +189,7 @@ async def open(
             running = await nursery.start(run)
             held.shield = True  # from here on it ends by stop()
             try:
+                await running.keep_admin_key()
                 async with background() as listeners:
                     yield Embedded(running, listeners)
             finally:

@@ -15,7 +15,7 @@ import attrs
 import trio
 from hypercorn.typing import ASGIFramework
 
-from rtlite.auth.keyring import Key, Keyring
+from rtlite.auth.keyring import Key
 from rtlite.endpoints.socketio import Namespace
 from rtlite.errors import Reason, Refused, StartError
 from rtlite.server.credentials import first_keys, jwt_secret
@@ -32,13 +32,25 @@ class Running:
     """A started server, as :func:`serve` reports it.
 
     ``url`` is where it listens (``http+unix:PATH`` on a unix socket). ``admin_key`` is the
-    first admin key's secret, at the very first start only.
+    first admin key's secret, at the very first start only. It is in memory until :meth:`keep_admin_key`.
     """
 
     server: Server
     url: str
     port: int | None
     admin_key: str | None
+    _first_key: Key | None = None
+
+    async def keep_admin_key(self) -> None:
+        """Store the first admin key, now that it was shown: a start that fails before would take it along.
+
+        :raises StartError: it could not be stored. It ends with this process.
+        """
+        if self._first_key is not None:
+            try:
+                await self.server.keyring.keep(self._first_key.id)
+            except Refused as error:
+                raise StartError(f"the admin key that was shown could not be stored: {error}") from error
 
     def stop(self) -> None:
         """Begin an orderly stop; :func:`serve` returns when it is done."""
@@ -85,10 +97,10 @@ async def _serve(
     if settings.dev and not settings.loopback and not settings.dev_anywhere:
         raise StartError("--dev listens on loopback only: its credentials are public (--dev-anywhere overrides this)")
     async with open_database(settings.data, settings.durability, settings.disk_reserve) as database:
-        secret = await jwt_secret(settings, database)
-        server = Server(settings, database, secret, namespaces, app, websockets)
+        signing = await jwt_secret(settings, database)
+        server = Server(settings, database, signing, namespaces, app, websockets)
         await server.tokens.refresh()
-        first_key = await first_keys(server.keyring, settings)
+        key, secret = await first_keys(server.keyring, settings) or (None, None)
         async with trio.open_nursery() as services:
             await server.streams.load()
             await services.start(server.hub.run)
@@ -109,10 +121,7 @@ async def _serve(
                         await listeners.start(_listen, server.listener, public, connections, False)
                         await listeners.start(_listen, server.listener, control, connections, True)
                         url, port = address(settings, server.listener.scheme, public)
-                        task_status.started(Running(server, url, port, first_key and first_key[1]))
-                        if first_key is not None:
-                            await trio.lowlevel.checkpoint()  # a start that was cancelled ends here, and showed nothing
-                            await _keep(first_key[0], server.keyring)
+                        task_status.started(Running(server, url, port, secret, key))
                         services.start_soon(server.settle)
                         await server.stopping.wait()
                         listeners.cancel_scope.cancel()
@@ -129,13 +138,6 @@ async def _serve(
             with contextlib.suppress(Refused):  # what is not noted is delivered once more
                 await server.webhooks.stop()
             services.cancel_scope.cancel()
-
-
-async def _keep(key: Key, keyring: Keyring) -> None:
-    try:
-        await keyring.keep(key.id)
-    except Refused as error:
-        raise StartError(f"the admin key that was shown could not be stored: {error}") from error
 
 
 async def _listen(
