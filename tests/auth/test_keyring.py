@@ -223,7 +223,7 @@ async def test_a_key_in_memory_alone_works_and_is_stored_once_it_is_kept(tmp_pat
         await keyring.keep(gone.id)
     async with opened(tmp_path / "a.db") as keyring:
         assert keyring.find(secret).user == "ann"
-        assert [(key.user, key.revoked is None) for key in keyring.list()] == [("ann", True), ("bob", False)]
+        assert {key.user: key.revoked is None for key in keyring.list()} == {"ann": True, "bob": False}
 
 
 async def test_last_use_is_shown_at_once_and_stored_when_flushed(tmp_path):

@@ -252,7 +252,10 @@ async def test_commands_are_answered_during_a_long_replay(path: str) -> None:
         while (message := await client.hear())["type" if "type" in message else "event"] != "pong":
             heard += 1
         assert heard < 3000
-        await client.ask("unsubscribe", channel="news:a")
+        await client.say("unsubscribe", channel="news:a")
+        while (message := await client.hear())["type" if "type" in message else "event"] != "unsubscribed":
+            heard += 1
+        assert heard <= 3000
 
 
 @SOCKETS
