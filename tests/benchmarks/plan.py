@@ -20,6 +20,7 @@ class Plan:
     latency_messages: int = 500
     latency_interval: float = 0.020
     publish_seconds: float = 5.0
+    publish_rounds: int = 7
     idle_sizes: tuple[int, ...] = (5000, 15000)
     idle_streams: int = 5000
     ping_seconds: float = 10.0
@@ -39,6 +40,7 @@ QUICK = Plan(
     bursts=3,
     latency_messages=100,
     publish_seconds=2.0,
+    publish_rounds=5,
     idle_sizes=(2000,),
     ping_seconds=4.0,
     replays=2,
