@@ -259,6 +259,7 @@ async def test_a_webhook_is_made_tried_watched_and_sent_again(chromium: str) -> 
         await says(tab, "taken, 200")
         await press(tab, "Send a test")
         await says(tab, "The test was taken")
+        await says(tab, "webhook.test")  # its row moves the others down, from under a click
         await press(tab, "Send again from here")
         await press(tab, "Send again")
         await says(tab, "They are on their way")
