@@ -51,6 +51,23 @@ async def test_an_admin_key_opens_it_a_wrong_one_does_not_and_its_end_closes_it(
         assert tab.errors == []
 
 
+async def test_one_who_revokes_the_own_key_is_told_so_before_and_logged_out_after(chromium: str) -> None:
+    async with running_server() as server, open_tab(chromium) as tab:
+        key = await server.key("admin", "op")
+        await tab.goto(server.url)
+        await tab.until("document.activeElement?.name === 'key'")
+        await fill(tab, key=key)
+        await tab.press("Enter", 13)
+        await says(tab, "Time to publish")
+        await tab.goto(server.url + "/?anew#/keys")
+        await says(tab, key[:8])
+        await tab.click("button[aria-label='Revoke " + key[:8] + "… of op']")
+        await says(tab, "you are logged out", "dialog")
+        await press(tab, "Revoke it")
+        await says(tab, "Your session is over")
+        assert tab.errors == []
+
+
 async def test_with_dev_it_is_open_and_knows_the_server_alone(chromium: str) -> None:
     async with opened(chromium) as (server, tab):
         asked = await tab.evaluate("performance.getEntriesByType('resource').map(entry => entry.name)")
@@ -480,6 +497,7 @@ async def test_by_the_keyboard_alone_one_logs_in_publishes_connects_and_never_lo
         await tab_to(tab, "Done")
         await tab.press("Enter", 13)
         assert await tab.evaluate(FOCUSED) == "Keys and tokens"
+        await tab.until("document.querySelectorAll('td.actions button').length === 3")
         await tab_to(tab, "Revoke")  # the newest is the first: ann's
         await tab.press("Enter", 13)
         await tab.until("document.querySelector('dialog[open]')")

@@ -62,7 +62,7 @@ export async function show(root, context) {
     if (!(await ask(`Revoke ${item.prefix}… of ${item.user}?`, { yes: "Revoke it", about }))) return;
     await context.api.delete(`/api/keys/${item.id}`);
     context.announce("The key is revoked");
-    await load();
+    if (!own) await load(); // else the feed hears that the session is over
   }
 
   function reveal(title, secret, about) {
