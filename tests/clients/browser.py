@@ -196,11 +196,12 @@ class Tab:
         with trio.fail_after(PATIENCE):
             await self._loaded.wait()
 
-    async def press(self, key: str, code: int) -> None:
-        """A key of the keyboard, ``Tab`` (9) or ``Enter`` (13) say."""
-        text = {"text": "\r"} if key == "Enter" else {}
+    async def press(self, key: str, code: int, *, control: bool = False) -> None:
+        """A key of the keyboard, ``Tab`` (9) or ``Enter`` (13) say; alone, or with the control key held."""
+        more: dict[str, Any] = {"text": "\r"} if key == "Enter" else {}
+        more |= {"modifiers": 2} if control else {}
         for kind in ("keyDown", "keyUp"):
-            await self.call("Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=code, **text)
+            await self.call("Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=code, **more)
 
     async def screenshot(self, path: Path, width: int = 800, height: int = 300) -> None:
         await self.call(
