@@ -49,10 +49,13 @@ _FLAGS = [
     "--remote-debugging-port=0",
 ]
 
-# Resolves when the condition holds, which is looked at whenever anything in the page changes.
+# Resolves when the condition holds. It is looked at whenever the page's nodes change, and now and then besides: what is
+# typed and where the focus is are no nodes. A condition of a node that is not there yet does not hold yet.
 _UNTIL = """new Promise(done => {
-  const look = () => { if (%s) { observer.disconnect(); done(true) } }
+  const holds = () => { try { return %s } catch (error) { if (error instanceof TypeError) return false; throw error } }
+  const look = () => { if (holds()) { observer.disconnect(); clearInterval(timer); done(true) } }
   const observer = new MutationObserver(look)
+  const timer = setInterval(look, 100)
   observer.observe(document, { subtree: true, childList: true, characterData: true, attributes: true })
   look()
 })"""
@@ -165,7 +168,7 @@ class Tab:
         return answer["result"].get("value")
 
     async def until(self, condition: str) -> None:
-        """Wait until a JavaScript condition holds; it is looked at whenever the page's nodes change."""
+        """Wait until a JavaScript condition holds."""
         try:
             await self.evaluate(_UNTIL % condition)
         except trio.TooSlowError:
