@@ -172,8 +172,13 @@ class Tab:
         try:
             await self.evaluate(_UNTIL % condition)
         except trio.TooSlowError:
+            value = await self.evaluate(
+                f"(() => {{ try {{ return String({condition}) }} catch (e) {{ return String(e) }} }})()"
+            )
             body = await self.evaluate("document.body.innerText")
-            raise AssertionError(f"never became true: {condition}; the page shows {body!r}; {self.errors}") from None
+            raise AssertionError(
+                f"never became true: {condition} is {value}; the page shows {body!r}; {self.errors}"
+            ) from None
 
     async def click(self, selector: str) -> None:
         """A click of the mouse on the middle of an element, which is scrolled to."""

@@ -18,7 +18,7 @@ from tests.console.pages import press, says
 from tests.console.test_snippets import PROTOCOLS
 from tests.console.tryouts import try_all
 from tests.docs.blocks import ROOT
-from tests.servers import START_SECONDS, running_server
+from tests.servers import running_server
 
 MOST: Final = 120.0  # seconds, from the first command on
 _NO_NETWORK: Final = re.compile(rb"NewConnectionError|Name or service not known|No matching distribution|timed out")
@@ -63,7 +63,7 @@ async def test_from_a_fresh_virtual_environment_it_takes_less_than_two_minutes(c
     try:
         assert process.stdout is not None
         said = ""
-        with trio.fail_after(START_SECONDS):
+        with trio.fail_after(30):
             while not (ready := re.search(r"rtlite ready on (http://\S+)\n", said)):
                 said += (await process.stdout.receive_some()).decode()
         async with open_tab(chromium) as tab:
