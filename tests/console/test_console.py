@@ -64,7 +64,8 @@ async def test_one_who_revokes_the_own_key_is_told_so_before_and_logged_out_afte
         await tab.click("button[aria-label='Revoke " + key[:8] + "… of op']")
         await says(tab, "you are logged out", "dialog")
         await tab.evaluate(
-            "(real => { window.asked = []; window.fetch = (path, more) => (asked.push(path), real(path, more)) })(fetch)"
+            "(real => { window.asked = []; window.fetch = (path, more) => (asked.push(path), real(path, more)) })"
+            "(fetch)"
         )
         await press(tab, "Revoke it")
         await says(tab, "Your session is over")
